@@ -1,0 +1,99 @@
+"""A frame as a file in any store that Airflow reaches: the whole file, or none."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import PurePosixPath
+from typing import Any
+from uuid import uuid4
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.csv
+import pyarrow.parquet
+from airflow.sdk import ObjectStoragePath
+
+from airflow_provider_openrouter.frame import FILE_COLUMNS
+
+_TYPES = {
+    "string": pa.string(),
+    "boolean": pa.bool_(),
+    "number": pa.float64(),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
+SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in FILE_COLUMNS.items()])
+
+STORES_WITHOUT_HALF_FILES = {
+    "s3",
+    "s3a",
+    "gs",
+    "gcs",
+    "abfs",
+    "abfss",
+    "az",
+    "adl",
+    "wasb",
+    "wasbs",
+    "oci",
+    "oss",
+}
+"""Object stores show a file when its upload is complete, and rename by copying."""
+
+
+def write_file(frame: pd.DataFrame, path: str) -> int:
+    """
+    Write a frame of :func:`~airflow_provider_openrouter.frame.keys_file_frame` and answer its size in bytes.
+
+    A reader never sees half a file: where the store renames, it is written beside under a hidden name first. A
+    file of the same name is replaced, and missing folders are made.
+
+    :param frame: the columns of a file.
+    :param path: where to, as ``ObjectStoragePath`` takes it; its suffix is one of :data:`WRITERS`.
+    """
+    buffer = io.BytesIO()
+    WRITERS[PurePosixPath(path).suffix.lower()](pa.Table.from_pandas(frame, schema=SCHEMA), buffer)
+    content = buffer.getbuffer()
+
+    target = ObjectStoragePath(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if target.protocol in STORES_WITHOUT_HALF_FILES:
+        _write(target, content)
+        return content.nbytes
+    temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
+    try:
+        _write(temporary, content)
+        temporary.replace(target)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return content.nbytes
+
+
+def _write(path: ObjectStoragePath, content: memoryview) -> None:
+    with path.open("wb") as file:  # type: ignore[no-untyped-call]
+        file.write(content)
+
+
+def _write_parquet(table: pa.Table, buffer: io.BytesIO) -> None:
+    pa.parquet.write_table(table, buffer, compression="zstd")
+
+
+def _write_csv(table: pa.Table, buffer: io.BytesIO) -> None:
+    pa.csv.write_csv(table, buffer)
+
+
+def _write_jsonl(table: pa.Table, buffer: io.BytesIO) -> None:
+    for batch in table.to_batches(max_chunksize=10_000):
+        for row in batch.to_pylist():
+            line = json.dumps(row, ensure_ascii=False, default=lambda time: time.isoformat())
+            buffer.write(f"{line}\n".encode())
+
+
+WRITERS: dict[str, Callable[[pa.Table, io.BytesIO], Any]] = {
+    ".parquet": _write_parquet,
+    ".csv": _write_csv,
+    ".jsonl": _write_jsonl,
+}
+"""How each kind of file is written, by its suffix."""

@@ -1,0 +1,181 @@
+"""
+Keys as a typed pandas frame, and as the columns of a file.
+
+Whatever the API sends, a known field is one column of one type, in the API's units: USD, and UTC. What is known
+is from the schema of ``GET /keys`` in OpenRouter's API reference
+(https://openrouter.ai/docs/api-reference/api-keys/list) of 2026. A field that is not known becomes a column of
+its own in a frame; in a file it goes into the JSON of ``extra_fields``, so that a year of files reads as one
+table.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+log = logging.getLogger(__name__)
+
+FIELDS = {
+    "hash": "string",
+    "name": "string",
+    "label": "string",
+    "disabled": "boolean",
+    "limit": "number",
+    "limit_remaining": "number",
+    "limit_reset": "string",
+    "include_byok_in_limit": "boolean",
+    "usage": "number",
+    "usage_daily": "number",
+    "usage_weekly": "number",
+    "usage_monthly": "number",
+    "byok_usage": "number",
+    "byok_usage_daily": "number",
+    "byok_usage_weekly": "number",
+    "byok_usage_monthly": "number",
+    "created_at": "timestamp",
+    "updated_at": "timestamp",
+    "expires_at": "timestamp",
+    # Newer than the others, and not sent by older servers:
+    "workspace_id": "string",
+    "creator_user_id": "string",
+    "external_user": "string",
+    "last_used_at": "timestamp",
+}
+"""The known fields of a key, in the order of their columns, and what each promises to be."""
+
+FILE_COLUMNS = {**FIELDS, "observed_at": "timestamp", "extra_fields": "string"}
+"""The columns of a file, in their order, and what each is."""
+
+
+def keys_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime) -> pd.DataFrame:
+    """
+    Make a typed frame of keys: the known fields in their order, ``observed_at``, the unknown ones by name.
+
+    Text is ``string``, flags are ``boolean``, money is ``float64``, timestamps are ``datetime64[us, UTC]``. A
+    null, an absent field and a value that cannot be read as what its field promises are missing values, the
+    last with one warning. An unknown field of one scalar type keeps it, any other becomes JSON text.
+
+    :param keys: the keys as the API sent them.
+    :param observed_at: when they were listed; an aware time.
+    """
+    columns = _known_columns(keys, observed_at)
+    for name in sorted({name for key in keys for name in key} - FIELDS.keys()):
+        # Should the API come to send an observed_at, it stands beside ours.
+        columns[f"api_{name}" if name in columns else name] = _unknown([key.get(name) for key in keys])
+    return pd.DataFrame(columns, copy=False)
+
+
+def keys_file_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime) -> pd.DataFrame:
+    """
+    Make a frame of keys with the columns of a file, which are the same whatever the API sends.
+
+    The known fields and ``observed_at`` are as in :func:`keys_frame`; ``extra_fields`` holds the unknown ones of
+    each key as one JSON text, and is missing where there are none.
+
+    :param keys: the keys as the API sent them.
+    :param observed_at: when they were listed; an aware time.
+    """
+    columns = _known_columns(keys, observed_at)
+    extras = [{name: key[name] for name in key.keys() - FIELDS.keys()} for key in keys]
+    columns["extra_fields"] = _column([_json(extra) if extra else None for extra in extras], "string")
+    return pd.DataFrame(columns, copy=False)
+
+
+def _known_columns(keys: Sequence[dict[str, Any]], observed_at: datetime) -> dict[str, Any]:
+    columns: dict[str, Any] = {}
+    unreadable = {}
+    for name, kind in FIELDS.items():
+        sent = [key.get(name) for key in keys]
+        values = _read_all(sent, kind)
+        columns[name] = _column(values, kind)
+        if count := values.count(None) - sent.count(None):
+            unreadable[name] = count
+    if unreadable:
+        log.warning(
+            "%s values could not be read as what their fields promise, and are missing: %s.",
+            sum(unreadable.values()),
+            ", ".join(f"{name} ({count})" for name, count in unreadable.items()),
+        )
+    columns["observed_at"] = _column([_naive_utc(observed_at)] * len(keys), "timestamp")
+    return columns
+
+
+def _unknown(values: list[Any]) -> Any:
+    """Answer the column of a field of which nothing is promised."""
+    types = {type(value) for value in values if value is not None}
+    if types <= {str}:
+        return _column(values, "string")
+    if types == {bool}:
+        return _column(values, "boolean")
+    if types == {int} and all(value is None or -(2**63) <= value < 2**63 for value in values):
+        return pd.array(values, dtype="Int64")
+    if types == {float} or (
+        types == {int, float} and all(value is None or abs(value) <= 2**53 for value in values)
+    ):
+        return _column(values, "number")
+    return _column([None if value is None else _json(value) for value in values], "string")
+
+
+def _column(values: list[Any], kind: str) -> Any:
+    if kind == "string":
+        return pd.array(values, dtype=pd.StringDtype())
+    if kind == "boolean":
+        return pd.array(values, dtype="boolean")
+    if kind == "number":
+        return np.array(values, dtype="float64")
+    return pd.Series(np.array(values, dtype="datetime64[us]")).dt.tz_localize("UTC")
+
+
+def _read_all(values: list[Any], kind: str) -> list[Any]:
+    """Read each value as ``kind``, or as None where it cannot be."""
+    read, ready = _READERS[kind]
+    if set(map(type, values)) <= {ready, type(None)} and math.inf not in values and -math.inf not in values:
+        return values
+
+    def read_one(value: Any) -> Any:
+        try:
+            return None if value is None else read(value)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            return None
+
+    return [read_one(value) for value in values]
+
+
+def _read_string(value: Any) -> str:
+    return value if isinstance(value, str) else _json(value)
+
+
+def _read_boolean(value: Any) -> bool:
+    return value if isinstance(value, bool) else {"true": True, "false": False}[value.lower()]
+
+
+def _read_number(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number):
+        raise ValueError
+    return number
+
+
+def _naive_utc(time: datetime) -> datetime:
+    """Answer the time in UTC and without saying so, which is how numpy takes it; without a zone it is UTC."""
+    return (time if time.tzinfo is None else time.astimezone(UTC)).replace(tzinfo=None)
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+
+_READERS: dict[str, tuple[Callable[[Any], Any], type]] = {
+    "string": (_read_string, str),
+    "boolean": (_read_boolean, bool),
+    "number": (_read_number, float),
+    "timestamp": (lambda value: _naive_utc(datetime.fromisoformat(value)), type(None)),
+}
+"""How a value is read as each kind, and the type that needs no reading."""

@@ -1,0 +1,76 @@
+"""What Airflow is told about this provider. It reads it at every start, so that nothing is imported here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_provider_openrouter import __version__
+
+CONNECTION_FORM: dict[str, Any] = {
+    "hidden-fields": ["login", "schema", "port"],
+    "relabeling": {"host": "Base URL", "password": "Management API key"},
+    "placeholders": {
+        "host": "https://openrouter.ai/api/v1",
+        "password": "sk-or-v1-… from https://openrouter.ai/settings/management-keys",
+    },
+}
+
+
+def get_provider_info() -> dict[str, Any]:
+    """Describe the provider in the form of ``airflow/provider_info.schema.json``."""
+    return {
+        "package-name": "airflow-provider-openrouter",
+        "name": "OpenRouter",
+        "description": "`OpenRouter <https://openrouter.ai/>`__: list every API key, keep its spend, "
+        "and act before one runs dry.",
+        "versions": [__version__],
+        "integrations": [
+            {
+                "integration-name": "OpenRouter",
+                "external-doc-url": "https://openrouter.ai/docs/guides/overview/auth/management-api-keys",
+                "tags": ["service"],
+            }
+        ],
+        "hooks": [
+            {
+                "integration-name": "OpenRouter",
+                "python-modules": ["airflow_provider_openrouter.hooks.openrouter"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "OpenRouter",
+                "python-modules": ["airflow_provider_openrouter.operators.openrouter"],
+            }
+        ],
+        "connection-types": [
+            {
+                "connection-type": "openrouter",
+                "hook-class-name": "airflow_provider_openrouter.hooks.openrouter.OpenRouterHook",
+                "hook-name": "OpenRouter",
+                "ui-field-behaviour": CONNECTION_FORM,
+                "conn-fields": {
+                    "timeout": {
+                        "label": "Timeout (seconds)",
+                        "description": "How long one request may take, its body included. Default: 30.",
+                        "schema": {"type": ["number", "null"], "minimum": 1},
+                    },
+                    "max_retries": {
+                        "label": "Retries",
+                        "description": "How often a request is tried again if waiting may help. Default: 5.",
+                        "schema": {"type": ["integer", "null"], "minimum": 0},
+                    },
+                    "max_concurrency": {
+                        "label": "Concurrency",
+                        "description": "How many pages of a listing are fetched side by side. Default: 8.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 32},
+                    },
+                    "allow_http": {
+                        "label": "Allow plain HTTP",
+                        "description": "Send the key unencrypted to a host other than this machine. Default: no.",
+                        "schema": {"type": ["boolean", "null"]},
+                    },
+                },
+            }
+        ],
+    }
