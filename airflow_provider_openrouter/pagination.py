@@ -10,8 +10,9 @@ why a :class:`Window` may fetch them side by side.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import count, islice
 from threading import Lock
 from typing import Any, Self, TypeAlias
 
@@ -26,18 +27,18 @@ LOOK_BEYOND = 50
 """How far, at least, to look past an end that is in doubt: half of today's page of 100 records."""
 
 
-def walk(fetch: Callable[[int, int], Page], identity: str) -> Iterator[Page]:
+def walk(fetch: Callable[[int, Iterable[int]], Page], identity: str) -> Iterator[Page]:
     """
     Walk a listing from its newest record to its end, and yield of each page what is new.
 
     A page that shares no record with those before it shows that records were deleted meanwhile: the walk
     steps back, by half a page and then by twice as much each time, until the pages meet. The end is a page
     that is shorter than the fullest, stops where the page before it stopped, and brings nothing new. It is
-    in doubt after several pages, and if it shows more than the overlap: the server may drop records *after*
-    slicing, so that pages are short in the middle. Then the walk looks a page further before it believes it.
+    in doubt after several pages, and if it shows more than the overlap, as the server may drop records
+    *after* slicing, so that pages are short in the middle: then the walk looks a page further.
 
-    :param fetch: answers the page at an offset; its second argument is the stride at which the pages after
-        it will be asked for if nothing changes, 0 if that cannot be told.
+    :param fetch: answers the page at an offset; it is also told the offsets that will follow if nothing
+        changes.
     :param identity: the field that identifies a record.
     :raises OpenRouterResponseError: if the server ignores ``offset``, or if its records change faster than
         they can be read.
@@ -46,16 +47,17 @@ def walk(fetch: Callable[[int, int], Page], identity: str) -> Iterator[Page]:
     top: list[str] = []
     suspect: list[str] = []
     tail = ""
-    offset = stride = overlap = fullest = back = fruitful = barren = 0
+    offset = overlap = fullest = back = fruitful = barren = 0
+    ahead: Iterable[int] = ()
     beyond = False
 
     while barren <= MAX_BARREN_PAGES + fruitful:
-        page = fetch(offset, stride)
+        page = fetch(offset, ahead)
         order = [record[identity] for record in page]
         new = {record[identity]: record for record in page if record[identity] not in known}
-        stride = 0
+        ahead = ()
 
-        # A page of one record cannot overlap and advance; nor need the top join, or what lies past an end.
+        # Neither the top needs to join nor what lies past an end; and pages of one record cannot overlap.
         if offset and fullest > 1 and not beyond and known.isdisjoint(order):
             barren += 1
             back = back * 2 or fullest // 2
@@ -63,6 +65,7 @@ def walk(fetch: Callable[[int, int], Page], identity: str) -> Iterator[Page]:
             continue
         back = 0
         fullest = max(fullest, len(page))
+        stride = fullest - _overlap(fullest)
 
         if new:
             fruitful += 1
@@ -75,7 +78,7 @@ def walk(fetch: Callable[[int, int], Page], identity: str) -> Iterator[Page]:
             if fruitful == 1 and len(page) <= overlap:
                 return
             beyond = True
-            offset += max(fullest, LOOK_BEYOND)
+            offset += max(stride, LOOK_BEYOND)
             continue
         else:
             barren += 1
@@ -92,9 +95,12 @@ def walk(fetch: Callable[[int, int], Page], identity: str) -> Iterator[Page]:
             continue
 
         tail = order[-1]
-        overlap = min(MAX_OVERLAP, max(1, len(page) // 10)) if fullest > 1 else 0
+        overlap = _overlap(len(page)) if fullest > 1 else 0
         offset += len(page) - overlap
-        stride = len(page) - overlap if len(page) == fullest else 0
+        if fruitful > 1:  # most accounts end at their first page
+            ahead = (
+                count(offset + stride, stride) if len(page) == fullest else (offset + max(stride, LOOK_BEYOND),)
+            )
 
     raise OpenRouterResponseError(
         f"The listing changes faster than it can be read: {barren} of {barren + fruitful} pages brought "
@@ -102,13 +108,16 @@ def walk(fetch: Callable[[int, int], Page], identity: str) -> Iterator[Page]:
     )
 
 
+def _overlap(size: int) -> int:
+    return min(MAX_OVERLAP, max(1, size // 10))
+
+
 class Window:
     """
     Fetches the page that is asked for, and meanwhile those that will be asked for next.
 
-    It opens by one page with each page taken, so that it doubles with every round trip, up to ``limit``; it
-    closes to half when the server asks to slow down or the pages turn out to lie elsewhere, and from then on
-    opens by one page a round trip.
+    It opens to twice its size with each page taken, up to ``limit``. It closes to half when the server asks to
+    slow down or the pages turn out to lie elsewhere, and opens by one page a round trip from then on.
 
     :param limit: how many pages may be under way at once.
     """
@@ -132,26 +141,26 @@ class Window:
         self._drop_ahead()
         self._fetch = fetch
 
-    def page(self, offset: int, stride: int) -> Page:
-        """Answer the page at ``offset``; those that follow it at ``stride`` are fetched meanwhile."""
+    def page(self, offset: int, ahead: Iterable[int]) -> Page:
+        """Answer the page at ``offset``; as many of those ``ahead`` as fit are fetched meanwhile."""
         if self._ahead and offset not in self._ahead:
             self._drop_ahead()
             self.close_by_half()
-        for expected in range(offset, offset + int(self._size) * stride, stride) if stride else [offset]:
+        for expected in (offset, *islice(ahead, int(self._size) - 1)):
             if expected not in self._ahead:
                 self._ahead[expected] = self._threads.submit(self._fetch, expected)
         page = self._ahead.pop(offset).result()
         with self._lock:
-            self._size = min(self._limit, self._size + (1 / self._size if self._steady else 1))
+            self._size = min(self._limit, self._size + (1 / self._size if self._steady else self._size))
         return page
-
-    def _drop_ahead(self) -> None:
-        for future in self._ahead.values():
-            future.cancel()
-        self._ahead.clear()
 
     def close_by_half(self) -> None:
         """Let half as many pages be under way at once."""
         with self._lock:
             self._size = max(1.0, self._size / 2)
             self._steady = True
+
+    def _drop_ahead(self) -> None:
+        for future in self._ahead.values():
+            future.cancel()
+        self._ahead.clear()

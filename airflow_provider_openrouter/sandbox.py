@@ -2,9 +2,9 @@
 A local stand-in for OpenRouter's key API, so that DAGs run without an account.
 
 ``python -m airflow_provider_openrouter.sandbox`` serves it; in tests, ``with Sandbox() as sandbox`` does. It
-answers ``/keys``, ``/keys/{hash}``, ``/key`` and ``/workspaces`` as OpenRouter's API reference says: pages of 100,
-newest first, ``include_disabled``, ``include_expired`` and ``workspace_id``, the bodies of errors. Its keys spend
-money as time goes by. It needs the standard library alone, not even Airflow.
+answers ``/keys``, ``/keys/{hash}``, ``/key`` and ``/workspaces`` as OpenRouter's API reference says: pages of
+100, newest first, ``include_disabled``, ``include_expired`` and ``workspace_id``, the bodies of errors. Its keys
+spend money as time goes by. It needs the standard library alone, not even Airflow.
 """
 
 from __future__ import annotations
@@ -69,7 +69,9 @@ class Sandbox:
             self.create_key(workspace_id=self._workspaces[number % workspaces]["id"])
         self._server = _Server((host, port), _Handler)
         self._server.sandbox = self
-        self._thread = Thread(target=self._server.serve_forever, name="openrouter-sandbox", daemon=True)
+        self._thread = Thread(
+            target=self._server.serve_forever, args=(0.05,), name="openrouter-sandbox", daemon=True
+        )
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -191,7 +193,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = 60
     server: _Server
 
-    def do_GET(self) -> None:  # noqa: N802  # the name that http.server asks for
+    def do_GET(self) -> None:
         status, body = self.server.sandbox.answer(self.path, self.headers.get("Authorization"))
         content = json.dumps(body).encode()
         self.send_response(status)
