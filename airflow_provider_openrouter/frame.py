@@ -66,9 +66,12 @@ def keys_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime) -> pd.D
     :param observed_at: when they were listed; an aware time.
     """
     columns = _known_columns(keys, observed_at)
-    for name in sorted({name for key in keys for name in key} - FIELDS.keys()):
-        # Should the API come to send an observed_at, it stands beside ours.
-        columns[f"api_{name}" if name in columns else name] = _unknown([key.get(name) for key in keys])
+    unknown = {name for key in keys for name in key} - FIELDS.keys()
+    for name in sorted(unknown):
+        column = name
+        while column in columns or column in unknown - {name}:  # should the API send an observed_at of its own
+            column = f"api_{column}"
+        columns[column] = _unknown([key.get(name) for key in keys])
     return pd.DataFrame(columns, copy=False)
 
 

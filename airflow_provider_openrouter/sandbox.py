@@ -287,7 +287,7 @@ def main() -> None:
     options = parser.parse_args()
     try:
         sandbox = Sandbox(**vars(options))
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, OverflowError) as error:
         parser.error(str(error))
     with sandbox:
         print(f"export AIRFLOW_CONN_OPENROUTER_DEFAULT='{sandbox.connection}'", flush=True)

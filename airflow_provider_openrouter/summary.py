@@ -24,7 +24,8 @@ def summarize(frame: pd.DataFrame, *, observed_at: datetime, workspace: str) -> 
     disabled = frame["disabled"].fillna(False).astype(bool)
     expired = frame["expires_at"] <= pd.Timestamp(observed_at)
     spend = frame["usage"].fillna(0) + frame["byok_usage"].fillna(0)
-    lowest = frame[~disabled & ~expired].nsmallest(LOWEST, "limit_remaining")
+    limited = frame["limit_remaining"].notna()
+    lowest = frame[limited & ~disabled & ~expired].nsmallest(LOWEST, "limit_remaining")
     return {
         "observed_at": observed_at.isoformat(),
         "workspace": workspace,

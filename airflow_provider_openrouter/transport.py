@@ -10,6 +10,7 @@ from __future__ import annotations
 import email.utils
 import json
 import logging
+import math
 import re
 import ssl
 import time
@@ -261,14 +262,21 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
+def _finite(number: str) -> float | str:
+    return float(number) if math.isfinite(float(number)) else number
+
+
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+_careful_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_LONG_EXPONENT = re.compile(r"\d[eE]\+?\d{3}\d*\s*[,\]}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _data(where: str, body: bytes) -> Any:
     text = body.decode("utf-8", "replace")
     try:
-        answer = _decoder.decode(text)
+        # 1e999 is legal JSON that Python reads as infinity, which no JSON can hold: it stays text.
+        answer = (_careful_decoder if _LONG_EXPONENT.search(text) else _decoder).decode(text)
         if _SURROGATE.search(text):  # half a surrogate pair is legal JSON that no UTF-8 can hold
             answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):

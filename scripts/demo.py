@@ -1,0 +1,86 @@
+"""Run the example DAGs through Airflow, against the sandbox or, read-only, against a real account."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import time
+from contextlib import ExitStack
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+HOME = ROOT / ".demo"
+LAKE = HOME / "lake"
+DAG_IDS = ("openrouter_keys_snapshot",)
+SHOWN = re.compile(r"\[DAG TEST\] running|airflow_provider_openrouter\.|unusual_prefix|\[error ")
+TRAILER = re.compile(r" +\[[\w.]+\] loc=.*| manual__.*")
+"""Of each line, what says where it was logged."""
+
+
+def say(line: str) -> None:
+    print(f"\n=== {line}", flush=True)
+
+
+def set_up(connection: str) -> None:
+    """Give Airflow a home of its own in the checkout, and the connection."""
+    os.environ |= {
+        "AIRFLOW_HOME": str(HOME),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+        "AIRFLOW_CONN_OPENROUTER_DEFAULT": connection,
+        "AIRFLOW_VAR_OPENROUTER_LAKE": LAKE.as_uri(),
+    }
+
+
+def airflow(*command: str) -> None:
+    """Run an Airflow command, showing of its log what the DAGs and this provider say."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "airflow", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if SHOWN.search(line):
+            print(TRAILER.sub("", line).rstrip(), flush=True)
+    if process.wait():
+        sys.exit("".join(lines) + f"\nairflow {' '.join(command)} failed; its log is above.")
+
+
+def show() -> None:
+    import pandas as pd
+
+    path = max(LAKE.rglob("*.parquet"), key=lambda each: each.stat().st_mtime)
+    keys = pd.read_parquet(path)
+    say(f"{len(keys)} keys, those with the least left first")
+    columns = ["name", "label", "disabled", "limit", "limit_remaining", "limit_reset", "usage_monthly", "usage"]
+    print(keys.sort_values("limit_remaining")[columns].head(20).to_string(index=False, na_rep="-"))
+    say(f"The files are in {LAKE.relative_to(ROOT)}: {path.relative_to(ROOT)}")
+
+
+def main() -> None:
+    began = time.monotonic()
+    with ExitStack() as stack:
+        if key := os.environ.get("OPENROUTER_MANAGEMENT_KEY", "").strip():
+            say("Reading the account of OPENROUTER_MANAGEMENT_KEY; nothing is changed in it")
+            set_up(json.dumps({"conn_type": "openrouter", "password": key}))
+        else:
+            from airflow_provider_openrouter.sandbox import Sandbox
+
+            sandbox = stack.enter_context(Sandbox(keys=120, workspaces=2, drain=1.0))
+            say(f"Started a sandbox with 120 keys at {sandbox.base_url}")
+            set_up(sandbox.connection)
+
+        say(f"Preparing an Airflow home in {HOME.relative_to(ROOT)}")
+        airflow("db", "migrate")
+        for dag_id in DAG_IDS:
+            say(f"Running {dag_id} through Airflow")
+            airflow("dags", "test", dag_id)
+    show()
+    say(f"Done in {time.monotonic() - began:.0f} s; everything is stopped")
+
+
+if __name__ == "__main__":
+    main()

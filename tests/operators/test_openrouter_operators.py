@@ -1,0 +1,390 @@
+"""The operator that lists keys: what it returns, writes, sums up and refuses."""
+
+import json
+import logging
+import subprocess
+import sys
+from collections import defaultdict
+from datetime import UTC, datetime
+from inspect import signature
+from types import SimpleNamespace
+
+import pandas as pd
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, Asset
+from airflow.sdk import AssetAlias
+from airflow.sdk.bases.operator import ExecutorSafeguard
+
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
+from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
+from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
+
+EVERYTHING = {"include_disabled": True, "include_expired": True}
+READERS = {
+    ".parquet": pd.read_parquet,
+    ".csv": pd.read_csv,
+    ".jsonl": lambda path: pd.read_json(path, lines=True),
+}
+
+
+@pytest.fixture(autouse=True)
+def _outside_the_task_runner(monkeypatch):
+    """Let Airflow keep silent about execute() being called here."""
+    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
+
+
+@pytest.fixture
+def log(capfd, caplog):
+    """Answer what the log of the task says: newer Airflows print it, older ones use logging."""
+    caplog.set_level(logging.INFO)
+
+    def read():
+        printed = capfd.readouterr()
+        return printed.out + printed.err or caplog.text
+
+    return read
+
+
+class Context(dict):
+    """As much of a task's context as an operator needs, and what it left there."""
+
+    def __init__(self, **values):
+        self.xcoms = {}
+        push = SimpleNamespace(xcom_push=lambda key, value: self.xcoms.update({key: value}))
+        super().__init__(ti=push, outlet_events=defaultdict(lambda: SimpleNamespace(extra={})), **values)
+
+
+def run(context=None, **arguments):
+    """Render the operator's templates and execute it."""
+    context = Context() if context is None else context
+    operator = OpenRouterListKeysOperator(task_id="list_keys", **arguments)
+    operator.render_template_fields(context)
+    return operator.execute(context)
+
+
+def summary_of(**arguments):
+    context = Context()
+    run(context, **arguments)
+    return context.xcoms["summary"]
+
+
+# -- what it returns
+
+
+def test_by_default_it_returns_a_typed_frame_of_every_key(sandbox, connection):
+    frame = run()
+    assert sandbox.requests[0] == "/api/v1/keys?include_disabled=true&include_expired=true&offset=0"
+    assert list(frame) == [*FIELDS, "observed_at"]
+    assert frame["hash"].tolist() == [key["hash"] for key in OpenRouterHook().list_keys(**EVERYTHING)]
+    assert len(frame) == 25
+
+
+def test_records_are_the_apis_own_dicts(connection):
+    records = run(xcom_format="records")
+    assert records == OpenRouterHook().list_keys(**EVERYTHING)
+    assert json.loads(json.dumps(records, allow_nan=False)) == records
+
+
+@pytest.mark.parametrize("suffix", READERS)
+@pytest.mark.parametrize("form", ["path", "URL"])
+def test_with_an_output_path_it_writes_a_file_and_returns_its_path(suffix, form, connection, tmp_path):
+    path = tmp_path / "day=2026-11-03" / f"keys{suffix}"
+    output_path = str(path) if form == "path" else f"file://{path}"
+    assert run(output_path=output_path) == output_path
+    frame = READERS[suffix](path)
+    assert list(frame) == list(FILE_COLUMNS)
+    assert frame["hash"].tolist() == [key["hash"] for key in OpenRouterHook().list_keys(**EVERYTHING)]
+
+
+def test_with_an_output_path_the_format_for_xcom_does_not_matter(connection, tmp_path):
+    path = str(tmp_path / "keys.parquet")
+    assert run(output_path=path, xcom_format="records") == path
+
+
+@pytest.mark.parametrize("nothing", [None, "", "{{ none or '' }}"])
+def test_an_empty_output_path_is_none(nothing, connection):
+    assert len(run(output_path=nothing)) == 25
+
+
+def test_an_account_without_keys_is_an_empty_frame_and_file(monkeypatch, tmp_path):
+    with Sandbox(keys=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        assert run().empty
+        assert run(xcom_format="records") == []
+        assert pd.read_parquet(run(output_path=str(tmp_path / "keys.parquet"))).empty
+
+
+def test_a_field_new_to_the_api_is_in_frame_records_and_file(sandbox, connection, tmp_path):
+    hash_ = sandbox.create_key(budget={"usd": 5})
+    assert run().set_index("hash")["budget"][hash_] == '{"usd": 5}'
+    assert run(xcom_format="records")[0]["budget"] == {"usd": 5}
+    path = run(output_path=str(tmp_path / "keys.parquet"))
+    assert pd.read_parquet(path).set_index("hash")["extra_fields"][hash_] == '{"budget": {"usd": 5}}'
+
+
+# -- what it lists
+
+
+@pytest.mark.parametrize(
+    ("include_disabled", "include_expired", "query", "count"),
+    [
+        (True, True, "include_disabled=true&include_expired=true", 25),
+        ("True", "true", "include_disabled=true&include_expired=true", 25),
+        (False, "false", "include_disabled=false&include_expired=false", 22),
+        (" False ", True, "include_disabled=false&include_expired=true", 23),
+        ("{{ params.yes }}", "{{ params.no }}", "include_disabled=true&include_expired=false", 24),
+        (True, None, "include_disabled=true", 24),
+    ],
+)
+def test_flags_may_be_templates_and_text(include_disabled, include_expired, query, count, sandbox, connection):
+    context = Context(params={"yes": True, "no": False})
+    frame = run(context, include_disabled=include_disabled, include_expired=include_expired)
+    assert sandbox.requests[0] == f"/api/v1/keys?{query}&offset=0"
+    assert len(frame) == count
+
+
+@pytest.mark.parametrize("name", ["include_disabled", "include_expired"])
+@pytest.mark.parametrize("value", ["yes", "", 1, "{{ params.missing }}"])
+def test_a_nonsense_flag_fails_before_the_first_request(name, value, sandbox, connection):
+    with pytest.raises(AirflowFailException, match=f"^{name} must be true or false, not "):
+        run(Context(params={}), **{name: value})
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("workspace", "said", "count"),
+    [
+        (None, "default only", 10),
+        ("", "default only", 10),
+        ("*", "every workspace", 30),
+        ("second", "second", 10),
+    ],
+)
+def test_the_summary_says_whose_keys_they_are(workspace, said, count, monkeypatch):
+    with Sandbox(keys=30, workspaces=3) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        second = OpenRouterHook().list_workspaces()[1]["id"]
+        summary = summary_of(workspace_id=second if workspace == "second" else workspace)
+    assert summary["workspace"] == (second if said == "second" else said)
+    assert summary["keys"] == count
+
+
+class ServerWithoutExpiry(Sandbox):
+    """A server from before ``include_expired``, which it refuses."""
+
+    def answer(self, target, authorization):
+        if "include_expired" in target:
+            self.requests.append(target)
+            return 400, {"error": {"code": 400, "message": "Unrecognized key: include_expired"}}
+        return super().answer(target, authorization)
+
+
+@pytest.mark.parametrize("xcom_format", ["frame", "records"])
+def test_a_server_that_does_not_know_include_expired_is_asked_again_without_it(xcom_format, monkeypatch, log):
+    with ServerWithoutExpiry() as server:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", server.connection)
+        assert len(run(xcom_format=xcom_format)) == 24
+    assert server.requests[:2] == [
+        "/api/v1/keys?include_disabled=true&include_expired=true&offset=0",
+        "/api/v1/keys?include_disabled=true&offset=0",
+    ]
+    (warning,) = (line for line in log().splitlines() if "warning" in line.lower())
+    assert "Listing again without include_expired" in warning
+
+
+def test_a_400_for_another_reason_fails(sandbox, connection):
+    with pytest.raises(OpenRouterRequestError, match="Invalid workspace_id"):
+        run(workspace_id="nowhere")
+
+
+# -- what it leaves beside
+
+
+def test_the_summary_counts_and_adds_up(sandbox, connection):
+    keys = OpenRouterHook().list_keys(**EVERYTHING)
+    before = datetime.now(UTC)
+    summary = summary_of()
+    assert before <= datetime.fromisoformat(summary.pop("observed_at")) <= datetime.now(UTC)
+    in_force = [key for key in keys if not key["disabled"] and not key["expires_at"] and key["limit"] is not None]
+    assert summary == {
+        "workspace": "default only",
+        "keys": 25,
+        "disabled": 2,
+        "expired": 1,
+        "unlimited": 3,
+        "never_used": 5,
+        **{
+            window: pytest.approx(sum(key[window] for key in keys))
+            for window in ("usage", "usage_daily", "usage_weekly", "usage_monthly")
+        },
+        "lowest": [
+            {name: key[name] for name in ("name", "label", "limit_remaining", "limit")}
+            for key in sorted(in_force, key=lambda key: key["limit_remaining"])[:5]
+        ],
+    }
+
+
+@pytest.mark.parametrize("arguments", [{}, {"xcom_format": "records"}, {"output_path": "file"}])
+def test_the_summary_is_json_and_the_same_whatever_is_returned(arguments, connection, tmp_path):
+    if "output_path" in arguments:
+        arguments = {"output_path": str(tmp_path / "keys.csv")}
+    summary = summary_of(**arguments)
+    assert json.loads(json.dumps(summary, allow_nan=False)) == summary
+    assert summary | {"observed_at": ""} == summary_of() | {"observed_at": ""}
+
+
+def test_the_log_says_what_the_summary_says(connection, log):
+    run()
+    text = log()
+    assert "25 keys (workspace: default only): 2 disabled, 1 expired, 3 without limit, 5 never used" in text
+    assert text.count(" left of $") == 5
+
+
+def test_keys_without_limit_do_not_trouble_the_log(monkeypatch, log):
+    with Sandbox(keys=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        sandbox.create_key(limit=None, limit_remaining=None)
+        assert summary_of()["lowest"] == []
+    text = log()
+    assert "1 keys (workspace: default only)" in text
+    assert " left" not in text
+
+
+def test_no_xcom_is_pushed_where_none_is_wanted(connection):
+    context = Context()
+    run(context, do_xcom_push=False)
+    assert context.xcoms == {}
+
+
+def test_each_outlet_asset_is_told_of_the_listing(connection):
+    context = Context()
+    outlets = [Asset("keys"), Asset("spend"), AssetAlias("some_keys")]
+    run(context, outlets=outlets)
+    observed_at = context.xcoms["summary"]["observed_at"]
+    assert {asset.name: event.extra for asset, event in context["outlet_events"].items()} == {
+        "keys": {"rows": 25, "observed_at": observed_at},
+        "spend": {"rows": 25, "observed_at": observed_at},
+    }
+
+
+def test_an_outlet_asset_is_told_of_the_file(connection, tmp_path):
+    context = Context()
+    path = tmp_path / "keys.parquet"
+    run(context, outlets=[Asset("keys")], output_path=str(path))
+    (event,) = context["outlet_events"].values()
+    assert event.extra == {
+        "rows": 25,
+        "observed_at": context.xcoms["summary"]["observed_at"],
+        "path": str(path),
+        "bytes": path.stat().st_size,
+    }
+
+
+# -- what it refuses
+
+BAD_PATHS = {
+    "keys.parquet": "must be absolute",
+    "data/keys.csv": "must be absolute",
+    "./keys.jsonl": "must be absolute",
+    "/data/keys": "must end in .parquet, .csv, .jsonl",
+    "/data/keys.xlsx": "must end in",
+    "/data/.parquet": "must end in",
+    "s3://lake/keys": "must end in",
+}
+
+
+@pytest.mark.parametrize(("path", "said"), BAD_PATHS.items())
+def test_a_bad_output_path_is_refused_when_the_dag_is_parsed(path, said):
+    with pytest.raises(AirflowFailException, match=said):
+        OpenRouterListKeysOperator(task_id="list_keys", output_path=path)
+
+
+@pytest.mark.parametrize(("path", "said"), BAD_PATHS.items())
+def test_a_bad_output_path_of_a_template_is_refused_before_the_first_request(path, said, sandbox, connection):
+    with pytest.raises(AirflowFailException, match=said):
+        run(Context(params={"path": path}), output_path="{{ params.path }}")
+    assert sandbox.requests == []
+
+
+def test_an_output_path_that_is_no_text_is_refused_before_the_first_request(sandbox, connection, tmp_path):
+    with pytest.raises(AirflowFailException, match="must be text"):
+        run(output_path=tmp_path / "keys.csv")
+    assert sandbox.requests == []
+
+
+def test_a_bad_xcom_format_is_refused_when_the_dag_is_parsed():
+    with pytest.raises(AirflowFailException, match="must be 'frame' or 'records', not 'json'"):
+        OpenRouterListKeysOperator(task_id="list_keys", xcom_format="json")
+
+
+@pytest.mark.parametrize("xcom_format", ["{{ params.format }}", None])
+def test_a_bad_xcom_format_of_a_template_is_refused_before_the_first_request(xcom_format, sandbox, connection):
+    with pytest.raises(AirflowFailException, match="must be 'frame' or 'records'"):
+        run(Context(params={"format": "json"}), xcom_format=xcom_format)
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("password", [INFERENCE_TOKEN, "wrong"])
+def test_a_key_that_cannot_list_fails_for_good(password, sandbox, monkeypatch):
+    connection = json.loads(sandbox.connection) | {"password": password}
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(connection))
+    with pytest.raises(OpenRouterAuthError) as caught:
+        run()
+    assert isinstance(caught.value, AirflowFailException)
+    assert isinstance(caught.value, OpenRouterError)
+    assert len(sandbox.requests) == 1
+
+
+def test_a_listing_that_fails_leaves_no_file_and_no_summary(sandbox, monkeypatch, tmp_path):
+    connection = json.loads(sandbox.connection) | {"password": "wrong"}
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(connection))
+    context = Context()
+    with pytest.raises(OpenRouterAuthError):
+        run(context, output_path=str(tmp_path / "keys.csv"), outlets=[Asset("keys")])
+    assert (context.xcoms, dict(context["outlet_events"])) == ({}, {})
+    assert list(tmp_path.iterdir()) == []
+
+
+# -- its templates
+
+
+def test_every_argument_of_its_own_is_a_template_field():
+    parameters = signature(OpenRouterListKeysOperator.__init__).parameters.keys() - {"self", "kwargs"}
+    assert set(OpenRouterListKeysOperator.template_fields) == parameters
+
+
+def test_every_template_field_is_rendered():
+    fields = OpenRouterListKeysOperator.template_fields
+    operator = OpenRouterListKeysOperator(
+        task_id="list_keys", **{name: f"{{{{ params.{name} }}}}" for name in fields}
+    )
+    operator.render_template_fields(Context(params={name: f"a {name}" for name in fields}))
+    assert {name: getattr(operator, name) for name in fields} == {name: f"a {name}" for name in fields}
+
+
+def test_a_rendered_connection_and_path_are_used(sandbox, monkeypatch, tmp_path):
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM_KEYS", sandbox.connection)
+    path = run(
+        Context(ds="2026-11-03", params={"team": "team"}),
+        openrouter_conn_id="{{ params.team }}_keys",
+        output_path=f"{tmp_path}/{{{{ ds }}}}/keys.jsonl",
+    )
+    assert path == f"{tmp_path}/2026-11-03/keys.jsonl"
+    assert len(pd.read_json(path, lines=True)) == 25
+
+
+# -- its price
+
+
+def test_a_dag_file_that_uses_it_parses_without_pandas_requests_and_pyarrow():
+    code = (
+        "import sys\n"
+        "from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook\n"
+        "from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator\n"
+        "OpenRouterListKeysOperator(task_id='x', output_path='/data/keys.parquet'), OpenRouterHook()\n"
+        "print('loaded:', *sorted({'pandas', 'requests', 'pyarrow', 'numpy'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "loaded:"

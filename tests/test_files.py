@@ -1,0 +1,181 @@
+"""A listing as a file: read back it is what was written, and a reader never sees half of one."""
+
+import json
+from datetime import UTC, datetime
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+from pandas.testing import assert_frame_equal
+
+from airflow_provider_openrouter.files import SCHEMA, WRITERS, write_file
+from airflow_provider_openrouter.frame import FILE_COLUMNS, keys_file_frame
+
+OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
+KEYS = [
+    {
+        "hash": "f01d",
+        "name": "billing-prod",
+        "disabled": False,
+        "limit": 100,
+        "limit_remaining": 0.1 + 0.2,
+        "usage": 1e-7,
+        "created_at": "2025-02-19T20:52:27.363244+00:00",
+        "expires_at": "9999-12-31T23:59:59Z",
+        "rank": {"of": [1, 2]},
+    },
+    {"hash": "beef", "disabled": True, "limit": None, "last_used_at": "2025-08-24T10:30:00Z"},
+]
+HOSTILE = {
+    "quotes": '"say \'aye\'" ""',
+    "commas": "a,b;c\td",
+    "newlines": "one\ntwo\r\nthree\rfour\u2028five",
+    "NUL": "a\0b",
+    "emoji": "🔑 é 漢 \N{ZERO WIDTH JOINER}",
+    "backslashes": r"C:\new\table \" \u0041",
+    "like a null": "NULL",
+    "like a formula": '=HYPERLINK("http://x")',
+    "white space": "  padded\t ",
+    "10 kB": "x" * 10_000,
+}
+TIMESTAMPS = [name for name, kind in FILE_COLUMNS.items() if kind == "timestamp"]
+DTYPES = {"string": "string", "boolean": "boolean", "number": "float64", "timestamp": "string"}
+
+
+def file_frame(*keys):
+    return keys_file_frame(keys, observed_at=OBSERVED_AT)
+
+
+def with_timestamps(frame):
+    """Read as times the columns that a file of text holds as text."""
+    for name in TIMESTAMPS:
+        frame[name] = pd.to_datetime(frame[name], utc=True, format="ISO8601").astype("datetime64[us, UTC]")
+    return frame
+
+
+def read(path):
+    """Read a file as its reader would: with pandas."""
+    if path.suffix == ".parquet":
+        return pd.read_parquet(path)
+    dtypes = {name: DTYPES[kind] for name, kind in FILE_COLUMNS.items()}
+    if path.suffix == ".csv":
+        return with_timestamps(
+            pd.read_csv(
+                path,
+                dtype=dtypes,
+                keep_default_na=False,
+                na_values=[""],
+                lineterminator="\n",
+            )
+        )
+    rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
+    return with_timestamps(pd.DataFrame(rows, columns=list(FILE_COLUMNS)).astype(dtypes))
+
+
+@pytest.fixture(params=WRITERS)
+def path(request, tmp_path):
+    return tmp_path / f"keys{request.param}"
+
+
+def test_a_file_reads_back_as_the_frame_that_was_written(path):
+    frame = file_frame(*KEYS)
+    assert write_file(frame, str(path)) == path.stat().st_size
+    assert_frame_equal(read(path), frame)
+
+
+def test_a_file_url_is_a_path(path):
+    write_file(file_frame(*KEYS), path.as_uri())
+    assert read(path)["hash"].tolist() == ["f01d", "beef"]
+
+
+def test_a_suffix_may_be_in_capitals(tmp_path):
+    path = tmp_path / "KEYS.PARQUET"
+    write_file(file_frame(*KEYS), str(path))
+    assert pa.parquet.read_table(path).num_rows == 2
+
+
+@pytest.mark.parametrize("keys", [[], [{"hash": "f01d"}], KEYS], ids=["no key", "nothing but a hash", "keys"])
+def test_the_schema_of_a_parquet_file_never_changes(keys, tmp_path):
+    path = tmp_path / "keys.parquet"
+    write_file(file_frame(*keys), str(path))
+    assert pa.parquet.read_schema(path).equals(SCHEMA, check_metadata=False)
+    assert_frame_equal(pd.read_parquet(path), file_frame(*keys))
+
+
+def test_no_keys_make_a_csv_with_its_header_and_empty_json_lines(tmp_path):
+    for suffix in (".csv", ".jsonl"):
+        write_file(file_frame(), str(tmp_path / f"keys{suffix}"))
+    assert list(pd.read_csv(tmp_path / "keys.csv")) == list(FILE_COLUMNS)
+    assert (tmp_path / "keys.jsonl").read_bytes() == b""
+
+
+def test_json_lines_are_objects_with_every_column_that_pandas_reads(tmp_path):
+    path = tmp_path / "keys.jsonl"
+    write_file(file_frame(*KEYS), str(path))
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert [list(row) for row in rows] == [list(FILE_COLUMNS)] * 2
+    assert rows[0]["created_at"] == "2025-02-19T20:52:27.363244+00:00"
+    assert rows[1]["limit"] is None
+    assert pd.read_json(path, lines=True)["hash"].tolist() == ["f01d", "beef"]
+
+
+def test_missing_folders_are_made(path):
+    path = path.parent / "day=2026-11-03" / "hour=06" / path.name
+    write_file(file_frame(*KEYS), str(path))
+    assert len(read(path)) == 2
+
+
+def test_a_file_of_the_same_name_is_replaced_and_nothing_is_left_beside_it(path):
+    write_file(file_frame(*KEYS), str(path))
+    write_file(file_frame(KEYS[1]), str(path))
+    assert read(path)["hash"].tolist() == ["beef"]
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_file_that_cannot_be_put_in_its_place_leaves_what_was_there_and_no_temporary(path):
+    path.mkdir()
+    kept = path / "kept"
+    kept.write_text("as before")
+    with pytest.raises(OSError, match=path.name):
+        write_file(file_frame(*KEYS), str(path))
+    assert kept.read_text() == "as before"
+    assert list(path.parent.iterdir()) == [path]
+
+
+def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(path):
+    write_file(file_frame(*KEYS), str(path))
+    before = path.read_bytes()
+    with pytest.raises(pa.ArrowException):
+        write_file(file_frame(*KEYS).assign(limit="lots"), str(path))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_hostile_text_reads_back_as_it_was(text, path):
+    keys = [{"hash": "f01d", "name": text, text: text}, {"hash": "beef", "name": "peaceful"}]
+    write_file(file_frame(*keys), str(path))
+    frame = read(path)
+    assert frame["name"].tolist() == [text, "peaceful"]
+    assert json.loads(frame["extra_fields"][0]) == {text: text}
+    assert frame["hash"].tolist() == ["f01d", "beef"]
+
+
+def test_listings_with_different_unknown_fields_read_as_one_table(tmp_path):
+    listings = {
+        "1": [],
+        "2": [{"hash": "f01d", "rank": 1}],
+        "3": [{"hash": "f01d", "rank": "first", "mood": {}}, {"hash": "beef", "limit": 5}],
+    }
+    for day, keys in listings.items():
+        write_file(file_frame(*keys), str(tmp_path / f"day={day}" / "keys.parquet"))
+    table = pa.dataset.dataset(tmp_path, partitioning="hive").to_table()
+    rows = sorted(zip(*(table[name].to_pylist() for name in ("day", "hash", "extra_fields")), strict=True))
+    assert rows == [
+        (2, "f01d", '{"rank": 1}'),
+        (3, "beef", None),
+        (3, "f01d", '{"mood": {}, "rank": "first"}'),
+    ]
+    assert len(pd.read_parquet(tmp_path)) == 3
