@@ -1,0 +1,140 @@
+"""The example DAGs, parsed and run by Airflow itself."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from airflow_provider_openrouter.sandbox import Sandbox
+
+ROOT = Path(__file__).parents[2]
+DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
+
+pytestmark = pytest.mark.xdist_group("airflow database")
+
+
+@pytest.fixture
+def dag_bag(airflow_database):
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(ROOT / "dags")
+
+
+@pytest.fixture
+def lake(tmp_path, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_VAR_OPENROUTER_LAKE", tmp_path.as_uri())
+    return tmp_path
+
+
+@pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
+def test_a_dag_file_parses_without_pandas_or_requests_and_without_deprecations(path, tmp_path):
+    program = f"""
+import runpy, sys, warnings
+from airflow.exceptions import RemovedInAirflow4Warning
+from airflow.sdk import DAG  # what Airflow itself imports, and warns of, is not ours
+loaded = set(sys.modules)
+warnings.simplefilter("error")
+runpy.run_path({str(path)!r})
+print(sorted((set(sys.modules) - loaded) & {{"pandas", "requests", "pyarrow"}}))
+"""
+    parsed = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=_environment(tmp_path), timeout=120
+    )
+    assert parsed.returncode == 0, parsed.stderr
+    assert parsed.stdout.splitlines()[-1] == "[]"
+
+
+def test_every_dag_file_is_imported_without_an_error(dag_bag):
+    assert dag_bag.import_errors == {}
+    assert set(dag_bag.dags) == {path.stem for path in DAG_FILES}
+    assert all(dag.doc_md for dag in dag_bag.dags.values())
+
+
+def test_the_snapshot_dag_writes_every_key_and_hands_on_the_frame(
+    dag_bag, lake, sandbox, connection, caplog, capfd
+):
+    run = dag_bag.dags["openrouter_keys_snapshot"].test()
+
+    assert run.state == "success"
+    [path] = lake.rglob("*.parquet")
+    assert path.relative_to(lake).as_posix() == f"keys/date={run.run_after:%Y-%m-%d}/keys.parquet"
+    assert len(pd.read_parquet(path)) == 25
+
+    tasks = {instance.task_id: instance for instance in run.get_task_instances()}
+    assert tasks["write_snapshot"].xcom_pull(task_ids="write_snapshot") == path.as_uri().replace("%3D", "=")
+    summary = tasks["list_keys"].xcom_pull(task_ids="list_keys", key="summary")
+    assert (summary["keys"], summary["workspace"]) == (25, "every workspace")
+    top_spender = pd.read_parquet(path).nlargest(1, "usage_monthly")["name"].item()
+    assert f"in all: {top_spender}" in caplog.text + "".join(capfd.readouterr())
+
+
+def test_a_refused_key_fails_the_run_without_task_retries_and_is_shown_nowhere(
+    dag_bag, lake, sandbox, monkeypatch, capfd
+):
+    secret = "sk-or-v1-a-secret-that-must-not-be-shown"
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_OPENROUTER_DEFAULT",
+        json.dumps({"conn_type": "openrouter", "host": sandbox.base_url, "password": secret}),
+    )
+    run = dag_bag.dags["openrouter_keys_snapshot"].test()
+
+    assert run.state == "failed"
+    assert len(sandbox.requests) == 2
+    shown = "".join(capfd.readouterr())
+    assert "must be a management key" in shown
+    assert secret not in shown
+    for path in Path(os.environ["AIRFLOW_HOME"]).rglob("*"):
+        assert not path.is_file() or secret.encode() not in path.read_bytes()
+
+
+def test_airflow_lists_the_provider_its_hook_and_its_connection_form(tmp_path):
+    with Sandbox() as sandbox:
+        environment = _environment(tmp_path) | {
+            "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        }
+
+        def airflow(*command: str) -> str:
+            return subprocess.run(
+                [sys.executable, "-m", "airflow", *command],
+                capture_output=True, text=True, check=True, env=environment, timeout=120,
+            ).stdout  # fmt: skip
+
+        assert "airflow-provider-openrouter" in airflow("providers", "list", "-o", "plain")
+        assert "openrouter_conn_id" in airflow("providers", "hooks", "-o", "plain")
+        assert "Connection success" in airflow("connections", "test", "openrouter_default")
+
+
+def test_the_connection_form_is_labelled_typed_and_hides_the_rest():
+    from airflow.providers_manager import ProvidersManager
+
+    manager = ProvidersManager()
+    manager.initialize_providers_hooks()
+    behaviour = manager.field_behaviours["openrouter"]
+    assert behaviour["relabeling"]["password"] == "Management API key"
+    assert behaviour["relabeling"]["host"] == "Base URL"
+    assert behaviour["placeholders"]["host"] == "https://openrouter.ai/api/v1"
+    assert set(behaviour["hidden_fields"]) == {"login", "schema", "port"}
+    widgets = {
+        name.removeprefix("extra__openrouter__"): widget.field["schema"]["type"]
+        for name, widget in manager.connection_form_widgets.items()
+        if name.startswith("extra__openrouter__")
+    }
+    assert {name: types[0] for name, types in widgets.items()} == {
+        "timeout": "number",
+        "max_retries": "integer",
+        "max_concurrency": "integer",
+        "allow_http": "boolean",
+    }
+
+
+def _environment(home: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "AIRFLOW_HOME": str(home),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/a.db",
+    }
