@@ -117,7 +117,7 @@ class Window:
     """
     Fetches the page that is asked for, and meanwhile those that will be asked for next.
 
-    It opens to twice its size with each page taken, up to ``limit``. It closes to half when the server asks to
+    It opens to four times its size with each page taken, up to ``limit``. It closes to half when the server asks to
     slow down or the pages turn out to lie elsewhere, and opens by one page a round trip from then on.
 
     :param limit: how many pages may be under way at once.
@@ -152,7 +152,7 @@ class Window:
                 self._ahead[expected] = self._threads.submit(self._fetch, expected)
         page = self._ahead.pop(offset).result()
         with self._lock:
-            self._size = min(self._limit, self._size + (1 / self._size if self._steady else self._size))
+            self._size = min(self._limit, self._size + (1 / self._size if self._steady else 3 * self._size))
         return page
 
     def close_by_half(self) -> None:

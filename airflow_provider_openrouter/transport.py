@@ -12,12 +12,13 @@ import json
 import logging
 import math
 import re
+import socket
 import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime
-from threading import Event, Lock
+from threading import Event, Lock, Timer
 from typing import Any, NoReturn, Self
 from urllib.parse import urlencode, urlsplit
 
@@ -74,6 +75,50 @@ class BearerAuth(AuthBase):
         return text.replace(self._key, "***")
 
 
+class _AnswersInTime:
+    """A connection that gives up on the head of an answer in time: a socket's timeout bounds each byte alone."""
+
+    sock: socket.socket
+    timeout: float
+
+    def getresponse(self) -> Any:
+        watchdog = Timer(self.timeout, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
+        watchdog.start()
+        try:
+            return super().getresponse()  # type: ignore[misc]  # of the connection this is mixed into
+        finally:
+            watchdog.cancel()
+
+
+class _HTTPConnection(_AnswersInTime, urllib3.connection.HTTPConnection):  # type: ignore[misc]
+    pass
+
+
+class _HTTPSConnection(_AnswersInTime, urllib3.connection.HTTPSConnection):  # type: ignore[misc]
+    pass
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls: Any = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls: Any = _HTTPSConnection
+
+
+class _Adapter(HTTPAdapter):
+    """The adapter of requests, with connections that answer in time."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        return manager
+
+
 class Transport:
     """
     The requests that belong together: they share connections, a pause, and a budget of waiting.
@@ -110,7 +155,7 @@ class Transport:
         # a session would read the body of a redirect and keep cookies.
         with requests.Session() as session:
             self._environment: Any = session.merge_environment_settings(base_url, {}, True, None, None)
-        self._adapter = HTTPAdapter(pool_connections=1, pool_maxsize=max_connections)
+        self._adapter = _Adapter(pool_connections=1, pool_maxsize=max_connections)
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(
                 lambda error: isinstance(error, OpenRouterError) and error.transient
@@ -157,24 +202,26 @@ class Transport:
             with response:
                 body = self._read(response, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            late = time.monotonic() > deadline
             # "from None": the exceptions of requests hold the request, and the request holds the key.
-            raise _connection_error(where, self._timeout, error) from None
+            raise _connection_error(where, self._timeout, TimeoutError() if late else error) from None
         if response.status_code != 200:
             self._raise_for(where, response, body)
         return _data(where, body)
 
     def _read(self, response: requests.Response, deadline: float) -> bytes:
         """Read the body piece by piece: a socket's own timeout starts anew with every byte that comes in."""
-        chunks = []
-        while chunk := response.raw.read1(CHUNK, decode_content=True):
+        chunks: list[bytes] = []
+        while time.monotonic() <= deadline:
+            chunk = response.raw.read1(CHUNK, decode_content=True)
+            if not chunk:
+                return b"".join(chunks)
             chunks.append(chunk)
-            if time.monotonic() > deadline:
-                raise TimeoutError
-        return b"".join(chunks)
+        raise TimeoutError
 
     def _raise_for(self, where: str, response: requests.Response, body: bytes) -> NoReturn:
         status = response.status_code
-        said = _message(self._auth.hide(body.decode("utf-8", "replace")))
+        said = self._auth.hide(_message(body.decode("utf-8", "replace")))[:200]
         answer = f"{where} answered {status}" + (f" ({said})" if said else "")
         if status in (401, 403):
             raise OpenRouterAuthError(
@@ -252,7 +299,7 @@ def _retry_after(response: requests.Response) -> float | None:
     except ValueError:
         try:
             date = email.utils.parsedate_to_datetime(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
     return seconds if seconds > 0 else 0.0
@@ -300,7 +347,7 @@ def _message(text: str) -> str:
     for name in ("error", "message"):
         if isinstance(said, dict):
             said = said.get(name, "")
-    return " ".join(said.split())[:200] if isinstance(said, str) else ""
+    return " ".join(said.split()) if isinstance(said, str) else ""
 
 
 def _connection_error(where: str, timeout: float, error: BaseException) -> OpenRouterConnectionError:
@@ -316,9 +363,10 @@ def _connection_error(where: str, timeout: float, error: BaseException) -> OpenR
             "signs it, name its certificate in REQUESTS_CA_BUNDLE.",
             transient=False,
         )
+    # Of a broken answer only the kind of break is told: its text may hold anything, even the key.
+    what = str(reason) if isinstance(reason, OSError) else type(reason).__name__
     return OpenRouterConnectionError(
-        f"No whole answer from {where}: {str(reason) or type(reason).__name__}. Check the network, the proxy "
-        "and the connection's host.",
+        f"No whole answer from {where}: {what}. Check the network, the proxy and the connection's host.",
         transient=not isinstance(error, ValueError),  # so are requests' errors in what it was given
     )
 

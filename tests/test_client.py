@@ -1,0 +1,414 @@
+import logging
+import random
+import threading
+import time
+import traceback
+
+import pytest
+from servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
+
+from airflow_provider_openrouter.client import OpenRouterClient
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
+    OpenRouterConnectionError,
+    OpenRouterError,
+    OpenRouterRateLimitError,
+    OpenRouterRequestError,
+    OpenRouterResponseError,
+    OpenRouterServerError,
+)
+
+
+def client(server: Server, **options) -> OpenRouterClient:
+    return OpenRouterClient(TOKEN, **{"base_url": server.base_url, "timeout": 10, "max_retries": 0} | options)
+
+
+def hashes(keys: list[dict]) -> list[str]:
+    return [key["hash"] for key in keys]
+
+
+def assert_each_once(account: Account, keys: list[dict]) -> None:
+    assert len(keys) == len(set(hashes(keys)))
+    assert set(account.lasting) <= set(hashes(keys))
+
+
+def page_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("openrouter-page")]
+
+
+def faulty(account: Account, fault: Answer, *numbers: int):
+    """Answer as the account does, but with the fault to the requests of these numbers."""
+    return lambda request: fault if request.number in numbers else account(request)
+
+
+# -- every key once
+
+
+@pytest.mark.parametrize("page_size", [1, 2, 20, 100, 250])
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_every_key_is_listed_once_and_in_order(page_size, concurrency):
+    for count in {0, 1, 2, *(pages * page_size + by for pages in (1, 4) for by in (-1, 0, 1))}:
+        account = Account(count, page_size=page_size)
+        with Server(account) as server:
+            assert hashes(client(server, max_concurrency=concurrency).list_keys()) == account.hashes
+
+
+def test_a_large_account_is_listed_side_by_side_and_whole():
+    account = Account(5_000, latency=0.02)
+    with Server(account) as server:
+        assert hashes(client(server).list_keys()) == account.hashes
+    assert 2 <= server.connections <= 8
+    assert len(server.requests) < 75
+
+
+def test_no_more_requests_are_under_way_than_allowed():
+    account = Account(3_000, latency=0.01)
+    with Server(account) as server:
+        client(server, max_concurrency=3).list_keys()
+    assert server.connections <= 3
+
+
+@pytest.mark.parametrize("count", [0, 1, 25, 99])
+def test_a_small_account_costs_two_requests_on_one_connection(count):
+    with Server(Account(count)) as server:
+        assert len(client(server).list_keys()) == count
+    assert len(server.requests) == 2
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("size", [1, 30])
+@pytest.mark.parametrize("action", ["create", "delete"])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 9])
+def test_keys_that_come_or_go_between_two_pages_hide_and_double_no_other(size, action, number):
+    account = Account(1_201, latency=0.005)
+
+    def change(asked: int) -> None:
+        if asked == number:
+            account.create(size) if action == "create" else account.delete(100 * number - size // 2, size)
+
+    account.between = change
+    with Server(account) as server:
+        assert_each_once(account, client(server).list_keys())
+
+
+@pytest.mark.parametrize("seed", range(30))
+def test_keys_that_come_and_go_side_by_side_hide_and_double_no_other(seed):
+    chance = random.Random(seed)
+    page_size = chance.choice([5, 10, 40, 100])
+    account = Account(page_size * 12 + chance.randint(-1, 1), page_size=page_size, latency=0.003)
+
+    def change(asked: int) -> None:
+        if asked < 25 and chance.random() < 0.5:
+            size = chance.choice([1, 1, 30])
+            if chance.random() < 0.5:
+                account.create(size)
+            else:
+                account.delete(chance.randrange(len(account.keys)), size)
+
+    account.between = change
+    with Server(account) as server:
+        assert_each_once(account, client(server).list_keys())
+
+
+@pytest.mark.parametrize("count", [1, 100, 700])
+def test_a_server_that_ignores_offset_is_an_error(count):
+    with (
+        Server(Account(count, ignores_offset=True)) as server,
+        pytest.raises(OpenRouterResponseError, match="ignores 'offset'"),
+    ):
+        client(server).list_keys()
+    assert len(server.requests) <= 10
+
+
+def test_a_server_that_filters_after_slicing_loses_nothing():
+    account = Account(
+        1_500, latency=0.003, hides=lambda key: key["number"] % 3 == 0 or 700 <= key["number"] < 820
+    )
+    with Server(account) as server:
+        listed = client(server).list_keys()
+    assert hashes(listed) == [key["hash"] for key in account.keys if not account.hides(key)]
+
+
+# -- faults in the middle of a listing
+
+
+@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 524, 529])
+def test_a_fault_that_passes_costs_no_key(status):
+    account = Account(1_200, latency=0.003)
+    fault = error(status, headers=RETRY_AT_ONCE)
+    with Server(faulty(account, fault, 0, 1, 4, 5, 9)) as server:
+        assert hashes(client(server, max_retries=5).list_keys()) == account.hashes
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [BREAKS, Answer(body={"data": [{"hash": "false"}]}, cut=20), Answer(body=[1] * 90, cut=30).chunked],
+    ids=["before the head", "in the body", "in a chunk"],
+)
+def test_a_connection_that_breaks_once_costs_no_key(fault):
+    account = Account(700, latency=0.003)
+    with Server(faulty(account, fault, 4)) as server:
+        assert hashes(client(server, max_retries=1).list_keys()) == account.hashes
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        *((error(status), OpenRouterAuthError) for status in (401, 403)),
+        *((error(status), OpenRouterRequestError) for status in (400, 404)),
+        (error(429, headers=RETRY_AT_ONCE), OpenRouterRateLimitError),
+        *((error(status, headers=RETRY_AT_ONCE), OpenRouterServerError) for status in (500, 524)),
+        (Answer(302, headers={"Location": "https://example.com"}), OpenRouterResponseError),
+        (Answer(200, "<html>"), OpenRouterResponseError),
+        (Answer(200, {"keys": []}), OpenRouterResponseError),
+        (BREAKS, OpenRouterConnectionError),
+        (HANGS, OpenRouterConnectionError),
+        (Answer(body=[1] * 90, trickle="body"), OpenRouterConnectionError),
+    ],
+)
+@pytest.mark.parametrize("first", [0, 5])
+def test_a_fault_that_stays_is_raised_and_leaves_no_thread(fault, kind, first, caplog):
+    caplog.set_level(logging.DEBUG)
+    account = Account(2_000, latency=0.003)
+    max_retries = int("Retry-After" in fault.headers)
+    with Server(lambda request: fault if request.number >= first else account(request)) as server:
+        with pytest.raises(OpenRouterError) as caught:
+            client(server, timeout=0.8, max_retries=max_retries).list_keys()
+        assert not page_threads()
+    assert type(caught.value) is kind
+    assert len(server.requests) < 40
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + caplog.text
+    assert TOKEN not in shown
+
+
+def test_a_429_pauses_the_whole_window():
+    account = Account(6_000, latency=0.05)
+    limited = []
+
+    def answer(request):
+        if request.number == 30:
+            limited.append(request.arrived)
+            return error(429, headers={"Retry-After": "2"})
+        return account(request)
+
+    with Server(answer) as server:
+        assert hashes(client(server, max_retries=1).list_keys()) == account.hashes
+    paused = [request for request in server.requests if 0.5 < request.arrived - limited[0] < 1.5]
+    assert len(paused) <= 1
+
+
+# -- what is asked
+
+
+@pytest.mark.parametrize(
+    ("options", "sent"),
+    [
+        ({}, {"include_disabled": "false"}),
+        ({"include_disabled": True}, {"include_disabled": "true"}),
+        ({"include_expired": True}, {"include_disabled": "false", "include_expired": "true"}),
+        ({"include_expired": False}, {"include_disabled": "false", "include_expired": "false"}),
+        ({"workspace_id": "a b&c"}, {"include_disabled": "false", "workspace_id": "a b&c"}),
+    ],
+)
+def test_what_is_asked_goes_on_the_wire(options, sent):
+    with Server(lambda request: data([])) as server:
+        assert client(server).list_keys(**options) == []
+    for request in server.requests:
+        assert request.path == "/keys"
+        offset = request.query.pop("offset")
+        assert offset.isdecimal()
+        assert request.query == sent
+
+
+@pytest.mark.parametrize("workspaces", [1, 3, 101])
+def test_every_workspace_is_listed_and_each_key_once(workspaces):
+    account = Account(workspaces * 3 + 1, workspaces=workspaces)
+    with Server(account) as server:
+        listed = client(server).list_keys(workspace_id="*", include_disabled=True)
+    assert sorted(hashes(listed)) == sorted(account.hashes)
+    asked = [request for request in server.requests if request.path == "/keys"]
+    assert {request.query["workspace_id"] for request in asked} == {each["id"] for each in account.workspaces}
+    assert {request.query["include_disabled"] for request in asked} == {"true"}
+
+
+def test_a_key_shown_in_two_workspaces_comes_once():
+    account = Account(0, workspaces=2)
+
+    def answer(request):
+        return account(request) if request.path == "/workspaces" else data([{"hash": "same"}][request.offset :])
+
+    with Server(answer) as server:
+        assert client(server).list_keys(workspace_id="*") == [{"hash": "same"}]
+
+
+def test_without_a_workspace_the_default_one_is_listed():
+    account = Account(10, workspaces=2)
+    with Server(account) as server:
+        assert len(client(server).list_keys()) == 5
+        assert len(client(server).list_keys(workspace_id="workspace-1")) == 5
+
+
+@pytest.mark.parametrize("count", [1, 99, 100, 101, 450])
+def test_workspaces_are_listed_page_by_page(count):
+    account = Account(workspaces=count)
+    with Server(account) as server:
+        assert client(server).list_workspaces() == account.workspaces
+    assert {request.query["limit"] for request in server.requests} == {"100"}
+
+
+# -- what is answered
+
+
+def test_what_arrives_is_kept():
+    records = [
+        {"hash": "a", "limit": None, "limit_reset": "hourly", "brand_new": {"deep": [1, None]}},
+        {"hash": "b", "limit_remaining": -0.25, "workspace_id": None, "name": "é 😀"},
+    ]
+    with Server(lambda request: data(records[request.offset :])) as server:
+        assert client(server).list_keys() == records
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"hash": None}, {"hash": ""}, {"hash": 7}, {"name": "a"}, None, "hash", []]
+)
+def test_a_record_without_a_hash_is_an_error(record):
+    with (
+        Server(lambda request: data([{"hash": "a"}, record])) as server,
+        pytest.raises(OpenRouterResponseError, match="without 'hash'"),
+    ):
+        client(server).list_keys()
+
+
+@pytest.mark.parametrize("value", [None, {}, "keys", 0])
+def test_data_that_is_no_list_is_an_error(value):
+    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match="no list"):
+        client(server).list_keys()
+
+
+def test_the_current_key_is_answered_as_it_is():
+    with Server(lambda request: data({"is_management_key": True})) as server:
+        assert client(server).get_current_key() == {"is_management_key": True}
+    assert [request.path for request in server.requests] == ["/key"]
+
+
+@pytest.mark.parametrize("value", [None, [], "key"])
+def test_a_current_key_that_is_no_object_is_an_error(value):
+    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match="no object"):
+        client(server).get_current_key()
+
+
+@pytest.mark.parametrize(("count", "listed"), [(0, "Listed 0 keys: 1 pages"), (1_234, "Listed 1,234 keys: ")])
+def test_one_line_sums_a_listing_up(count, listed, caplog):
+    caplog.set_level(logging.INFO, logger="airflow_provider_openrouter")
+    answer = Account(count) if count else faulty(Account(), error(503, headers=RETRY_AT_ONCE), 0)
+    with Server(answer) as server:
+        client(server, max_retries=1).list_keys()
+    [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert line.startswith(listed.split(":")[0])
+    assert f"{len(server.requests)} requests, {int(not count)} retries" in line
+
+
+def test_the_summary_of_every_workspace_counts_them(caplog):
+    caplog.set_level(logging.INFO, logger="airflow_provider_openrouter")
+    with Server(Account(9, workspaces=3)) as server:
+        client(server).list_keys(workspace_id="*")
+    [line] = caplog.messages
+    assert line.startswith("Listed 9 keys in 3 workspaces: ")
+
+
+def test_no_thread_and_no_connection_is_left_after_a_listing():
+    with Server(Account(2_000, latency=0.003)) as server:
+        client(server).list_keys()
+        assert not page_threads()
+        deadline = time.monotonic() + 5
+        while server._http.open and time.monotonic() < deadline:
+            time.sleep(0.01)
+        assert not server._http.open
+
+
+def test_the_key_is_in_no_log_and_no_repr(caplog):
+    caplog.set_level(logging.DEBUG)
+    with Server(Account(300)) as server:
+        asking = client(server)
+        asking.list_keys()
+        asking.list_keys(workspace_id="*")
+    assert caplog.records
+    assert TOKEN not in caplog.text
+    assert all(TOKEN not in repr(record.args) for record in caplog.records)
+    assert TOKEN not in f"{asking!r} {asking} {asking._auth!r}"
+    assert server.base_url in repr(asking)
+
+
+# -- what makes no sense
+
+
+@pytest.mark.parametrize(
+    ("options", "named"),
+    [
+        *(({"timeout": value}, "timeout") for value in (0, -1, float("inf"), float("nan"))),
+        ({"max_retries": -1}, "max_retries"),
+        *(({"max_concurrency": value}, "max_concurrency") for value in (0, -1)),
+        *(
+            ({"base_url": value}, "base URL")
+            for value in (
+                "",
+                "openrouter.ai",
+                "//openrouter.ai",
+                "ftp://openrouter.ai",
+                "https://",
+                "https:///api",
+                "https://openrouter.ai:port",
+                "https://openrouter.ai:99999",
+                "https://[",
+                "https://openrouter.ai/api?a=b",
+                "https://openrouter.ai/api#a",
+            )
+        ),
+    ],
+)
+def test_nonsense_is_refused(options, named):
+    with pytest.raises(OpenRouterRequestError, match=named) as caught:
+        OpenRouterClient(TOKEN, **options)
+    assert not caught.value.transient
+
+
+def test_a_base_url_with_a_password_is_refused_unshown():
+    with pytest.raises(OpenRouterRequestError, match="without user") as caught:
+        OpenRouterClient(TOKEN, base_url="https://user:hidden@openrouter.ai")
+    assert "hidden" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host", ["openrouter.ai", "127.0.0.1.example.com", "10.0.0.1", "localhost.example.com", "[::2]", "0.0.0.0"]
+)
+def test_http_is_refused_but_to_this_machine(host):
+    with pytest.raises(OpenRouterRequestError, match="allow_http"):
+        OpenRouterClient(TOKEN, base_url=f"http://{host}/api/v1")
+    OpenRouterClient(TOKEN, base_url=f"http://{host}/api/v1", allow_http=True)
+    OpenRouterClient(TOKEN, base_url=f"https://{host}/api/v1")
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "127.8.8.8", "[::1]", "LOCALHOST:80"])
+def test_http_to_this_machine_needs_no_leave(host):
+    OpenRouterClient(TOKEN, base_url=f"http://{host}/api/v1")
+
+
+def test_a_slash_at_the_end_of_the_base_url_does_no_harm():
+    with Server(Account(3)) as server:
+        assert len(client(server, base_url=server.base_url + "/").list_keys()) == 3
+    assert server.requests[0].path == "/keys"
+
+
+def test_a_client_lists_anew_each_time_and_from_several_threads():
+    account = Account(500, latency=0.002)
+    with Server(account) as server:
+        asking = client(server)
+        results: list[list[str]] = []
+        threads = [threading.Thread(target=lambda: results.append(hashes(asking.list_keys()))) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert results == [account.hashes] * 4
+        account.create()
+        assert hashes(asking.list_keys()) == account.hashes
