@@ -117,8 +117,8 @@ class Window:
     """
     Fetches the page that is asked for, and meanwhile those that will be asked for next.
 
-    It opens to four times its size with each page taken, up to ``limit``. It closes to half when the server asks to
-    slow down or the pages turn out to lie elsewhere, and opens by one page a round trip from then on.
+    It opens to four times its size with each page taken, up to ``limit``. It closes to half when the server asks
+    to slow down or the pages turn out to lie elsewhere, and opens by one page a round trip from then on.
 
     :param limit: how many pages may be under way at once.
     """
