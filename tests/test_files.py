@@ -9,6 +9,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 from pandas.testing import assert_frame_equal
+from pyarrow import csv
 
 from airflow_provider_openrouter.files import SCHEMA, WRITERS, write_file
 from airflow_provider_openrouter.frame import FILE_COLUMNS, keys_file_frame
@@ -23,7 +24,7 @@ KEYS = [
         "limit_remaining": 0.1 + 0.2,
         "usage": 1e-7,
         "created_at": "2025-02-19T20:52:27.363244+00:00",
-        "expires_at": "9999-12-31T23:59:59Z",
+        "expires_at": "2199-12-31T23:59:59Z",
         "rank": {"of": [1, 2]},
     },
     {"hash": "beef", "disabled": True, "limit": None, "last_used_at": "2025-08-24T10:30:00Z"},
@@ -56,20 +57,20 @@ def with_timestamps(frame):
 
 
 def read(path):
-    """Read a file as its reader would: with pandas."""
+    """Read a file into the types of a frame."""
     if path.suffix == ".parquet":
         return pd.read_parquet(path)
-    dtypes = {name: DTYPES[kind] for name, kind in FILE_COLUMNS.items()}
     if path.suffix == ".csv":
-        return with_timestamps(
-            pd.read_csv(
-                path,
-                dtype=dtypes,
-                keep_default_na=False,
-                na_values=[""],
-                lineterminator="\n",
-            )
+        table = csv.read_csv(
+            path,
+            parse_options=csv.ParseOptions(newlines_in_values=True),
+            convert_options=csv.ConvertOptions(
+                column_types=SCHEMA, strings_can_be_null=True, quoted_strings_can_be_null=False
+            ),
         )
+        types = {pa.string(): pd.StringDtype(), pa.bool_(): pd.BooleanDtype()}
+        return table.to_pandas(types_mapper=types.get)
+    dtypes = {name: DTYPES[kind] for name, kind in FILE_COLUMNS.items()}
     rows = [json.loads(line) for line in path.read_text().split("\n")[:-1]]
     return with_timestamps(pd.DataFrame(rows, columns=list(FILE_COLUMNS)).astype(dtypes))
 

@@ -342,7 +342,7 @@ def test_a_frame_of_keys_is_typed_and_says_when_it_was_observed(connection):
         "float64",
         "datetime64[us, UTC]",
     ]
-    assert before.floor("us") <= frame["observed_at"].unique().item() <= pd.Timestamp.now("UTC")
+    assert before.floor("us") <= frame["observed_at"].unique()[0] <= pd.Timestamp.now("UTC")
 
 
 def test_a_frame_of_no_keys_has_the_same_types(monkeypatch):
