@@ -12,19 +12,21 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from ipaddress import ip_address
 from sys import intern
 from typing import Any
 from urllib.parse import urlsplit
 
+import requests
+
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
 from airflow_provider_openrouter.pagination import Page, Record, Window, walk
-from airflow_provider_openrouter.transport import BearerAuth, Transport
+from airflow_provider_openrouter.transport import BearerAuth, Transport, is_loopback
 
 log = logging.getLogger(__name__)
 
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
 EVERY_WORKSPACE = "*"
+ONE_DAY = 86_400
 SECONDS_BETWEEN_PROGRESS = 10.0
 REPEATED = {"workspace_id", "creator_user_id", "limit_reset"}
 """Fields that are the same in many records: each value is held once, which saves a tenth of the memory."""
@@ -55,8 +57,8 @@ class OpenRouterClient:
         max_concurrency: int = 8,
         allow_http: bool = False,
     ) -> None:
-        if not 0 < timeout < float("inf"):
-            raise OpenRouterRequestError(f"timeout must be a number of seconds above 0, not {timeout}.")
+        if not 0 < timeout <= ONE_DAY:
+            raise OpenRouterRequestError(f"timeout must be above 0 and at most {ONE_DAY} seconds, not {timeout}.")
         if max_retries < 0:
             raise OpenRouterRequestError(f"max_retries must be 0 or more, not {max_retries}.")
         if max_concurrency < 1:
@@ -212,23 +214,18 @@ def _page(data: Any, path: str, identity: str) -> Page:
 def _check_base_url(base_url: str, allow_http: bool) -> None:
     try:
         url = urlsplit(base_url)
-        well_formed = url.scheme in ("http", "https") and url.hostname and (url.port or True)
-    except ValueError:
+        well_formed = url.scheme in ("http", "https") and (url.port or True)
+        (url.hostname or "").encode("idna")
+        requests.Request("GET", base_url).prepare()
+    except ValueError:  # those of requests are of that kind, too
         well_formed = False
     if not well_formed or url.username is not None or url.query or url.fragment:
         raise OpenRouterRequestError(
             "The connection's host is no base URL: it must look like https://host[:port]/path, without user, "
             f"password, query or fragment. OpenRouter's own is {DEFAULT_BASE_URL}."
         )
-    if url.scheme == "http" and not allow_http and not _is_loopback(url.hostname or ""):
+    if url.scheme == "http" and not allow_http and not is_loopback(url.hostname or ""):
         raise OpenRouterRequestError(
             f"http://{url.hostname} would carry the management key unencrypted. Use https, or set allow_http "
             "in the connection if the network between is your own."
         )
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -39,7 +39,7 @@ STORES_WITHOUT_HALF_FILES = {
     "oci",
     "oss",
 }
-"""Object stores show a file when its upload is complete, and rename by copying."""
+"""Object stores show a file when its upload is complete, rename by copying, and have no folders to make."""
 
 
 def write_file(frame: pd.DataFrame, path: str) -> int:
@@ -57,10 +57,10 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
     content = buffer.getbuffer()
 
     target = ObjectStoragePath(path)
-    target.parent.mkdir(parents=True, exist_ok=True)
     if target.protocol in STORES_WITHOUT_HALF_FILES:
         _write(target, content)
         return content.nbytes
+    target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
     try:
         _write(temporary, content)

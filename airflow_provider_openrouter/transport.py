@@ -15,9 +15,11 @@ import re
 import socket
 import ssl
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from ipaddress import ip_address
 from threading import Event, Lock, Timer
 from typing import Any, NoReturn, Self
 from urllib.parse import urlencode, urlsplit
@@ -76,18 +78,34 @@ class BearerAuth(AuthBase):
 
 
 class _AnswersInTime:
-    """A connection that gives up on the head of an answer in time: a socket's timeout bounds each byte alone."""
+    """A connection that gives up in time on a proxy's word and on the head of an answer, however they trickle."""
 
-    sock: socket.socket
+    sock: Any
     timeout: float
 
+    def connect(self) -> None:
+        with self._in_time():
+            super().connect()  # type: ignore[misc]  # of the connection that this is mixed into
+
     def getresponse(self) -> Any:
-        watchdog = Timer(self.timeout, socket.socket.shutdown, (self.sock, socket.SHUT_RDWR))
+        with self._in_time():
+            return super().getresponse()  # type: ignore[misc]
+
+    @contextmanager
+    def _in_time(self) -> Iterator[None]:
+        watchdog = Timer(self.timeout, self._give_up)
+        watchdog.daemon = True
         watchdog.start()
         try:
-            return super().getresponse()  # type: ignore[misc]  # of the connection this is mixed into
+            yield
         finally:
             watchdog.cancel()
+
+    def _give_up(self) -> None:
+        tcp = getattr(self.sock, "socket", self.sock)  # TLS within TLS, through a proxy, wraps the socket
+        if tcp is not None:
+            with suppress(OSError):
+                socket.socket.shutdown(tcp, socket.SHUT_RDWR)
 
 
 class _HTTPConnection(_AnswersInTime, urllib3.connection.HTTPConnection):  # type: ignore[misc]
@@ -155,6 +173,8 @@ class Transport:
         # a session would read the body of a redirect and keep cookies.
         with requests.Session() as session:
             self._environment: Any = session.merge_environment_settings(base_url, {}, True, None, None)
+        if is_loopback(urlsplit(base_url).hostname or ""):
+            self._environment["proxies"] = {}  # what is on this machine is not asked of another
         self._adapter = _Adapter(pool_connections=1, pool_maxsize=max_connections)
         self._retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception(
@@ -168,6 +188,7 @@ class Transport:
         )
         self._lock = Lock()
         self._paused_until = 0.0
+        self._waiting_until = 0.0
         self._waited = 0.0
 
     def __enter__(self) -> Self:
@@ -264,9 +285,14 @@ class Transport:
     def _gives_up(self, state: tenacity.RetryCallState) -> bool:
         return (
             state.attempt_number > self._max_retries
-            or self._waited + state.upcoming_sleep > MAX_WAIT
+            or self._waited + self._longer(state.upcoming_sleep) > MAX_WAIT
             or self.stopped.is_set()
         )
+
+    def _longer(self, wait: float) -> float:
+        """Answer by how much a wait is longer than those under way: what is waited side by side counts once."""
+        now = time.monotonic()
+        return max(0.0, now + wait - max(now, self._waiting_until))
 
     def _before_sleep(self, state: tenacity.RetryCallState) -> None:
         error = _error(state)
@@ -274,13 +300,12 @@ class Transport:
         now = time.monotonic()
         with self._lock:
             self.retried += 1
+            self._waited += self._longer(wait)
+            self._waiting_until = max(self._waiting_until, now + wait)
             if isinstance(error, OpenRouterRateLimitError):
                 if self._paused_until <= now:
                     self.on_rate_limit()
-                self._waited += max(0.0, now + wait - max(now, self._paused_until))
                 self._paused_until = max(self._paused_until, now + wait)
-            else:
-                self._waited += wait
         log.warning("%s Trying again in %.1f s (attempt %s).", error, wait, state.attempt_number + 1)
 
 
@@ -367,7 +392,8 @@ def _connection_error(where: str, timeout: float, error: BaseException) -> OpenR
     what = str(reason) if isinstance(reason, OSError) else type(reason).__name__
     return OpenRouterConnectionError(
         f"No whole answer from {where}: {what}. Check the network, the proxy and the connection's host.",
-        transient=not isinstance(error, ValueError),  # so are requests' errors in what it was given
+        # What requests was given in vain is a ValueError, or a bare OSError: a missing file of certificates.
+        transient=not isinstance(error, ValueError) and type(error) is not OSError,
     )
 
 
@@ -376,6 +402,14 @@ def _root(error: BaseException) -> BaseException:
     inner = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
     cause = next((each for each in inner if isinstance(each, BaseException)), None)
     return error if cause is None else _root(cause)
+
+
+def is_loopback(host: str) -> bool:
+    """Answer whether a host is this machine."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _host(url: str) -> str | None:

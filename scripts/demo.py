@@ -25,7 +25,9 @@ def say(line: str) -> None:
 
 
 def set_up(connection: str) -> None:
-    """Give Airflow a home of its own in the checkout, and the connection."""
+    """Give Airflow a home of its own in the checkout, whatever the shell says of another, and the connection."""
+    for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
+        del os.environ[name]
     os.environ |= {
         "AIRFLOW_HOME": str(HOME),
         "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "dags"),

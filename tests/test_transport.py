@@ -1,9 +1,11 @@
 import logging
 import socket
 import subprocess
+import threading
 import time
 import traceback
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -79,21 +81,58 @@ def test_netrc_does_not_replace_the_key(tmp_path, monkeypatch):
     assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
 
 
+ELSEWHERE = "http://openrouter.invalid"
+
+
 @pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
 def test_a_proxy_from_the_environment_is_used(name, monkeypatch):
-    with Server(lambda request: GOOD) as target, Server(lambda request: data(["by proxy"])) as proxy:
+    with Server(lambda request: data(["by proxy"])) as proxy:
         monkeypatch.setenv(name, f"http://{proxy.host}")
-        assert get(target) == ["by proxy"]
-    assert not target.requests
-    assert proxy.requests[0].path == "/keys"
+        assert get(ELSEWHERE) == ["by proxy"]
+    assert proxy.requests[0].path.endswith("/keys")
 
 
 def test_no_proxy_exempts_a_host(monkeypatch):
+    with Server(lambda request: GOOD) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
+        monkeypatch.setenv("NO_PROXY", "openrouter.invalid")
+        with pytest.raises(OpenRouterConnectionError):
+            get(ELSEWHERE)
+    assert not proxy.requests
+
+
+def test_this_machine_is_never_asked_through_a_proxy(monkeypatch):
     with Server(lambda request: GOOD) as target, Server(lambda request: BREAKS) as proxy:
         monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
-        monkeypatch.setenv("NO_PROXY", "127.0.0.1")
         assert get(target) == [{"hash": "a"}]
     assert not proxy.requests
+
+
+def test_a_proxy_that_trickles_does_not_hang(monkeypatch):
+    def trickle(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection, suppress(OSError):
+            connection.recv(1 << 16)
+            for _ in range(100):
+                connection.sendall(b"H")
+                time.sleep(0.1)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
+        thread = threading.Thread(target=trickle, args=(listening,))
+        thread.start()
+        began = time.monotonic()
+        with pytest.raises(OpenRouterConnectionError):
+            get("https://openrouter.invalid", timeout=1)
+        assert time.monotonic() - began < 8
+        thread.join()
+
+
+def test_a_missing_file_of_certificates_cannot_heal(monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/certificates.pem")
+    with pytest.raises(OpenRouterConnectionError, match=r"certificates\.pem") as caught:
+        get("https://openrouter.invalid")
+    assert not caught.value.transient
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n", "\r\n", "\t \n"])
@@ -382,6 +421,14 @@ def test_what_cannot_heal_is_not_tried_again(status):
     with Server(lambda request: error(status, headers=RETRY_AT_ONCE)) as server, pytest.raises(OpenRouterError):
         get(server, max_retries=5)
     assert len(server.requests) == 1
+
+
+def test_waits_side_by_side_count_once():
+    answers = in_turn(*[error(503, headers={"Retry-After": "1"})] * 4, GOOD)
+    with Server(answers) as server, transport(server.base_url, max_retries=4) as opened:
+        with ThreadPoolExecutor(4) as threads:
+            list(threads.map(lambda _: opened.get("/keys", {}), range(4)))
+        assert opened._waited < 2
 
 
 def test_retries_are_bounded_in_time():

@@ -169,9 +169,12 @@ def _extras(conn: Connection) -> dict[str, Any]:
         "max_concurrency": (int, "a whole number"),
         "allow_http": (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
     }
+    sent = conn.extra_dejson
+    if not isinstance(sent, dict):
+        raise OpenRouterRequestError('the extras must be a JSON object, such as {"timeout": 30}.')
     extras = {}
     for name, (read, kind) in readers.items():
-        value = conn.extra_dejson.get(name)
+        value = sent.get(name)
         if value in (None, ""):
             continue
         try:

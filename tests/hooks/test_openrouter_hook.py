@@ -181,6 +181,7 @@ def test_an_extra_that_is_not_ours_is_let_be(connect):
         ("timeout", -1),
         ("timeout", "nan"),
         ("timeout", "inf"),
+        ("timeout", 1e10),
         ("timeout", [30]),
         ("max_retries", "five"),
         ("max_retries", 2.5),
@@ -197,6 +198,14 @@ def test_a_nonsense_extra_is_refused_by_name_in_one_sentence(name, value, connec
     with pytest.raises(OpenRouterRequestError, match=rf"^Connection 'team_keys': .*{name} must be [^.]+\.?.*\.$"):
         hook.get_conn()
     assert hook.test_connection()[0] is False
+
+
+def test_extras_that_are_no_object_are_refused(connect):
+    hook = connect(extra="[1, 2]")
+    with pytest.raises(
+        OpenRouterRequestError, match=r"^Connection 'team_keys': the extras must be a JSON object"
+    ):
+        hook.get_conn()
 
 
 # -- the key
