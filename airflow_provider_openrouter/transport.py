@@ -340,7 +340,7 @@ def _finite(number: str) -> float | str:
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _careful_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_LONG_EXPONENT = re.compile(r"\d[eE]\+?\d{3}\d*\s*[,\]}]")
+_LONG_EXPONENT = re.compile(r"\d[eE]\+?\d{3,}\s*[,\]}]")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 

@@ -415,3 +415,12 @@ def test_a_client_lists_anew_each_time_and_from_several_threads():
         assert results == [account.hashes] * 4
         account.create()
         assert hashes(asking.list_keys()) == account.hashes
+
+
+def test_a_long_listing_says_how_far_it_is(monkeypatch, caplog):
+    monkeypatch.setattr("airflow_provider_openrouter.client.SECONDS_BETWEEN_PROGRESS", 0.0)
+    caplog.set_level(logging.INFO)
+    with Server(Account(500)) as server:
+        OpenRouterClient(TOKEN, base_url=server.base_url).list_keys()
+    assert "Listing: 100 records so far" in caplog.text
+    assert "Listing: 500 records so far" in caplog.text

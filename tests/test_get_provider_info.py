@@ -35,8 +35,6 @@ def test_it_is_what_airflows_schema_asks_for():
 
 def test_the_connection_form_is_what_the_schema_of_forms_asks_for():
     connection_types = schema("provider.yaml.schema.json")["properties"]["connection-types"]
-    if "conn-fields" not in connection_types["items"]["properties"]:
-        pytest.skip("This Airflow knows no connection form in the metadata.")
     form = json.dumps(connection_types).replace('"additionalProperties": true', '"additionalProperties": false')
     jsonschema.validate(INFO["connection-types"], json.loads(form))
 

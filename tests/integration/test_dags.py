@@ -68,8 +68,12 @@ def test_the_snapshot_dag_writes_every_key_and_hands_on_the_frame(
     assert tasks["write_snapshot"].xcom_pull(task_ids="write_snapshot") == path.as_uri().replace("%3D", "=")
     summary = tasks["list_keys"].xcom_pull(task_ids="list_keys", key="summary")
     assert (summary["keys"], summary["workspace"]) == (25, "every workspace")
-    top_spender = pd.read_parquet(path).nlargest(1, "usage_monthly")["name"].item()
-    assert f"in all: {top_spender}" in caplog.text + "".join(capfd.readouterr())
+    shown = caplog.text + "".join(capfd.readouterr())
+    assert f"in all: {pd.read_parquet(path).nlargest(1, 'usage_monthly')['name'].item()}" in shown
+
+    assert sandbox.token not in shown
+    for kept in (*Path(os.environ["AIRFLOW_HOME"]).rglob("*"), *lake.rglob("*")):
+        assert not kept.is_file() or sandbox.token.encode() not in kept.read_bytes(), kept
 
 
 def test_a_refused_key_fails_the_run_without_task_retries_and_is_shown_nowhere(
