@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from sys import intern
+from threading import Event
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -79,6 +80,7 @@ class OpenRouterClient:
         include_disabled: bool = False,
         include_expired: bool | None = None,
         workspace_id: str | None = None,
+        stopped: Event | None = None,
     ) -> list[Record]:
         """
         List every key once, as the API sent it, newest first (``GET /keys``).
@@ -87,7 +89,10 @@ class OpenRouterClient:
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
+        :param stopped: an event of this listing alone: if another thread sets it, the listing ends after the
+            requests in flight, and waits wake at once.
         :raises OpenRouterError: of the kind that tells what helps.
+        :raises concurrent.futures.CancelledError: if ``stopped`` was set before the end.
         """
         query = {"include_disabled": _flag(include_disabled)}
         if include_expired is not None:
@@ -95,7 +100,7 @@ class OpenRouterClient:
         if workspace_id is not None and workspace_id != EVERY_WORKSPACE:
             query["workspace_id"] = workspace_id
 
-        with self._listing() as listing:
+        with self._listing(stopped) as listing:
             if workspace_id != EVERY_WORKSPACE:
                 keys = listing.every("/keys", query, identity="hash")
                 listing.log_end(f"{len(keys):,} keys")
@@ -131,18 +136,19 @@ class OpenRouterClient:
             raise OpenRouterResponseError(f"{self.base_url}/key answered no object under 'data'.")
         return key
 
-    def _transport(self) -> Transport:
+    def _transport(self, stopped: Event | None = None) -> Transport:
         return Transport(
             self.base_url,
             self._auth,
             timeout=self.timeout,
             max_retries=self.max_retries,
             max_connections=self.max_concurrency,
+            stopped=stopped,
         )
 
     @contextmanager
-    def _listing(self) -> Iterator[_Listing]:
-        with Window(self.max_concurrency) as window, self._transport() as transport:
+    def _listing(self, stopped: Event | None = None) -> Iterator[_Listing]:
+        with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
             transport.on_rate_limit = window.close_by_half
             yield _Listing(transport, window)
 

@@ -69,3 +69,16 @@ class OpenRouterConnectionError(OpenRouterError):
     """No answer: the server was not reached, was silent for too long, or broke off."""
 
     heals_by_waiting = True
+
+
+def without_task_retries(error: OpenRouterError) -> OpenRouterError:
+    """
+    Answer the same error, as one that no task retry is spent on.
+
+    :param error: what cannot heal by waiting.
+    """
+    kind = type(error)
+    if issubclass(kind, AirflowFailException):
+        return error
+    final = type(kind.__name__, (kind, AirflowFailException), {"__module__": kind.__module__})
+    return final(str(error), status_code=error.status_code)  # type: ignore[no-any-return]

@@ -43,6 +43,18 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_provider_openrouter.operators.openrouter"],
             }
         ],
+        "sensors": [
+            {
+                "integration-name": "OpenRouter",
+                "python-modules": ["airflow_provider_openrouter.sensors.openrouter"],
+            }
+        ],
+        "triggers": [
+            {
+                "integration-name": "OpenRouter",
+                "python-modules": ["airflow_provider_openrouter.triggers.openrouter"],
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "openrouter",

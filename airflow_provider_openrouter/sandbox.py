@@ -38,7 +38,8 @@ class Sandbox:
 
     :param keys: how many keys there are, over all workspaces.
     :param workspaces: how many workspaces there are; the first is the default one.
-    :param drain: USD that each key in force spends a minute, until nothing is left of its limit.
+    :param drain: USD that each key in force spends a minute, from the first request on, until nothing is left of
+        its limit.
     :param token: the management key to ask with. :data:`INFERENCE_TOKEN` is taken too, as an inference key.
     :param host: the address to listen on.
     :param port: the port to listen on, 0 for a free one.
@@ -62,7 +63,7 @@ class Sandbox:
         """The path and query of each request so far."""
         self._numbers = itertools.count()
         self._lock = Lock()
-        self._began = time.monotonic()
+        self._began: float | None = None
         self._workspaces = [_workspace(number) for number in range(workspaces)]
         self._keys: dict[str, dict[str, Any]] = {}
         for number in range(keys):
@@ -113,6 +114,8 @@ class Sandbox:
     def answer(self, target: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
         """Answer the status and the body of ``GET target``."""
         self.requests.append(target)
+        if self._began is None:
+            self._began = time.monotonic()
         url = urlsplit(target)
         path = url.path.removeprefix("/api/v1")
         token = (authorization or "").removeprefix("Bearer ")
@@ -160,7 +163,8 @@ class Sandbox:
     def _as_of_now(self, key: dict[str, Any]) -> dict[str, Any]:
         if key["disabled"] or _is_expired(key):
             return key
-        spent = self.drain * (time.monotonic() - self._began) / 60
+        now = time.monotonic()
+        spent = self.drain * (now - (self._began or now)) / 60
         if key["limit_remaining"] is None:
             return key | {window: key[window] + spent for window in WINDOWS}
         spent = min(spent, max(0.0, key["limit_remaining"]))

@@ -146,12 +146,20 @@ class Transport:
     :param timeout: seconds that one request may take, its body included.
     :param max_retries: how often one request is tried again after a transient error.
     :param max_connections: how many connections are kept open.
+    :param stopped: once it is set, waits end and no request is begun any more: ``CancelledError``.
     """
 
     def __init__(
-        self, base_url: str, auth: BearerAuth, *, timeout: float, max_retries: int, max_connections: int
+        self,
+        base_url: str,
+        auth: BearerAuth,
+        *,
+        timeout: float,
+        max_retries: int,
+        max_connections: int,
+        stopped: Event | None = None,
     ) -> None:
-        self.stopped = Event()
+        self.stopped = stopped or Event()
         self.sent = 0
         self.retried = 0
         self.on_rate_limit: Callable[[], None] = lambda: None
@@ -306,7 +314,7 @@ class Transport:
                 if self._paused_until <= now:
                     self.on_rate_limit()
                 self._paused_until = max(self._paused_until, now + wait)
-        log.warning("%s Trying again in %.1f s (attempt %s).", error, wait, state.attempt_number + 1)
+        log.info("%s Trying again in %.1f s (attempt %s).", error, wait, state.attempt_number + 1)
 
 
 _backoff = tenacity.wait_exponential_jitter(max=MAX_RETRY_AFTER)

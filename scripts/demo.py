@@ -8,13 +8,11 @@ import re
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".demo"
 LAKE = HOME / "lake"
-DAG_IDS = ("openrouter_keys_snapshot",)
 SHOWN = re.compile(r"\[DAG TEST\] running|airflow_provider_openrouter\.|unusual_prefix|\[error ")
 TRAILER = re.compile(r" +\[[\w.]+\] loc=.*| manual__.*")
 """Of each line, what says where it was logged."""
@@ -35,6 +33,8 @@ def set_up(connection: str) -> None:
         "AIRFLOW_CONN_OPENROUTER_DEFAULT": connection,
         "AIRFLOW_VAR_OPENROUTER_LAKE": LAKE.as_uri(),
     }
+    say(f"Preparing an Airflow home in {HOME.relative_to(ROOT)}")
+    airflow("db", "migrate")
 
 
 def airflow(*command: str) -> None:
@@ -51,36 +51,45 @@ def airflow(*command: str) -> None:
         sys.exit("".join(lines) + f"\nairflow {' '.join(command)} failed; its log is above.")
 
 
-def show() -> None:
+def show_snapshot() -> None:
     import pandas as pd
 
     path = max(LAKE.rglob("*.parquet"), key=lambda each: each.stat().st_mtime)
-    keys = pd.read_parquet(path)
-    say(f"{len(keys)} keys, those with the least left first")
+    keys = pd.read_parquet(path).sort_values("limit_remaining")
+    say(f"{len(keys)} keys in {path.relative_to(ROOT)}, those with the least left first")
     columns = ["name", "label", "disabled", "limit", "limit_remaining", "limit_reset", "usage_monthly", "usage"]
-    print(keys.sort_values("limit_remaining")[columns].head(20).to_string(index=False, na_rep="-"))
-    say(f"The files are in {LAKE.relative_to(ROOT)}: {path.relative_to(ROOT)}")
+    print(keys[columns].head(20).to_string(index=False, na_rep="-"))
+
+
+def run_snapshot() -> None:
+    say("Running openrouter_keys_snapshot through Airflow: every key into a file")
+    airflow("dags", "test", "openrouter_keys_snapshot")
+    show_snapshot()
+
+
+def run_alert() -> None:
+    say("Running openrouter_key_limit_alert through Airflow: waiting until a key runs low, deferred")
+    airflow("dags", "test", "openrouter_key_limit_alert")
 
 
 def main() -> None:
     began = time.monotonic()
-    with ExitStack() as stack:
-        if key := os.environ.get("OPENROUTER_MANAGEMENT_KEY", "").strip():
-            say("Reading the account of OPENROUTER_MANAGEMENT_KEY; nothing is changed in it")
-            set_up(json.dumps({"conn_type": "openrouter", "password": key}))
-        else:
-            from airflow_provider_openrouter.sandbox import Sandbox
+    if key := os.environ.get("OPENROUTER_MANAGEMENT_KEY", "").strip():
+        say("Reading the account of OPENROUTER_MANAGEMENT_KEY; nothing is changed in it")
+        set_up(json.dumps({"conn_type": "openrouter", "password": key}))
+        run_snapshot()
+        say("Not running openrouter_key_limit_alert: it would wait until a key of yours runs low")
+    else:
+        from airflow_provider_openrouter.sandbox import Sandbox
 
-            sandbox = stack.enter_context(Sandbox(keys=120, workspaces=2, drain=1.0))
+        with Sandbox(keys=120, workspaces=2) as sandbox:
             say(f"Started a sandbox with 120 keys at {sandbox.base_url}")
             set_up(sandbox.connection)
-
-        say(f"Preparing an Airflow home in {HOME.relative_to(ROOT)}")
-        airflow("db", "migrate")
-        for dag_id in DAG_IDS:
-            say(f"Running {dag_id} through Airflow")
-            airflow("dags", "test", dag_id)
-    show()
+            run_snapshot()
+        with Sandbox(keys=25, drain=1.2) as sandbox:
+            say(f"Started a sandbox with 25 keys that spend $1.20 a minute each at {sandbox.base_url}")
+            os.environ["AIRFLOW_CONN_OPENROUTER_DEFAULT"] = sandbox.connection
+            run_alert()
     say(f"Done in {time.monotonic() - began:.0f} s; everything is stopped")
 
 

@@ -303,7 +303,8 @@ def test_one_line_sums_a_listing_up(count, listed, caplog):
     answer = Account(count) if count else faulty(Account(), error(503, headers=RETRY_AT_ONCE), 0)
     with Server(answer) as server:
         client(server, max_retries=1).list_keys()
-    [line] = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    *retries, line = caplog.messages
+    assert len(retries) == int(not count)
     assert line.startswith(listed.split(":")[0])
     assert f"{len(server.requests)} requests, {int(not count)} retries" in line
 

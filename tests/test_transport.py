@@ -398,12 +398,13 @@ def test_a_certificate_named_in_the_environment_is_trusted(certificate, monkeypa
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 524, 529])
-def test_what_is_transient_is_tried_again(status, caplog):
+def test_what_is_transient_is_tried_again_and_that_is_no_warning(status, caplog):
+    caplog.set_level(logging.INFO)
     again = error(status, headers=RETRY_AT_ONCE)
     with Server(in_turn(again, again, GOOD)) as server, transport(server.base_url, max_retries=2) as opened:
         assert opened.get("/keys", {}) == [{"hash": "a"}]
         assert (opened.sent, opened.retried) == (3, 2)
-    assert [record.levelname for record in caplog.records if "Trying again" in record.message] == ["WARNING"] * 2
+    assert [record.levelname for record in caplog.records if "Trying again" in record.message] == ["INFO"] * 2
 
 
 @pytest.mark.parametrize(("status", "kind"), [(429, OpenRouterRateLimitError), (503, OpenRouterServerError)])
@@ -441,18 +442,19 @@ def test_retries_are_bounded_in_time():
 
 
 @pytest.fixture
-def on_warning():
-    """Call what it is told to when the transport warns that it waits."""
+def on_waiting(caplog):
+    """Call what it is told to when the transport says that it waits."""
     logger = logging.getLogger("airflow_provider_openrouter.transport")
     handlers = []
+    caplog.set_level(logging.INFO)
 
-    def on_warning(do) -> None:
-        handler = logging.Handler(logging.WARNING)
-        handler.emit = lambda record: do()
+    def on_waiting(do) -> None:
+        handler = logging.Handler()
+        handler.emit = lambda record: do() if "Trying again" in record.getMessage() else None
         logger.addHandler(handler)
         handlers.append(handler)
 
-    yield on_warning
+    yield on_waiting
     for handler in handlers:
         logger.removeHandler(handler)
 
@@ -494,24 +496,24 @@ def test_no_retry_after_is_none():
     ("value", "waited"),
     [("7", "7.0"), ("3600", "60.0"), ("Fri, 31 Dec 9999 23:59:59 GMT", "60.0"), ("inf", "60.0")],
 )
-def test_retry_after_is_honoured_up_to_a_minute_and_a_wait_wakes_when_stopped(value, waited, on_warning, caplog):
+def test_retry_after_is_honoured_up_to_a_minute_and_a_wait_wakes_when_stopped(value, waited, on_waiting, caplog):
     again = error(429, headers={"Retry-After": value})
     with Server(lambda request: again) as server, transport(server.base_url, max_retries=3) as opened:
-        on_warning(opened.stopped.set)
+        on_waiting(opened.stopped.set)
         with pytest.raises(CancelledError):
             opened.get("/keys", {})
     assert f"Trying again in {waited} s" in caplog.text
     assert len(server.requests) == 1
 
 
-def test_a_429_pauses_every_request_of_the_transport(on_warning):
+def test_a_429_pauses_every_request_of_the_transport(on_waiting):
     others = []
     with (
         Server(in_turn(error(429, headers={"Retry-After": "2"}), GOOD)) as server,
         transport(server.base_url, max_retries=1) as opened,
         ThreadPoolExecutor(4) as threads,
     ):
-        on_warning(lambda: others.extend(threads.submit(opened.get, "/keys", {}) for _ in range(3)))
+        on_waiting(lambda: others.extend(threads.submit(opened.get, "/keys", {}) for _ in range(3)))
         assert opened.get("/keys", {}) == [{"hash": "a"}]
         assert [other.result(timeout=30) for other in others] == [[{"hash": "a"}]] * 3
     first, *later = [request.arrived for request in server.requests]

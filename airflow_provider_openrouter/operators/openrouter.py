@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset, BaseOperator, XCom
 from airflow.sdk.bases.xcom import BaseXCom
 
+from airflow_provider_openrouter.arguments import is_literal, read_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 
@@ -74,9 +75,9 @@ class OpenRouterListKeysOperator(BaseOperator):
         self.workspace_id = workspace_id
         self.output_path = output_path
         self.xcom_format = xcom_format
-        if _is_literal(output_path):
+        if is_literal(output_path):
             _check_output_path(output_path)
-        if _is_literal(xcom_format):
+        if is_literal(xcom_format):
             _check_xcom_format(xcom_format)
 
     def execute(self, context: Context) -> pd.DataFrame | list[dict[str, Any]] | str:
@@ -114,11 +115,11 @@ class OpenRouterListKeysOperator(BaseOperator):
 
     def _list_keys(self) -> list[dict[str, Any]]:
         hook = OpenRouterHook(self.openrouter_conn_id)
-        include_disabled = _read_flag("include_disabled", self.include_disabled)
+        include_disabled = read_flag("include_disabled", self.include_disabled)
         workspace_id = self.workspace_id or None
         if self.include_expired is None:
             return hook.list_keys(include_disabled=include_disabled, workspace_id=workspace_id)
-        include_expired = _read_flag("include_expired", self.include_expired)
+        include_expired = read_flag("include_expired", self.include_expired)
         try:
             return hook.list_keys(
                 include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
@@ -144,11 +145,6 @@ class OpenRouterListKeysOperator(BaseOperator):
         for key in summary["lowest"]:
             limit = "" if key["limit"] is None else f" of ${key['limit']:.2f}"
             self.log.info("$%.2f left%s: %s (%s)", key["limit_remaining"], limit, key["name"], key["label"])
-
-
-def _is_literal(value: Any) -> bool:
-    """Answer whether the value is known when the DAG is parsed, being neither a template nor an XComArg."""
-    return isinstance(value, str) and "{{" not in value and "{%" not in value
 
 
 def _check_output_path(path: Any) -> None:
@@ -182,11 +178,3 @@ def _check_frame_fits_xcom() -> None:
             f"This Airflow cannot put a frame of pandas {pd.__version__} into XCom: set "
             "xcom_format='records', or output_path, or use pandas 2 or Airflow 3.3."
         ) from None
-
-
-def _read_flag(name: str, value: Any) -> bool:
-    """Read a flag that may be a rendered template."""
-    flag = {"true": True, "false": False}.get(str(value).strip().lower())
-    if flag is None:
-        raise AirflowFailException(f"{name} must be true or false, not {value!r}.")
-    return flag

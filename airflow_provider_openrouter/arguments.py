@@ -1,0 +1,40 @@
+"""Arguments of operators, sensors and triggers, which may come from a template."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+
+
+def is_literal(value: Any) -> bool:
+    """Answer whether a value is known when the DAG is parsed, being neither a template nor an XComArg."""
+    if isinstance(value, str):
+        return "{{" not in value and "{%" not in value
+    if isinstance(value, list | tuple | set):
+        return all(map(is_literal, value))
+    return not hasattr(value, "resolve")
+
+
+def read_flag(name: str, value: Any) -> bool:
+    """
+    Read a flag that may be a rendered template.
+
+    :raises OpenRouterRequestError: if it is neither true nor false.
+    """
+    flag = {"true": True, "false": False}.get(str(value).strip().lower())
+    if flag is None:
+        raise OpenRouterRequestError(f"{name} must be true or false, not {value!r}.")
+    return flag
+
+
+def read_interval(name: str, value: Any) -> float:
+    """
+    Read a number of seconds.
+
+    :raises OpenRouterRequestError: if it is not above 0.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        raise OpenRouterRequestError(f"{name} must be a number of seconds above 0, not {value!r}.")
+    return float(value)

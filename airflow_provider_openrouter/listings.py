@@ -1,0 +1,164 @@
+"""
+One listing for all who wait for it: triggers that watch the same keys do not each ask.
+
+Listings run in threads of their own and not on the event loop, and of each connection, workspace and
+``include_disabled`` there is one at a time. What is shared is a listing, or why there is none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterator
+from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from threading import Event
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from asgiref.sync import sync_to_async
+
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.limits import LimitCheck, LimitRule
+
+if TYPE_CHECKING:
+    from airflow_provider_openrouter.client import OpenRouterClient
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """
+    What was listed, or why not.
+
+    :param began: when, of the monotonic clock.
+    :param ended: when, of the monotonic clock.
+    """
+
+    keys: list[dict[str, Any]]
+    error: Exception | None
+    observed_at: datetime
+    began: float
+    ended: float
+    threads: Executor
+
+    async def check(self, rule: LimitRule) -> LimitCheck:
+        """
+        Hold the keys against a rule, off the event loop: an account may have a hundred thousand.
+
+        :raises Exception: why there is no listing.
+        """
+        if self.error is not None:
+            raise self.error.with_traceback(None)
+        check = partial(rule.check, self.keys, observed_at=self.observed_at)
+        return await asyncio.get_running_loop().run_in_executor(self.threads, check)
+
+
+async def listings(
+    openrouter_conn_id: str, *, poll_interval: float, include_disabled: bool, workspace_id: str | None
+) -> AsyncGenerator[Listing, None]:
+    """
+    List the keys at once and then again and again, together with all who do the same on this event loop.
+
+    A listing in flight is taken, and so is one begun within the last half of the interval. The interval is
+    counted from the end of a listing, so that those who have shared one will share the next.
+
+    :param openrouter_conn_id: the connection to OpenRouter; it is read anew after each failure.
+    :param poll_interval: seconds between the end of a listing and the next.
+    :param include_disabled: whether to list keys that are disabled.
+    :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
+    """
+    with _shared(openrouter_conn_id, workspace_id, include_disabled) as shared:
+        while True:
+            listing = await shared.listing(max_age=poll_interval / 2)
+            yield listing
+            await asyncio.sleep(listing.ended + poll_interval - time.monotonic())
+
+
+class _SharedListing:
+    """The listings of one connection, workspace and ``include_disabled``, one at a time."""
+
+    def __init__(self, openrouter_conn_id: str, workspace_id: str | None, include_disabled: bool) -> None:
+        self.users = 0
+        self._hook = partial(OpenRouterHook, openrouter_conn_id)
+        self._scope: dict[str, Any] = {"workspace_id": workspace_id, "include_disabled": include_disabled}
+        self._client: OpenRouterClient | None = None
+        self._last: Listing | None = None
+        self._task: asyncio.Task[Listing] | None = None
+        self._waiting = 0
+        # One thread lists; the other checks, or lists after a listing that was given up and still hangs.
+        self._threads = ThreadPoolExecutor(2, thread_name_prefix="openrouter-listing")
+
+    async def listing(self, *, max_age: float) -> Listing:
+        """Answer the listing in flight, the last one if it began within ``max_age`` seconds, or a new one."""
+        if self._task is None or self._task.done():
+            if self._last is not None and time.monotonic() - self._last.began <= max_age:
+                return self._last
+            self._last = None
+            self._task = asyncio.create_task(self._list())
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self._task)
+        finally:
+            self._waiting -= 1
+            if not self._waiting and self._task is not None:
+                self._task.cancel()
+                self._task = None
+
+    def close(self) -> None:
+        """Let the threads end; that of a listing given up ends after its request in flight."""
+        self._threads.shutdown(wait=False)
+
+    async def _list(self) -> Listing:
+        stopped = Event()
+        began = time.monotonic()
+        observed_at = datetime.now(UTC)
+        keys: list[dict[str, Any]] = []
+        error = None
+        try:
+            if self._client is None:
+                # In Airflow's own thread: from any other, the triggerer of 3.0 does not survive it.
+                self._client = await sync_to_async(self._get_client)()
+                observed_at = datetime.now(UTC)
+            keys = await asyncio.get_running_loop().run_in_executor(
+                self._threads, partial(self._client.list_keys, **self._scope, stopped=stopped)
+            )
+        except Exception as failure:
+            error = failure
+            self._client = None
+        finally:
+            stopped.set()
+        self._last = Listing(
+            keys=keys,
+            error=error,
+            observed_at=observed_at,
+            began=began,
+            ended=time.monotonic(),
+            threads=self._threads,
+        )
+        return self._last
+
+    def _get_client(self) -> OpenRouterClient:
+        return self._hook().get_conn()
+
+
+_Scope = tuple[str, str | None, bool]
+_in_use: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Scope, _SharedListing]] = WeakKeyDictionary()
+
+
+@contextmanager
+def _shared(*scope: *_Scope) -> Iterator[_SharedListing]:
+    here = _in_use.setdefault(asyncio.get_running_loop(), {})
+    if scope not in here:
+        here[scope] = _SharedListing(*scope)
+    shared = here[scope]
+    shared.users += 1
+    try:
+        yield shared
+    finally:
+        shared.users -= 1
+        if not shared.users:
+            del here[scope]
+            shared.close()

@@ -1,0 +1,148 @@
+"""Sensors that wait for OpenRouter's keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
+
+from airflow_provider_openrouter.arguments import is_literal, read_interval
+from airflow_provider_openrouter.events import read_event
+from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.limits import LimitRule, Record
+from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Context
+
+
+class OpenRouterKeyLimitSensor(BaseSensorOperator):
+    """
+    Waits until less remains of any watched key than the threshold, and returns the low keys, the lowest first.
+
+    Watched are keys in force, that is neither expired nor (unless asked) disabled, with a limit; which of them is
+    for the rule to say. What remains is ``limit_remaining``, as the API tells it. A low key is the API's own
+    dict, with ``observed_at`` (ISO 8601, UTC) beside.
+
+    A transient error is one warning, and the wait goes on; any other ends the task without task retries. That,
+    the result, ``timeout``, ``soft_fail`` and ``retries`` are the same in all modes. Airflow itself treats two
+    things differently: after a timeout ``never_fail`` skips only a deferred task, and ``exponential_backoff`` and
+    ``max_wait`` serve ``poke`` and ``reschedule`` only.
+
+    :param threshold: USD such as ``5``, or a percentage of the key's own limit such as ``"10%"``; what remains
+        must be strictly below it. (templated)
+    :param openrouter_conn_id: the connection to OpenRouter. (templated)
+    :param key_hashes: the hashes of the keys to watch, a list, or text with commas or white space between; None
+        for every key. (templated)
+    :param name_pattern: a shell-style pattern (``*``, ``?``, ``[…]``), case-sensitive, that the name must match.
+        (templated)
+    :param include_disabled: whether to watch disabled keys too. (templated)
+    :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all of them.
+        (templated)
+    :param fail_if_unwatched: whether it is an error, and not a warning at each poke, that no key is watched or a
+        hash is not listed. (templated)
+    :param deferrable: whether to wait in the triggerer, which costs no worker slot.
+    :raises OpenRouterRequestError: if an argument makes no sense: a literal one when the DAG is parsed.
+    :raises OpenRouterError: of the kind that tells what helps; it fails without task retries.
+    """
+
+    template_fields: Sequence[str] = (
+        "threshold",
+        "openrouter_conn_id",
+        "key_hashes",
+        "name_pattern",
+        "include_disabled",
+        "workspace_id",
+        "fail_if_unwatched",
+    )
+    ui_color = "#e4e7fb"
+
+    def __init__(
+        self,
+        *,
+        threshold: float | str,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        key_hashes: Sequence[str] | str | None = None,
+        name_pattern: str | None = None,
+        include_disabled: bool | str = False,
+        workspace_id: str | None = None,
+        fail_if_unwatched: bool | str = False,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.threshold = threshold
+        self.openrouter_conn_id = openrouter_conn_id
+        self.key_hashes = key_hashes
+        self.name_pattern = name_pattern
+        self.include_disabled = include_disabled
+        self.workspace_id = workspace_id
+        self.fail_if_unwatched = fail_if_unwatched
+        self.deferrable = deferrable
+        LimitRule(**{"threshold": 0} | {name: value for name, value in self._rule.items() if is_literal(value)})
+        if deferrable:
+            read_interval("poke_interval", self.poke_interval)
+
+    def poke(self, context: Context) -> PokeReturnValue:
+        """
+        List the keys and hold them against the rule.
+
+        If none is low, a deferrable sensor defers from here, so that its first poke, and what Airflow makes of an
+        error in it, are those of the other modes.
+        """
+        low = self._find_low_keys()
+        if not low and self.deferrable:
+            self._defer()
+        return PokeReturnValue(bool(low), low)
+
+    def execute_complete(self, context: Context, event: Any = None) -> list[Record]:
+        """
+        Return the low keys that the trigger tells, or raise the error that it tells.
+
+        :raises OpenRouterError: of the kind that tells what helps; it fails without task retries.
+        """
+        keys = read_event(event)
+        self.log.info("The trigger found %s low key(s)", len(keys))
+        return keys
+
+    @property
+    def _rule(self) -> dict[str, Any]:
+        return {
+            name: getattr(self, name)
+            for name in ("threshold", "key_hashes", "name_pattern", "include_disabled", "fail_if_unwatched")
+        }
+
+    def _find_low_keys(self) -> list[Record]:
+        rule = LimitRule(**self._rule)
+        observed_at = datetime.now(UTC)
+        try:
+            keys = OpenRouterHook(self.openrouter_conn_id).list_keys(
+                include_disabled=rule.include_disabled, workspace_id=self.workspace_id or None
+            )
+        except OpenRouterError as error:
+            if not error.transient:
+                raise without_task_retries(error) from None
+            self.log.warning("%s The wait goes on.", error)
+            return []
+        check = rule.check(keys, observed_at=observed_at)
+        check.report(self.log)
+        return check.records
+
+    def _defer(self) -> None:
+        if self.exponential_backoff or self.max_wait:
+            self.log.warning(
+                "A deferred sensor waits poke_interval: exponential_backoff and max_wait are ignored"
+            )
+        self.defer(
+            trigger=OpenRouterKeyLimitTrigger(
+                **LimitRule(**self._rule).arguments,
+                openrouter_conn_id=self.openrouter_conn_id,
+                poll_interval=self.poke_interval,
+                workspace_id=self.workspace_id,
+            ),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
