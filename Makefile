@@ -4,13 +4,16 @@ BIN := .venv/bin
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo test check benchmark constraints clean
+.PHONY: help demo demo-events test check benchmark constraints clean
 
 help: ## show this list
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
 
 demo: .venv/ready ## run the example DAGs through Airflow against a sandbox
 	$(BIN)/python scripts/demo.py
+
+demo-events: .venv/ready ## let a whole Airflow start a DAG when a key of a sandbox runs low
+	$(BIN)/python scripts/demo_events.py
 
 test: .venv/ready ## run the tests
 	$(BIN)/python -m pytest

@@ -3,7 +3,9 @@ What triggers tell: plain JSON with a version, for another process, maybe of ano
 
 ``{"version": 1, "status": "low", "keys": […]}`` tells the low keys, the lowest first, and
 ``{"version": 1, "status": "error", "error": "OpenRouterAuthError", "message": "…", "status_code": 401}`` why
-there is nothing to tell.
+there is nothing to tell. To an asset, ``{"version": 1, "status": "low", "keys": […], "low_count": 7}`` tells the
+keys that newly crossed the threshold, and how many are low in all. Keys are the API's own dicts, with
+``observed_at`` (ISO 8601, UTC) beside, and to an asset with ``threshold``, too.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
-from airflow_provider_openrouter.limits import Record
+from airflow_provider_openrouter.limits import LimitCheck, Record
 
 VERSION = 1
 
@@ -22,6 +24,12 @@ VERSION = 1
 def low_event(keys: list[Record]) -> dict[str, Any]:
     """Tell the low keys, the lowest first."""
     return {"version": VERSION, "status": "low", "keys": keys}
+
+
+def crossing_event(check: LimitCheck, crossed: list[Record]) -> dict[str, Any]:
+    """Tell the keys that newly crossed the threshold, the lowest first, and how many are low in all."""
+    beside = {"threshold": check.threshold.argument, "observed_at": check.observed_at.isoformat()}
+    return low_event([key | beside for key in crossed]) | {"low_count": len(check.low)}
 
 
 def error_event(error: Exception) -> dict[str, Any]:

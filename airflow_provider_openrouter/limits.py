@@ -42,10 +42,11 @@ class Threshold:
     of_limit: bool = False
 
     @classmethod
-    def read(cls, value: Any) -> Threshold:
+    def read(cls, value: Any, *, name: str = "threshold") -> Threshold:
         """
         Read ``5``, ``"5.00"`` or ``"10%"``.
 
+        :param name: what it is called in the error.
         :raises OpenRouterRequestError: if it is neither an amount nor a percentage, both of 0 or more.
         """
         if isinstance(value, Real | Decimal) and not isinstance(value, bool):
@@ -58,7 +59,7 @@ class Threshold:
             amount = math.nan
         if not 0 <= amount < math.inf or (of_limit and amount > 100):
             raise OpenRouterRequestError(
-                "threshold must be an amount of USD of 0 or more, such as 5, or a percentage of the limit, up to "
+                f"{name} must be an amount of USD of 0 or more, such as 5, or a percentage of the limit, up to "
                 f'100, such as "10%", not {value!r}.'
             )
         return cls(Decimal(str(abs(amount))), of_limit)
@@ -83,6 +84,8 @@ class Threshold:
     def _usd(self, key: Record) -> Decimal:
         if not self.of_limit:
             return self.amount
+        if not _is_number(key.get("limit")):
+            return Decimal(0)
         return _EXACT.multiply(Decimal(str(key["limit"])), self.amount).scaleb(-2, _EXACT)
 
     def __str__(self) -> str:

@@ -8,15 +8,15 @@ Listings run in threads of their own and not on the event loop, and of each conn
 from __future__ import annotations
 
 import asyncio
+import math
 import time
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator
 from concurrent.futures import Executor, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
 from asgiref.sync import sync_to_async
@@ -26,6 +26,10 @@ from airflow_provider_openrouter.limits import LimitCheck, LimitRule
 
 if TYPE_CHECKING:
     from airflow_provider_openrouter.client import OpenRouterClient
+
+
+LONGEST_PAUSE = 600.0
+"""Seconds up to which the pauses after failures grow; an interval that is longer stays as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +61,12 @@ class Listing:
 
 
 async def listings(
-    openrouter_conn_id: str, *, poll_interval: float, include_disabled: bool, workspace_id: str | None
+    openrouter_conn_id: str,
+    *,
+    poll_interval: float,
+    include_disabled: bool,
+    workspace_id: str | None,
+    patient: bool = False,
 ) -> AsyncGenerator[Listing, None]:
     """
     List the keys at once and then again and again, together with all who do the same on this event loop.
@@ -69,12 +78,21 @@ async def listings(
     :param poll_interval: seconds between the end of a listing and the next.
     :param include_disabled: whether to list keys that are disabled.
     :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
+    :param patient: whether the interval doubles with each failure in a row, and whether the first listing waits
+        until the interval after the last one of anybody's is over.
     """
     with _shared(openrouter_conn_id, workspace_id, include_disabled) as shared:
+        failures = 0
+        if patient:
+            await asyncio.sleep(shared.ended + poll_interval - time.monotonic())
         while True:
             listing = await shared.listing(max_age=poll_interval / 2)
             yield listing
-            await asyncio.sleep(listing.ended + poll_interval - time.monotonic())
+            pause = poll_interval
+            failures = failures + 1 if listing.error else 0
+            if patient and failures > 1:
+                pause = max(pause, min(pause * 2 ** min(failures - 1, 30), LONGEST_PAUSE))
+            await asyncio.sleep(listing.ended + pause - time.monotonic())
 
 
 class _SharedListing:
@@ -82,14 +100,26 @@ class _SharedListing:
 
     def __init__(self, openrouter_conn_id: str, workspace_id: str | None, include_disabled: bool) -> None:
         self.users = 0
+        self.ended = -math.inf
         self._hook = partial(OpenRouterHook, openrouter_conn_id)
         self._scope: dict[str, Any] = {"workspace_id": workspace_id, "include_disabled": include_disabled}
         self._client: OpenRouterClient | None = None
         self._last: Listing | None = None
         self._task: asyncio.Task[Listing] | None = None
         self._waiting = 0
-        # One thread lists; the other checks, or lists after a listing that was given up and still hangs.
-        self._threads = ThreadPoolExecutor(2, thread_name_prefix="openrouter-listing")
+
+    def __enter__(self) -> Self:
+        if not self.users:
+            # One thread lists; the other checks, or lists after a listing that was given up and still hangs.
+            self._threads = ThreadPoolExecutor(2, thread_name_prefix="openrouter-listing")
+        self.users += 1
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.users -= 1
+        if not self.users:
+            self._last = self._client = None
+            self._threads.shutdown(wait=False)  # that of a listing given up ends after its request in flight
 
     async def listing(self, *, max_age: float) -> Listing:
         """Answer the listing in flight, the last one if it began within ``max_age`` seconds, or a new one."""
@@ -106,10 +136,6 @@ class _SharedListing:
             if not self._waiting and self._task is not None:
                 self._task.cancel()
                 self._task = None
-
-    def close(self) -> None:
-        """Let the threads end; that of a listing given up ends after its request in flight."""
-        self._threads.shutdown(wait=False)
 
     async def _list(self) -> Listing:
         stopped = Event()
@@ -130,12 +156,13 @@ class _SharedListing:
             self._client = None
         finally:
             stopped.set()
+        self.ended = time.monotonic()
         self._last = Listing(
             keys=keys,
             error=error,
             observed_at=observed_at,
             began=began,
-            ended=time.monotonic(),
+            ended=self.ended,
             threads=self._threads,
         )
         return self._last
@@ -145,20 +172,11 @@ class _SharedListing:
 
 
 _Scope = tuple[str, str | None, bool]
-_in_use: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Scope, _SharedListing]] = WeakKeyDictionary()
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Scope, _SharedListing]] = WeakKeyDictionary()
 
 
-@contextmanager
-def _shared(*scope: *_Scope) -> Iterator[_SharedListing]:
-    here = _in_use.setdefault(asyncio.get_running_loop(), {})
+def _shared(*scope: *_Scope) -> _SharedListing:
+    here = _by_loop.setdefault(asyncio.get_running_loop(), {})
     if scope not in here:
         here[scope] = _SharedListing(*scope)
-    shared = here[scope]
-    shared.users += 1
-    try:
-        yield shared
-    finally:
-        shared.users -= 1
-        if not shared.users:
-            del here[scope]
-            shared.close()
+    return here[scope]

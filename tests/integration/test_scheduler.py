@@ -1,6 +1,8 @@
 """The example DAGs in a real Airflow: scheduler, triggerer, workers, and a triggerer that is killed."""
 
+import json
 import time
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,3 +41,103 @@ def test_the_alert_waits_in_the_triggerer_and_survives_its_death(tmp_path):
         assert "about-to-run-dry" in airflow.xcom(dag_id, "format_message")
         assert "1 below 10% of the limit: about-to-run-dry has $0.25 of $10.00 left" in airflow.logs()
     assert not airflow.files_with(sandbox.token)
+
+
+WATCHED = """
+from datetime import datetime, timezone
+
+from airflow.sdk import DAG, Asset, AssetWatcher, task
+
+from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
+
+for name, threshold in {"tenth": "10%", "dollar": 1}.items():
+    trigger = OpenRouterKeyLimitEventTrigger(threshold=threshold, poll_interval=2)
+    asset = Asset(name, watchers=[AssetWatcher(name=name, trigger=trigger)])
+    with DAG(dag_id=name, schedule=[asset], start_date=datetime(2026, 1, 1, tzinfo=timezone.utc), catchup=False):
+
+        @task
+        def told(triggering_asset_events=None):
+            [event] = [event for events in triggering_asset_events.values() for event in events]
+            return [key["name"] for key in event.extra["payload"]["keys"]]
+
+        told()
+"""
+
+
+class Flaky(Sandbox):
+    """A sandbox that fails when it is told to, and remembers when each listing began."""
+
+    def __init__(self, **arguments):
+        super().__init__(**arguments)
+        self.fails = False
+        self.listings = []
+
+    def answer(self, target, authorization):
+        if target.endswith("offset=0"):
+            self.listings.append(time.monotonic())
+        if self.fails:
+            return 500, {"error": {"code": 500, "message": "Internal Server Error"}}
+        return super().answer(target, authorization)
+
+
+def test_a_dag_starts_once_for_each_crossing_whatever_happens_to_the_triggerer(tmp_path, record_property):
+    with Flaky(keys=7) as sandbox:
+        connection = json.dumps(json.loads(sandbox.connection) | {"extra": json.dumps({"max_retries": 0})})
+        keys = [
+            sandbox.create_key(name=name, limit=100.0, limit_remaining=50.0, disabled=False, expires_at=None)
+            for name in ("first", "second")
+        ]
+        with Standalone(
+            tmp_path / "home", {"watched": WATCHED}, {"AIRFLOW_CONN_OPENROUTER_DEFAULT": connection}
+        ) as airflow:
+
+            def listed(times):
+                wanted = len(sandbox.listings) + times
+                airflow.wait_for(lambda: len(sandbox.listings) >= wanted, f"{times} listings")
+
+            def runs(count):
+                airflow.wait_for(lambda: airflow.run_states("tenth") == ["success"] * count, f"run {count}")
+
+            listed(5)
+            intervals = [after - before for before, after in pairwise(sandbox.listings[1:])]
+            assert min(intervals) > 1.9, "Two watchers list more often than one."
+            assert airflow.run_states("tenth") == []
+
+            crossed = time.monotonic()
+            sandbox.update_key(keys[0], limit_remaining=5.0)
+            airflow.wait_for(lambda: airflow.run_states("tenth"), "a run")
+            record_property("seconds from crossing to run", round(time.monotonic() - crossed, 1))
+            runs(1)
+            assert airflow.xcom("tenth", "told") == ["first"]
+            time.sleep(60)
+            assert airflow.run_states("tenth") == ["success"]
+
+            airflow.kill_triggerer()
+            airflow.start_triggerer()
+            listed(4)
+            assert airflow.run_states("tenth") == ["success"]
+
+            sandbox.update_key(keys[0], limit_remaining=50.0)
+            listed(2)
+            sandbox.update_key(keys[0], limit_remaining=5.0)
+            runs(2)
+            listed(4)
+
+            sandbox.update_key(keys[1], limit_remaining=5.0)
+            listed(1)
+            airflow.kill_triggerer()
+            airflow.start_triggerer()
+            airflow.wait_for(lambda: len(airflow.run_states("tenth")) > 2, "the alert that must not be lost")
+            airflow.wait_for(lambda: set(airflow.run_states("tenth")) == {"success"}, "the run to end")
+            assert airflow.xcom("tenth", "told") == ["second"]
+
+            sandbox.fails = True
+            listed(1)
+            failed_from = len(sandbox.listings)
+            time.sleep(12)
+            assert 1 <= len(sandbox.listings) - failed_from <= 6
+            sandbox.fails = False
+            sandbox.update_key(keys[0], limit_remaining=0.5)
+            airflow.wait_for(lambda: airflow.run_states("dollar") == ["success"], "the run of the other rule")
+            assert airflow.xcom("dollar", "told") == ["first"]
+        assert not airflow.files_with(sandbox.token)

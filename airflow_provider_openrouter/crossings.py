@@ -1,0 +1,92 @@
+"""Which keys newly crossed the threshold, and what was told of them: once, until they have recovered."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from airflow_provider_openrouter.limits import LimitCheck, Record, Threshold
+
+VERSION = 1
+SETTLING = 5.0
+"""
+Seconds after which an event can be taken as saved.
+
+The triggerer hands its events on about once a second, but stores state at once: what is stored as told before the
+event is saved would be lost by a crash in between.
+"""
+
+
+class Crossings:
+    """
+    Remembers which keys were told as low, in the state store of an asset if there is one.
+
+    :param rearm_margin: how much above the threshold a key must be before it is armed again.
+    :param state_key: under which key of the store it is remembered.
+    :param state_store: the state store of the asset, or None.
+    :param log: where to say what cannot be remembered.
+    """
+
+    def __init__(self, rearm_margin: Threshold, state_key: str, state_store: Any, log: Any) -> None:
+        self._rearm_margin = rearm_margin
+        self._state_key = state_key
+        self._state_store = state_store
+        self._log = log
+        self._told: dict[str, float] = {}
+        self._stored: set[str] | None = None
+
+    async def recall(self) -> None:
+        """Read, once, what was told before."""
+        if self._stored is not None:
+            return
+        state = None
+        if self._state_store is not None:
+            try:
+                state = await self._state_store.aget(self._state_key)
+            except ValueError:  # Airflow's word for a trigger that serves several assets
+                self._state_store = None
+        if self._state_store is None:
+            self._log.warning(
+                "What is told is remembered in memory only, and may be told again after a restart: Airflow keeps "
+                "state from 3.3 on, for a trigger that watches for one asset."
+            )
+        hashes = self._read(state)
+        self._told = dict.fromkeys(hashes, time.monotonic() - SETTLING)
+        self._stored = set(hashes)
+
+    def find(self, check: LimitCheck) -> list[Record]:
+        """Answer the keys that newly crossed the threshold; they count as told from now on."""
+        low = {key["hash"]: key for key in check.low}
+        still_told = [key for key in check.watched if key["hash"] in self._told]
+        trembling = {
+            key["hash"] for key in still_told if check.threshold.is_above(key, margin=self._rearm_margin)
+        }
+        self._told = {hash_: at for hash_, at in self._told.items() if hash_ in trembling}
+        crossed = [key for hash_, key in low.items() if hash_ not in self._told]
+        self._told |= {key["hash"]: time.monotonic() for key in crossed}
+        return crossed
+
+    async def store(self) -> None:
+        """Store what was told, but of what was told just now only that it is about to be."""
+        settled = {hash_ for hash_, at in self._told.items() if at <= time.monotonic() - SETTLING}
+        if self._state_store is None or settled == self._stored:
+            return
+        try:
+            await self._state_store.aset(self._state_key, {"version": VERSION, "told": sorted(settled)})
+        except Exception as error:
+            self._log.warning("What was told could not be stored, which will be tried again: %s", error)
+        else:
+            self._stored = settled
+
+    def _read(self, state: Any) -> list[str]:
+        if state is None:
+            return []
+        told = state.get("told") if isinstance(state, dict) and state.get("version") == VERSION else None
+        if not isinstance(told, list) or not all(isinstance(hash_, str) for hash_ in told):
+            self._log.warning(
+                "What is stored under %s is damaged or of another version. It is replaced, and keys that are low "
+                "now are told again.",
+                self._state_key,
+            )
+            return []
+        return told
