@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+
+ONE_YEAR = 366 * 86_400
 
 
 def is_literal(value: Any) -> bool:
@@ -35,6 +36,8 @@ def read_interval(name: str, value: Any) -> float:
 
     :raises OpenRouterRequestError: if it is not above 0.
     """
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
-        raise OpenRouterRequestError(f"{name} must be a number of seconds above 0, not {value!r}.")
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value <= ONE_YEAR:
+        raise OpenRouterRequestError(
+            f"{name} must be a number of seconds above 0, a year at most, not {value!r}."
+        )
     return float(value)

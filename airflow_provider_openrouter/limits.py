@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
-from decimal import Context, Decimal, InvalidOperation
+from decimal import Context, Decimal
 from fnmatch import fnmatchcase
 from numbers import Real
 from typing import Any, TypeAlias
@@ -49,14 +49,16 @@ class Threshold:
         :param name: what it is called in the error.
         :raises OpenRouterRequestError: if it is neither an amount nor a percentage, both of 0 or more.
         """
-        if isinstance(value, Real | Decimal) and not isinstance(value, bool):
-            value = str(value)
-        text = value.strip() if isinstance(value, str) else ""
-        of_limit = text.endswith("%")
         try:
+            text = (
+                str(value).strip()
+                if isinstance(value, str | Real | Decimal) and not isinstance(value, bool)
+                else ""
+            )
             amount = float(Decimal(text.removesuffix("%").strip()))
-        except (InvalidOperation, ValueError):
+        except (ArithmeticError, ValueError):
             amount = math.nan
+        of_limit = isinstance(value, str) and value.rstrip().endswith("%")
         if not 0 <= amount < math.inf or (of_limit and amount > 100):
             raise OpenRouterRequestError(
                 f"{name} must be an amount of USD of 0 or more, such as 5, or a percentage of the limit, up to "
@@ -84,9 +86,8 @@ class Threshold:
     def _usd(self, key: Record) -> Decimal:
         if not self.of_limit:
             return self.amount
-        if not _is_number(key.get("limit")):
-            return Decimal(0)
-        return _EXACT.multiply(Decimal(str(key["limit"])), self.amount).scaleb(-2, _EXACT)
+        limit = max(0, key["limit"]) if _is_number(key.get("limit")) else 0
+        return _EXACT.multiply(Decimal(str(limit)), self.amount).scaleb(-2, _EXACT)
 
     def __str__(self) -> str:
         return f"{self.argument[:-1]}% of the limit" if self.of_limit else _usd(self.amount)  # type: ignore[index]
@@ -197,9 +198,10 @@ class LimitCheck:
         """One sentence on what the rule watches in vain, or nothing."""
         if self.missing:
             more = f" and {len(self.missing) - SHOWN} more" if len(self.missing) > SHOWN else ""
+            hashes = ", ".join(map(_plain, self.missing[:SHOWN]))
             return (
-                f"key_hashes names keys that are not listed: {', '.join(self.missing[:SHOWN])}{more}. Are they "
-                "deleted, disabled, expired, or in another workspace?"
+                f"key_hashes names keys that are not listed: {hashes}{more}. Are they deleted, disabled, "
+                "expired, or in another workspace?"
             )
         if not self.watched:
             return (
@@ -223,19 +225,15 @@ class LimitCheck:
         return f"{counts}: {'; '.join(map(self._describe, self.low[:SHOWN]))}{more}"
 
     def _describe(self, key: Record) -> str:
-        name = " ".join(str(key.get("name") or key.get("label") or key["hash"]).split())
+        name = _plain(key.get("name")) or _plain(key.get("label")) or _plain(key["hash"])
         limit = f" of {_usd(key['limit'])}" if _is_number(key.get("limit")) else ""
-        return (
-            f"{name[:80]} has {_usd(key['limit_remaining'])}{limit} left, {self._reset(key.get('limit_reset'))}"
-        )
+        return f"{name} has {_usd(key['limit_remaining'])}{limit} left, {self._reset(key.get('limit_reset'))}"
 
     def _reset(self, rhythm: Any) -> str:
         if rhythm is None:
             return "never resets"
         after = next_reset(rhythm, self.observed_at)
-        return f"resets {' '.join(str(rhythm).split())[:20]}" + (
-            f", next on {after} at 00:00 UTC" if after else ""
-        )
+        return f"resets {_plain(rhythm)}" + (f", next on {after} at 00:00 UTC" if after else "")
 
 
 def next_reset(rhythm: Any, now: datetime) -> date | None:
@@ -262,7 +260,7 @@ def _read_hashes(value: Any) -> list[str] | None:
     if not isinstance(hashes, Iterable) or isinstance(hashes, dict):
         raise OpenRouterRequestError(f"key_hashes must be a list of the keys' hashes, not {value!r}.")
     hashes = list(hashes)
-    if not all(isinstance(hash_, str) and hash_ for hash_ in hashes) or "[" in "".join(hashes):
+    if not all(isinstance(hash_, str) and hash_ for hash_ in hashes) or set("".join(hashes)) & set("[({'\""):
         raise OpenRouterRequestError(
             f"key_hashes must be a list of the keys' hashes, not {value!r}; a template that makes a list needs "
             "render_template_as_native_obj=True on the DAG."
@@ -294,4 +292,11 @@ def _is_expired(expires_at: Any, observed_at: datetime) -> bool:
 
 def _usd(amount: Any) -> str:
     usd = Decimal(str(amount))
-    return f"{'-' if usd < 0 else ''}${abs(usd):,.2f}"
+    digits = 2 if usd == 0 or abs(usd) >= Decimal("0.01") else 6
+    return f"{'-' if usd < 0 else ''}${abs(usd):,.{digits}f}"
+
+
+def _plain(text: Any) -> str:
+    """Answer a text that came from elsewhere as part of a line: short, and without what moves a cursor."""
+    characters = (character if character.isprintable() else " " for character in str(text or ""))
+    return " ".join("".join(characters).split())[:80]

@@ -349,11 +349,14 @@ def _finite(number: str) -> float | str:
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _careful_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _LONG_EXPONENT = re.compile(r"\d[eE]\+?\d{3,}\s*[,\]}]")
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
 
 def _data(where: str, body: bytes) -> Any:
     text = body.decode("utf-8", "replace")
+    if "\\u0000" in text:  # legal JSON that PostgreSQL holds neither as text nor as JSON
+        text = _NUL.sub(r"\1\\ufffd", text)
     try:
         # 1e999 is legal JSON that Python reads as infinity, which no JSON can hold: it stays text.
         answer = (_careful_decoder if _LONG_EXPONENT.search(text) else _decoder).decode(text)

@@ -567,3 +567,12 @@ def test_the_auth_shows_no_key():
 def test_a_deadline_leaves_time_for_a_slow_answer():
     with Server(Account(3, latency=0.3)) as server:
         assert len(get(server, timeout=5)) == 3
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"), [(rb"a\u0000b", "a\ufffdb"), (rb"a\\u0000b", r"a\u0000b"), (rb"a\\\u0000b", "a\\\ufffdb")]
+)
+def test_a_nul_that_no_database_holds_is_replaced_and_what_only_looks_like_one_is_not(sent, read):
+    answer = Answer(body=b'{"data": ["%s"]}' % sent)
+    with Server(lambda request: answer) as server, transport(server.base_url) as opened:
+        assert opened.get("/keys", {}) == [read]
