@@ -41,3 +41,14 @@ def read_interval(name: str, value: Any) -> float:
             f"{name} must be a number of seconds above 0, a year at most, not {value!r}."
         )
     return float(value)
+
+
+def read_workspace_id(value: Any) -> str | None:
+    """
+    Read the id of a workspace, or ``"*"``; None and empty text are the account's default workspace.
+
+    :raises OpenRouterRequestError: if it is no text.
+    """
+    if value is not None and not isinstance(value, str):
+        raise OpenRouterRequestError(f'workspace_id must be the id of a workspace, "*", or None, not {value!r}.')
+    return (value or "").strip() or None

@@ -10,7 +10,7 @@ What is said of limits and of their resets is from OpenRouter's API reference
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
@@ -257,7 +257,7 @@ def _read_hashes(value: Any) -> list[str] | None:
     if value is None:
         return None
     hashes = value.replace(",", " ").split() if isinstance(value, str) else value
-    if not isinstance(hashes, Iterable) or isinstance(hashes, dict):
+    if not isinstance(hashes, Iterable) or isinstance(hashes, dict | Iterator):
         raise OpenRouterRequestError(f"key_hashes must be a list of the keys' hashes, not {value!r}.")
     hashes = list(hashes)
     if not all(isinstance(hash_, str) and hash_ for hash_ in hashes) or set("".join(hashes)) & set("[({'\""):

@@ -19,8 +19,10 @@ from threading import Event
 from typing import TYPE_CHECKING, Any, Self
 from weakref import WeakKeyDictionary
 
+from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import sync_to_async
 
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.limits import LimitCheck, LimitRule
 
@@ -142,7 +144,7 @@ class _SharedListing:
         began = time.monotonic()
         observed_at = datetime.now(UTC)
         keys: list[dict[str, Any]] = []
-        error = None
+        error: Exception | None = None
         try:
             if self._client is None:
                 # In Airflow's own thread: from any other, the triggerer of 3.0 does not survive it.
@@ -151,6 +153,8 @@ class _SharedListing:
             keys = await asyncio.get_running_loop().run_in_executor(
                 self._threads, partial(self._client.list_keys, **self._scope, stopped=stopped)
             )
+        except AirflowNotFoundException as failure:
+            error = OpenRouterAuthError(str(failure))
         except Exception as failure:
             error = failure
             self._client = None

@@ -698,3 +698,8 @@ def test_a_collection_rendered_to_text_is_no_text_of_hashes(rendered):
 )
 def test_an_unknown_rhythm_is_shown_as_it_is_without_a_day(rhythm, shown):
     assert str(check(key(limit_reset=rhythm))).endswith(f"a has $1.00 left, resets {shown}")
+
+
+def test_hashes_that_can_be_read_only_once_are_refused():
+    with pytest.raises(OpenRouterRequestError, match="key_hashes must be a list"):
+        LimitRule(threshold=5, key_hashes=(hash_ for hash_ in ["a"]))

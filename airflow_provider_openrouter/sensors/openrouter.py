@@ -6,11 +6,16 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowNotFoundException,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
 
-from airflow_provider_openrouter.arguments import is_literal, read_interval
+from airflow_provider_openrouter.arguments import is_literal, read_interval, read_workspace_id
 from airflow_provider_openrouter.events import read_event
-from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, without_task_retries
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.limits import LimitRule, Record
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
@@ -83,6 +88,8 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         self.fail_if_unwatched = fail_if_unwatched
         self.deferrable = deferrable
         LimitRule(**{"threshold": 0} | {name: value for name, value in self._rule.items() if is_literal(value)})
+        if is_literal(workspace_id):
+            read_workspace_id(workspace_id)
         if deferrable:
             read_interval("poke_interval", self.poke_interval)
 
@@ -117,11 +124,14 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
 
     def _find_low_keys(self) -> list[Record]:
         rule = LimitRule(**self._rule)
+        workspace_id = read_workspace_id(self.workspace_id)
         observed_at = datetime.now(UTC)
         try:
             keys = OpenRouterHook(self.openrouter_conn_id).list_keys(
-                include_disabled=rule.include_disabled, workspace_id=self.workspace_id or None
+                include_disabled=rule.include_disabled, workspace_id=workspace_id
             )
+        except AirflowNotFoundException as error:
+            raise OpenRouterAuthError(str(error)) from None
         except OpenRouterError as error:
             if not error.transient:
                 raise without_task_retries(error) from None

@@ -12,7 +12,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-from airflow_provider_openrouter.arguments import read_interval
+from airflow_provider_openrouter.arguments import read_interval, read_workspace_id
 from airflow_provider_openrouter.crossings import Crossings
 from airflow_provider_openrouter.events import crossing_event, error_event, low_event
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
@@ -49,7 +49,7 @@ class _KeyLimitTrigger(BaseTrigger):
         )
         self.openrouter_conn_id = openrouter_conn_id
         self.poll_interval = read_interval("poll_interval", poll_interval)
-        self.workspace_id = workspace_id or None
+        self.workspace_id = read_workspace_id(workspace_id)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Answer what this trigger is made anew of: plain JSON, and never a management key."""
@@ -123,7 +123,7 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
         if isinstance(error, OpenRouterError) and error.transient:
             self.log.warning("%s The wait goes on.", error)
             return refusals
-        # What is not ours was raised by reading the connection.
+        # What is not ours was raised while the connection was read.
         may_be_mended = isinstance(error, OpenRouterAuthError) or not isinstance(error, OpenRouterError)
         if not may_be_mended or refusals == REFUSALS:
             raise error

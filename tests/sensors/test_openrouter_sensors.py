@@ -1,0 +1,1022 @@
+"""The sensor that waits for a key to run low: the same in every mode, with every fault, first or later."""
+
+import asyncio
+import json
+import logging
+import math
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from contextlib import ExitStack, aclosing
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from inspect import signature
+from pkgutil import resolve_name
+from types import SimpleNamespace
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+    TaskDeferred,
+)
+from airflow.sdk import DAG
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, BaseOperator, ExecutorSafeguard, TriggerFailureReason
+from airflow.sdk.exceptions import AirflowRescheduleException
+from servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Answer, Server, data, error
+
+from airflow_provider_openrouter import exceptions
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
+    OpenRouterError,
+    OpenRouterRequestError,
+    OpenRouterResponseError,
+)
+from airflow_provider_openrouter.sandbox import Sandbox
+from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+
+MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
+FIELDS = {
+    "threshold",
+    "openrouter_conn_id",
+    "key_hashes",
+    "name_pattern",
+    "include_disabled",
+    "workspace_id",
+    "fail_if_unwatched",
+}
+
+in_every_mode = pytest.mark.parametrize("mode", MODES)
+at_the_first_poke_and_later = pytest.mark.parametrize("when", ["first", "later"])
+
+
+def key(hash_, left, **fields):
+    return {
+        "hash": hash_,
+        "name": f"name of {hash_}",
+        "disabled": False,
+        "limit": 10.0,
+        "limit_remaining": left,
+        "limit_reset": None,
+        "expires_at": None,
+    } | fields
+
+
+FULL = [key("other", 10.0), key("low", 9.0), key("unlimited", None, limit=None)]
+LOW = [key("other", 10.0), key("low", 1.5), key("unlimited", None, limit=None)]
+
+ECHO = f"you sent {TOKEN}"
+HIDDEN = "(you sent ***)"
+TRANSIENT = {
+    "429": error(429, ECHO),
+    "500": error(500, ECHO),
+    "503": error(503, ECHO),
+    "a connection that breaks": BREAKS,
+    "a body that breaks off": Answer(body={"data": [], "told": TOKEN}, cut=12),
+    "a server that hangs": HANGS,
+}
+FATAL = {
+    "401": (error(401, ECHO), OpenRouterAuthError, 401, f"answered 401 {HIDDEN}. The connection's password"),
+    "403": (error(403, ECHO), OpenRouterAuthError, 403, f"answered 403 {HIDDEN}. The connection's password"),
+    "400": (error(400, ECHO), OpenRouterRequestError, 400, f"answered 400 {HIDDEN}. Check workspace_id"),
+    "404": (error(404, ECHO), OpenRouterRequestError, 404, f"answered 404 {HIDDEN}. Check workspace_id"),
+    "a redirect": (
+        Answer(302, headers={"Location": f"https://elsewhere.example/{TOKEN}"}),
+        OpenRouterResponseError,
+        302,
+        "answered 302, a redirect to elsewhere.example, which is not followed",
+    ),
+    "no JSON": (Answer(body=f"<p>{ECHO}</p>"), OpenRouterResponseError, None, "something that is not JSON"),
+    "no data": (Answer(body={"error": ECHO}), OpenRouterResponseError, None, "JSON that has no 'data'"),
+    "no list": (data({"hash": ECHO}), OpenRouterResponseError, None, "answered no list under 'data'"),
+    "no hash": (data([{"name": ECHO}]), OpenRouterResponseError, None, "answered a record without 'hash'"),
+}
+NONSENSE = [
+    ("threshold", -1, "threshold must be an amount of USD"),
+    ("threshold", "150%", "threshold must be an amount of USD"),
+    ("threshold", "-1%", "threshold must be an amount of USD"),
+    ("threshold", math.nan, "threshold must be an amount of USD"),
+    ("threshold", math.inf, "threshold must be an amount of USD"),
+    ("threshold", "soon", "threshold must be an amount of USD"),
+    ("threshold", "", "threshold must be an amount of USD"),
+    ("threshold", True, "threshold must be an amount of USD"),
+    ("threshold", None, "threshold must be an amount of USD"),
+    ("key_hashes", 5, "key_hashes must be a list"),
+    ("key_hashes", [5], "key_hashes must be a list"),
+    ("key_hashes", ["['a', 'b']"], "needs render_template_as_native_obj=True"),
+    ("key_hashes", {"a": 1}, "key_hashes must be a list"),
+    ("name_pattern", 5, "name_pattern must be text"),
+    ("include_disabled", "maybe", "include_disabled must be true or false"),
+    ("fail_if_unwatched", "", "fail_if_unwatched must be true or false"),
+]
+
+
+class Polls:
+    """Answers each listing as it is told, with keys or with a fault; the last one is answered for ever."""
+
+    def __init__(self, *listings):
+        self.listings = listings
+        self.count = 0
+        self._now = None
+
+    def __call__(self, request):
+        if request.offset == 0:
+            self._now = self.listings[min(self.count, len(self.listings) - 1)]
+            self._now = self._now() if callable(self._now) else self._now
+            self.count += 1
+        return self._now if isinstance(self._now, Answer) else data(self._now[request.offset :])
+
+
+def connection(base_url, password=TOKEN, **extras):
+    return json.dumps({"conn_type": "openrouter", "host": base_url, "password": password, "extra": extras})
+
+
+@pytest.fixture(autouse=True)
+def _outside_the_task_runner(monkeypatch):
+    """Let Airflow keep silent about execute() being called here."""
+    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
+
+
+@pytest.fixture
+def serve(monkeypatch):
+    """Answer what starts a server of these listings, and the default connection to it."""
+    with ExitStack() as stack:
+
+        def start(*listings, **extras):
+            server = stack.enter_context(Server(Polls(*listings)))
+            told = connection(server.base_url, **{"max_retries": 0} | extras)
+            monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", told)
+            return server
+
+        yield start
+
+
+@pytest.fixture
+def log(capfd, caplog):
+    """Answer what the log of the task says: newer Airflows print it, older ones use logging."""
+    caplog.set_level(logging.INFO)
+
+    def read():
+        printed = "".join(capfd.readouterr())
+        return printed + "\n".join(line for line in caplog.text.splitlines() if _message(line) not in printed)
+
+    def _message(line):
+        return re.sub(r"^[A-Z]+ +\S+:\d+ ", "", line)
+
+    return read
+
+
+def warnings(text):
+    return [line for line in text.splitlines() if re.search(r"\[warning|\[error|WARNING|ERROR", line)]
+
+
+class Context(dict):
+    """As much of a task's context as a sensor needs, and what went between it and the trigger."""
+
+    def __init__(self, **values):
+        self.deferred = []
+        self.trigger_rows = []
+        self.payloads = []
+        self.began = None
+        super().__init__(ti=SimpleNamespace(get_first_reschedule_date=lambda context: self.began), **values)
+
+
+def wait(mode, context=None, **arguments):
+    """Run the sensor to its end as Airflow does in this mode; each process has the sensor anew."""
+    context = Context() if context is None else context
+    sensor = OpenRouterKeyLimitSensor(
+        task_id="wait", **{"threshold": 5, "poke_interval": 0.05, "timeout": 30} | MODES[mode] | arguments
+    )
+    others = set(threading.enumerate())
+    began = datetime.now(UTC)
+    try:
+        while True:
+            try:
+                return anew(sensor, context).execute(context)
+            except AirflowRescheduleException as rescheduled:
+                context.began = began
+                time.sleep(max(0.0, (rescheduled.reschedule_date - datetime.now(UTC)).total_seconds()))
+            except TaskDeferred as deferred:
+                context.deferred.append(deferred)
+                return resume(sensor, deferred, context)
+    finally:
+        left = threads_left(others)
+        assert not left, f"Left behind: {left}"
+
+
+def anew(sensor, context):
+    sensor = sensor.prepare_for_execution()
+    sensor.render_template_fields(context)
+    return sensor
+
+
+def resume(sensor, deferred, context):
+    path, arguments = deferred.trigger.serialize()
+    context.trigger_rows.append(json.dumps(arguments, allow_nan=False))
+    trigger = resolve_name(path)(**json.loads(context.trigger_rows[-1]))
+    try:
+        event = asyncio.run(first_event(trigger, deferred.timeout.total_seconds()))
+    except TimeoutError:
+        method, kwargs = TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
+    else:
+        context.payloads.append(json.dumps(event.payload, allow_nan=False))
+        method, kwargs = deferred.method_name, {"event": json.loads(context.payloads[-1])}
+    return anew(sensor, context).resume_execution(method, kwargs, context)
+
+
+async def first_event(trigger, timeout):
+    async with aclosing(trigger.run()) as events:
+        return await asyncio.wait_for(anext(events), timeout)
+
+
+def threads_left(others):
+    """Answer which of our own threads do not end, though they are given some seconds."""
+    for _ in range(500):
+        left = [thread for thread in set(threading.enumerate()) - others if thread.name.startswith("openrouter")]
+        if not left:
+            return []
+        time.sleep(0.01)
+    return left
+
+
+def hashes(keys):
+    return [key["hash"] for key in keys]
+
+
+# -- what it returns
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_it_returns_the_low_keys_the_lowest_first(mode, when, serve):
+    low = [key("some", 4.99), key("owing", -0.5), key("exact", 5.0), key("none", 0), *FULL]
+    server = serve(*[FULL] * 2 * (when == "later"), low)
+    context = Context()
+    before = datetime.now(UTC)
+    keys = wait(mode, context)
+    (observed_at,) = {record.pop("observed_at") for record in keys}
+    assert keys == [key("owing", -0.5), key("none", 0), key("some", 4.99)]
+    assert before <= datetime.fromisoformat(observed_at) <= datetime.now(UTC)
+    assert datetime.fromisoformat(observed_at).utcoffset() == timedelta(0)
+    assert server.answer.count == (3 if when == "later" else 1)
+    assert len(context.deferred) == (mode == "deferrable" and when == "later")
+
+
+@in_every_mode
+def test_a_key_that_runs_low_while_it_waits_is_found(mode, monkeypatch):
+    with Sandbox() as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        spent = sandbox.create_key(limit=100.0, limit_remaining=100.0, expires_at=None)
+
+        def spend():
+            while len(sandbox.requests) < 5:
+                time.sleep(0.01)
+            sandbox.update_key(spent, limit_remaining=0.25)
+
+        spender = threading.Thread(target=spend)
+        spender.start()
+        keys = wait(mode, threshold=0.5)
+        spender.join()
+    assert [(record["hash"], record["limit_remaining"]) for record in keys] == [(spent, 0.25)]
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_whatever_the_api_sends_beside_is_handed_on_as_json(mode, when, serve):
+    odd = key("odd", 1e-7, name="naïve 😀 %s {{ x }}", extra={"nested": [1, None, 2.5e300]}, usage=0)
+    serve(*[FULL] * (when == "later"), [odd, *FULL])
+    (record,) = wait(mode)
+    assert record == odd | {"observed_at": record["observed_at"]}
+    assert json.loads(json.dumps(record, allow_nan=False)) == record
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize(
+    ("arguments", "found"),
+    [
+        ({"threshold": "50%"}, ["b", "a", "c"]),
+        ({"threshold": "5.00"}, ["b", "a"]),
+        ({"threshold": Decimal("2")}, ["b"]),
+        ({"key_hashes": ["c", "a"]}, ["a"]),
+        ({"key_hashes": "a, b"}, ["b", "a"]),
+        ({"name_pattern": "name of [!b]"}, ["a"]),
+        ({"include_disabled": "true"}, ["b", "off", "a"]),
+        ({"workspace_id": "", "name_pattern": "", "key_hashes": None}, ["b", "a"]),
+    ],
+)
+def test_the_modes_watch_the_same_keys(mode, when, arguments, found, serve):
+    high = [key("a", 90.0, limit=100.0), key("b", 90.0, limit=100.0), key("c", 90.0, limit=100.0)]
+    low = [
+        key("a", 3.0),
+        key("b", 1.0),
+        key("c", 40.0, limit=100.0),
+        key("off", 2.0, disabled=True),
+        key("over", 2.0, expires_at="2026-01-01T00:00:00Z"),
+    ]
+    asks_for_disabled = "include_disabled" in arguments
+    server = serve(*[high] * (when == "later"), low)
+    assert hashes(wait(mode, **arguments)) == found
+    assert {request.query["include_disabled"] for request in server.requests} == {str(asks_for_disabled).lower()}
+    assert not any("workspace_id" in request.query for request in server.requests)
+
+
+@in_every_mode
+@pytest.mark.parametrize(("workspace", "found"), [(0, ["first"]), (1, ["second"]), ("*", ["second", "first"])])
+def test_the_modes_ask_for_the_same_workspace(mode, workspace, found, monkeypatch):
+    with Sandbox(keys=0, workspaces=2) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        ids = [workspace["id"] for workspace in sandbox.answer("/workspaces", sandbox.token)[1]["data"]]
+        first = sandbox.create_key(workspace_id=ids[0], limit=9.0, limit_remaining=9.0)
+        second = sandbox.create_key(workspace_id=ids[1], limit=9.0, limit_remaining=9.0)
+
+        def spend():
+            while len(sandbox.requests) < 8:
+                time.sleep(0.01)
+            sandbox.update_key(first, limit_remaining=0.5)
+            sandbox.update_key(second, limit_remaining=0.25)
+
+        spender = threading.Thread(target=spend)
+        spender.start()
+        keys = wait(mode, workspace_id=workspace if workspace == "*" else ids[workspace], threshold=1)
+        spender.join()
+    names = {first: "first", second: "second"}
+    assert keys
+    assert {names[hash_] for hash_ in hashes(keys)} <= set(found)
+
+
+# -- what may pass
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("fault", TRANSIENT)
+def test_a_transient_error_is_one_warning_and_the_wait_goes_on(mode, when, fault, serve, log):
+    listings = [*[FULL] * (when == "later"), TRANSIENT[fault], LOW]
+    server = serve(*listings, **{"timeout": 0.3} if fault == "a server that hangs" else {})
+    assert hashes(wait(mode)) == ["low"]
+    (line,) = warnings(log())
+    assert "The wait goes on." in line
+    assert "OpenRouterKeyLimit" in line
+    assert f"{server.base_url}/keys" in line
+    assert server.answer.count == len(listings)
+
+
+@in_every_mode
+def test_each_of_many_transient_errors_is_a_warning_of_its_own(mode, serve, log):
+    server = serve(error(500), FULL, error(429), error(503), BREAKS, FULL, LOW)
+    assert hashes(wait(mode)) == ["low"]
+    told = warnings(log())
+    assert len(told) == 4
+    assert all("The wait goes on." in line for line in told)
+    assert server.answer.count == 7
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_what_a_retry_mends_is_no_warning(mode, when, serve, log):
+    again = error(503, headers=RETRY_AT_ONCE)
+    server = serve(*[FULL] * (when == "later"), again, again, LOW, max_retries=2)
+    assert hashes(wait(mode)) == ["low"]
+    text = log()
+    assert warnings(text) == []
+    assert text.count("Trying again in 0.0 s") == 2
+    assert server.answer.count == (4 if when == "later" else 3)
+
+
+@pytest.mark.parametrize("fault", ["401", "403"])
+def test_a_refused_key_that_is_replaced_in_time_does_not_end_a_deferred_wait(fault, serve, monkeypatch, log):
+    def replaced():
+        told = connection(server.base_url, "sk-or-v1-the-new-one", max_retries=0)
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", told)
+        return refused
+
+    refused = FATAL[fault][0]
+    server = serve(FULL, refused, refused, replaced, FULL, LOW)
+    assert hashes(wait("deferrable")) == ["low"]
+    used = [request.headers["Authorization"] for request in server.requests]
+    assert used[-1] == "Bearer sk-or-v1-the-new-one"
+    told = warnings(log())
+    assert len(told) == 3
+    for line, pause in zip(told, ("0.05", "0.1", "0.2"), strict=True):
+        assert f"The connection will be read anew in {pause} s" in line
+
+
+# -- what will not pass
+
+
+def script(fault, when):
+    return [*[FULL] * (when == "later"), FATAL[fault][0]]
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("fault", FATAL)
+def test_a_fatal_error_is_the_same_typed_one_without_task_retries(mode, when, fault, serve):
+    _, kind, status, said = FATAL[fault]
+    server = serve(*script(fault, when))
+    with pytest.raises(kind) as caught:
+        wait(mode, poke_interval=0.02)
+    assert isinstance(caught.value, AirflowFailException)
+    assert type(caught.value).__name__ == kind.__name__
+    assert type(caught.value).__module__ == exceptions.__name__
+    assert caught.value.status_code == status
+    assert said in str(caught.value)
+    assert re.match(rf"({re.escape(server.base_url)})?/keys answered ", str(caught.value))
+    polls = len(script(fault, when))
+    waited_out = 3 * (mode == "deferrable" and when == "later" and kind is OpenRouterAuthError)
+    assert server.answer.count == polls + waited_out
+
+
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("fault", FATAL)
+def test_the_modes_say_the_same_of_a_fatal_error(when, fault, serve):
+    said = set()
+    for mode in MODES:
+        server = serve(*script(fault, when))
+        with pytest.raises(OpenRouterError) as caught:
+            wait(mode, poke_interval=0.02)
+        said.add(str(caught.value).replace(server.base_url, "…"))
+    assert len(said) == 1
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("fault", ["401", "400", "no JSON"])
+def test_silent_fail_changes_nothing_of_a_fatal_error(mode, when, fault, serve):
+    serve(*script(fault, when))
+    with pytest.raises(FATAL[fault][1]) as caught:
+        wait(mode, poke_interval=0.02, silent_fail=True)
+    assert isinstance(caught.value, AirflowFailException)
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("fault", ["500", "a connection that breaks"])
+@pytest.mark.parametrize("flag", ["silent_fail", "soft_fail", "never_fail"])
+def test_no_flag_changes_anything_of_a_transient_error(mode, when, fault, flag, serve, log):
+    serve(*[FULL] * (when == "later"), TRANSIENT[fault], LOW)
+    assert hashes(wait(mode, **{flag: True})) == ["low"]
+    assert len(warnings(log())) == 1
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("fault", ["401", "400", "no JSON"])
+@pytest.mark.parametrize("flag", ["soft_fail", "never_fail"])
+def test_a_fatal_error_skips_where_that_is_wanted(mode, when, fault, flag, serve):
+    serve(*script(fault, when))
+    with pytest.raises(AirflowSkipException, match=f"Skipping due to {flag}") as caught:
+        wait(mode, poke_interval=0.02, **{flag: True})
+    assert isinstance(caught.value.__cause__, FATAL[fault][1])
+
+
+@in_every_mode
+def test_a_connection_that_is_missing_ends_the_wait(mode):
+    with pytest.raises(OpenRouterAuthError, match="`no_such_connection` isn't defined"):
+        wait(mode, openrouter_conn_id="no_such_connection")
+
+
+@in_every_mode
+@pytest.mark.parametrize(
+    ("flags", "kind"),
+    [
+        ({}, OpenRouterAuthError),
+        ({"silent_fail": True}, OpenRouterAuthError),
+        ({"soft_fail": True}, AirflowSkipException),
+    ],
+)
+def test_a_connection_that_goes_missing_ends_the_wait(mode, flags, kind, serve, monkeypatch):
+    def deleted():
+        monkeypatch.delenv("AIRFLOW_CONN_OPENROUTER_DEFAULT")
+        return FULL
+
+    server = serve(deleted)
+    with pytest.raises(kind) as caught:
+        wait(mode, poke_interval=0.02, **flags)
+    assert "`openrouter_default` isn't defined" in str(
+        caught.value.__cause__ if "soft_fail" in flags else caught.value
+    )
+    assert server.answer.count == 1
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize(
+    ("change", "kind", "said"),
+    [
+        ({"password": ""}, OpenRouterAuthError, "There is no management key"),
+        ({"password": f"{TOKEN}\n{TOKEN}"}, OpenRouterAuthError, "has a character that cannot be sent"),
+        ({"extra": {"timeout": "soon"}}, OpenRouterRequestError, "the extra timeout must be a number"),
+        ({"host": "http://openrouter.example"}, OpenRouterRequestError, "management key unencrypted"),
+    ],
+)
+def test_a_nonsense_connection_ends_the_wait(mode, when, change, kind, said, serve, monkeypatch):
+    def changed():
+        told = json.loads(connection(server.base_url)) | change
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(told))
+        return FULL
+
+    server = serve(changed)
+    if when == "first":
+        changed()
+    with pytest.raises(kind, match=f"^Connection 'openrouter_default': .*{said}") as caught:
+        wait(mode, poke_interval=0.02)
+    assert isinstance(caught.value, AirflowFailException)
+    assert server.answer.count == (when == "later")
+
+
+# -- how long it waits
+
+
+@in_every_mode
+@pytest.mark.parametrize(
+    ("flags", "outcomes"),
+    [
+        ({}, dict.fromkeys(MODES, AirflowSensorTimeout)),
+        ({"silent_fail": True}, dict.fromkeys(MODES, AirflowSensorTimeout)),
+        ({"soft_fail": True}, dict.fromkeys(MODES, AirflowSkipException)),
+        (
+            {"never_fail": True},
+            {
+                "poke": AirflowSensorTimeout,
+                "reschedule": AirflowSensorTimeout,
+                "deferrable": AirflowSkipException,
+            },
+        ),
+    ],
+    ids=["no flag", "silent_fail", "soft_fail", "never_fail"],
+)
+@pytest.mark.parametrize("listing", [FULL, error(500), []], ids=["none low", "an error each time", "no keys"])
+def test_it_times_out(mode, flags, outcomes, listing, serve, log):
+    serve(listing)
+    with pytest.raises(outcomes[mode]):
+        wait(mode, timeout=0.2, **flags)
+    assert "never retrieved" not in log()
+
+
+@in_every_mode
+def test_it_times_out_while_the_server_hangs(mode, serve, log):
+    serve(FULL, HANGS, timeout=0.3)
+    with pytest.raises(AirflowSensorTimeout):
+        wait(mode, timeout=0.2)
+    assert "never retrieved" not in log()
+
+
+@in_every_mode
+@pytest.mark.parametrize("timeout", [0, timedelta(0)])
+def test_without_time_to_wait_it_looks_once(mode, timeout, serve):
+    server = serve(FULL, LOW)
+    with pytest.raises(AirflowSensorTimeout):
+        wait(mode, timeout=timeout)
+    assert server.answer.count == 1
+    serve(LOW)
+    assert hashes(wait(mode, timeout=timeout)) == ["low"]
+
+
+@in_every_mode
+@pytest.mark.parametrize(
+    "arguments",
+    [{"exponential_backoff": True, "max_wait": 0.05}, {"max_wait": timedelta(seconds=0.05)}],
+    ids=["exponential_backoff and max_wait", "max_wait"],
+)
+def test_only_a_deferred_wait_warns_that_it_does_not_back_off(mode, arguments, serve, log):
+    serve(FULL, FULL, LOW)
+    assert hashes(wait(mode, **arguments)) == ["low"]
+    told = warnings(log())
+    assert len(told) == (mode == "deferrable")
+    assert all("exponential_backoff and max_wait are ignored" in line for line in told)
+
+
+def test_a_wait_that_does_not_defer_does_not_warn_of_back_off(serve, log):
+    serve(LOW)
+    wait("deferrable", exponential_backoff=True)
+    assert warnings(log()) == []
+
+
+# -- what it defers with
+
+
+def test_it_defers_with_plain_json_its_timeout_and_no_secret(serve):
+    serve(FULL, LOW)
+    context = Context()
+    wait(
+        "deferrable",
+        context,
+        threshold=Decimal("5.0"),
+        key_hashes=("low", "other", "low"),
+        include_disabled="False",
+        poke_interval=timedelta(seconds=0.25),
+        timeout=timedelta(minutes=3),
+        name_pattern="",
+        workspace_id="",
+    )
+    ((deferred,), (row,)) = context.deferred, context.trigger_rows
+    assert (deferred.timeout, deferred.method_name) == (timedelta(minutes=3), "execute_complete")
+    assert not deferred.kwargs
+    assert json.loads(row) == deferred.trigger.serialize()[1]
+    assert json.loads(row) == {
+        "threshold": 5.0,
+        "key_hashes": ["low", "other"],
+        "name_pattern": None,
+        "include_disabled": False,
+        "fail_if_unwatched": False,
+        "openrouter_conn_id": "openrouter_default",
+        "poll_interval": 0.25,
+        "workspace_id": None,
+    }
+
+
+@pytest.mark.parametrize("default", ["true", "false", None])
+def test_whether_it_defers_is_what_the_configuration_says(default):
+    code = (
+        "from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor as Sensor\n"
+        "print(*(Sensor(task_id='x', threshold=1, **more).deferrable"
+        " for more in ({}, {'deferrable': True}, {'deferrable': False})))"
+    )
+    told = {} if default is None else {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": default}
+    run = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | told
+    )
+    assert run.stdout.splitlines()[-1] == f"{default == 'true'} True False"
+
+
+# -- what it makes of the trigger's event
+
+SENSOR = OpenRouterKeyLimitSensor(task_id="wait", threshold=5)
+
+
+@pytest.mark.parametrize(
+    ("event", "said"),
+    [
+        (None, "The trigger's event is of version None, not 1: run the same version of"),
+        ("low", "The trigger's event is of version None, not 1: run the same version of"),
+        ({}, "The trigger's event is of version None, not 1: run the same version of"),
+        ({"version": 2, "status": "low", "keys": LOW}, "is of version 2, not 1: run the same version of"),
+        ({"version": 1}, "tells neither low keys nor an error"),
+        ({"version": 1, "status": "low"}, "tells neither low keys nor an error"),
+        ({"version": 1, "status": "low", "keys": []}, "tells neither low keys nor an error"),
+        ({"version": 1, "status": "low", "keys": ["low"]}, "tells neither low keys nor an error"),
+        ({"version": 1, "status": "error", "error": "KeyError"}, "tells neither low keys nor an error"),
+        ({"version": 1, "status": "high", "keys": LOW, "message": "x"}, "tells neither low keys nor an error"),
+        ({"version": 1, "status": "error", "error": "KeyError", "message": "it broke"}, "^it broke$"),
+        ({"version": 1, "status": "error", "error": "annotations", "message": "it broke"}, "^it broke$"),
+        ({"version": 1, "status": "error", "error": ["x"], "message": "it broke"}, "^it broke$"),
+    ],
+)
+def test_an_event_that_it_does_not_know_is_not_believed(event, said):
+    with pytest.raises(AirflowException, match=said) as caught:
+        SENSOR.execute_complete({}, event)
+    assert not isinstance(caught.value, AirflowFailException | OpenRouterError)
+    assert "\n" not in str(caught.value)
+
+
+def test_no_event_at_all_is_not_believed():
+    with pytest.raises(AirflowException, match="is of version None"):
+        SENSOR.execute_complete({})
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        kind
+        for kind in vars(exceptions).values()
+        if isinstance(kind, type) and kind.__module__ == exceptions.__name__
+    ],
+)
+@pytest.mark.parametrize("status", [418, None])
+def test_an_error_that_the_trigger_tells_is_raised_as_itself(kind, status):
+    told = {"version": 1, "status": "error", "error": kind.__name__, "message": "it broke", "status_code": status}
+    with pytest.raises(kind, match=r"^it broke$") as caught:
+        SENSOR.execute_complete({}, told)
+    assert isinstance(caught.value, AirflowFailException)
+    assert caught.value.status_code == status
+
+
+# -- what it watches in vain
+
+
+@in_every_mode
+def test_a_missing_key_is_a_warning_at_each_poke(mode, serve, log):
+    serve(FULL, FULL, LOW)
+    assert hashes(wait(mode, key_hashes=["low", "gone"])) == ["low"]
+    told = warnings(log())
+    assert len(told) == 3
+    assert all("key_hashes names keys that are not listed: gone. Are they" in line for line in told)
+
+
+@in_every_mode
+@pytest.mark.parametrize("listing", [[], [key("unlimited", None, limit=None)]], ids=["no keys", "no limits"])
+def test_no_key_to_watch_is_a_warning_at_each_poke(mode, listing, serve, log):
+    serve(listing, listing, LOW)
+    assert hashes(wait(mode)) == ["low"]
+    told = warnings(log())
+    assert len(told) == 2
+    assert all("No key is watched: none in force with a limit matches the rule" in line for line in told)
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("flag", [True, "true", "{{ params.yes }}"])
+@pytest.mark.parametrize(
+    ("listing", "said"),
+    [
+        ([key("other", 9.0)], "^key_hashes names keys that are not listed: low. Are they"),
+        ([key("low", None, limit=None)], "^No key is watched"),
+    ],
+    ids=["missing", "no limit"],
+)
+def test_watching_in_vain_is_an_error_where_that_is_wanted(mode, when, flag, listing, said, serve):
+    server = serve(*[FULL] * (when == "later"), listing)
+    with pytest.raises(OpenRouterRequestError, match=said) as caught:
+        wait(mode, Context(params={"yes": True}), key_hashes=["low"], fail_if_unwatched=flag)
+    assert isinstance(caught.value, AirflowFailException)
+    assert server.answer.count == 1 + (when == "later")
+
+
+@in_every_mode
+def test_who_wants_an_error_for_watching_in_vain_gets_none_otherwise(mode, serve, log):
+    serve(FULL, LOW)
+    assert hashes(wait(mode, key_hashes=["low"], fail_if_unwatched=True)) == ["low"]
+    assert warnings(log()) == []
+
+
+# -- what it says
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_each_poke_says_what_is_watched_and_what_is_left(mode, when, serve, log):
+    low = [
+        key("a", 1.5, name="billing-prod", limit_reset="monthly"),
+        key("b", -0.25, name="chat", limit=1250, limit_reset=None),
+        *FULL,
+    ]
+    serve(*[FULL] * (when == "later"), low)
+    wait(mode)
+    text = log()
+    assert (
+        "4 keys watched (1 more not measurable), 2 below $5.00: chat has -$0.25 of $1,250.00 left, never resets; "
+        "billing-prod has $1.50 of $10.00 left, resets monthly, next on "
+    ) in text
+    assert re.search(r"resets monthly, next on \d{4}-\d\d-01 at 00:00 UTC", text)
+    lowest = "2 keys watched (1 more not measurable), 0 below $5.00; the lowest: name of low has $9.00 of $10.00"
+    assert text.count(lowest) == (when == "later")
+
+
+# -- what it refuses
+
+
+@pytest.mark.parametrize(("name", "value", "said"), NONSENSE)
+def test_nonsense_is_refused_when_the_dag_is_parsed(name, value, said):
+    with pytest.raises(OpenRouterRequestError, match=said) as caught:
+        OpenRouterKeyLimitSensor(task_id="wait", **{"threshold": 5} | {name: value})
+    assert isinstance(caught.value, AirflowFailException)
+
+
+@pytest.mark.parametrize("poke_interval", [0, 0.0, timedelta(0)])
+def test_a_deferrable_sensor_without_pause_is_refused_when_the_dag_is_parsed(poke_interval):
+    OpenRouterKeyLimitSensor(task_id="wait", threshold=5, poke_interval=poke_interval)
+    with pytest.raises(OpenRouterRequestError, match="poke_interval must be a number of seconds above 0"):
+        OpenRouterKeyLimitSensor(task_id="wait", threshold=5, poke_interval=poke_interval, deferrable=True)
+
+
+def test_what_is_not_known_yet_is_not_refused_when_the_dag_is_parsed():
+    with DAG("later", schedule=None, params={"threshold": 5}) as dag:
+        unknown = BaseOperator(task_id="unknown").output
+        for number, value in enumerate(
+            ["{{ params.x }}", "{% if x %}5{% endif %}", unknown, dag.param("threshold")]
+        ):
+            OpenRouterKeyLimitSensor(task_id=f"wait_{number}", **dict.fromkeys(FIELDS, value))
+        for number, value in enumerate(["{{ params.x }}", unknown, unknown["low"]]):
+            OpenRouterKeyLimitSensor(task_id=f"list_{number}", threshold=5, key_hashes=["a", value])
+    assert len(dag.tasks) == 8
+
+
+@in_every_mode
+@pytest.mark.parametrize(("name", "value", "said"), NONSENSE)
+def test_nonsense_of_a_template_is_refused_before_the_first_request(mode, name, value, said, serve):
+    server = serve(LOW)
+    with pytest.raises(OpenRouterRequestError, match=said) as caught:
+        wait(
+            mode,
+            Context(params={"nonsense": value}),
+            dag=DAG("nonsense", schedule=None, render_template_as_native_obj=True),
+            **{name: "{{ params.nonsense }}"},
+        )
+    assert isinstance(caught.value, AirflowFailException)
+    assert server.requests == []
+
+
+# -- its templates
+
+
+def test_every_argument_of_its_own_but_deferrable_is_a_template_field():
+    parameters = signature(OpenRouterKeyLimitSensor.__init__).parameters.keys() - {"self", "kwargs"}
+    assert set(OpenRouterKeyLimitSensor.template_fields) == FIELDS == parameters - {"deferrable"}
+
+
+def test_every_template_field_is_rendered():
+    sensor = OpenRouterKeyLimitSensor(task_id="wait", **{name: f"{{{{ params.{name} }}}}" for name in FIELDS})
+    sensor.render_template_fields(Context(params={name: f"a {name}" for name in FIELDS}))
+    assert {name: getattr(sensor, name) for name in FIELDS} == {name: f"a {name}" for name in FIELDS}
+
+
+RENDERED = {
+    "threshold": "20%",
+    "key_hashes": ["low", "off"],
+    "name_pattern": "name *",
+    "include_disabled": True,
+    "workspace_id": "a workspace",
+    "fail_if_unwatched": True,
+}
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
+@pytest.mark.parametrize("threshold", ["20%", "2.00", 2])
+def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, serve, monkeypatch):
+    high = [key("low", 9.0), key("off", 8.0, disabled=True), key("out", 8.0)]
+    low = [key("low", 1.0), key("off", 0.5, disabled=True), key("out", 0.1)]
+    server = serve(*[high] * (when == "later"), low)
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM_KEYS", os.environ["AIRFLOW_CONN_OPENROUTER_DEFAULT"])
+    monkeypatch.delenv("AIRFLOW_CONN_OPENROUTER_DEFAULT")
+    params = RENDERED | {"threshold": threshold, "openrouter_conn_id": "team_keys"}
+    context = Context(params=params if native else params | {"key_hashes": "low, off"})
+    keys = wait(
+        mode,
+        context,
+        dag=DAG("rendered", schedule=None, render_template_as_native_obj=native),
+        **{name: f"{{{{ params.{name} }}}}" for name in FIELDS},
+    )
+    assert hashes(keys) == ["off", "low"]
+    assert {request.query["workspace_id"] for request in server.requests} == {"a workspace"}
+    assert {request.query["include_disabled"] for request in server.requests} == {"true"}
+    for row in map(json.loads, context.trigger_rows):
+        wanted = "20%" if threshold == "20%" else 2.0
+        assert {name: row[name] for name in RENDERED} == RENDERED | {"threshold": wanted}
+
+
+# -- through Airflow
+
+
+@pytest.fixture
+def run_dag(airflow_database, tmp_path, monkeypatch):
+    """Answer what runs a DAG through Airflow, and answers each task instance by its id and map index."""
+    from airflow.dag_processing.dagbag import DagBag
+
+    def run(dag_id, body):
+        head = f"""
+            from datetime import timedelta
+            from airflow.sdk import DAG, task
+            from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor as Sensor
+            MODES = {MODES!r}
+            again = {{"retries": 2, "retry_delay": timedelta(0), "poke_interval": 0.05, "timeout": 60}}
+            with DAG({dag_id!r}, schedule=None, default_args=again):"""
+        lines = [*(line[12:] for line in head.splitlines()), *body.splitlines()]
+        (tmp_path / f"{dag_id}.py").write_text("\n".join(lines))
+        bundle = {
+            "name": dag_id,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(tmp_path)},
+        }
+        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+        bag = DagBag(tmp_path)
+        assert bag.import_errors == {}
+        instances = bag.dags[dag_id].test().get_task_instances()
+        return {(instance.task_id, instance.map_index): instance for instance in instances}
+
+    return run
+
+
+def low_keys(instance):
+    return hashes(instance.xcom_pull(task_ids=instance.task_id, map_indexes=instance.map_index))
+
+
+@pytest.mark.xdist_group("airflow database")
+def test_xcom_args_give_threshold_and_hashes_and_the_result_is_an_xcom(run_dag, serve):
+    serve(LOW)
+    instances = run_dag(
+        "openrouter_sensor_xcom_args",
+        """
+    @task
+    def threshold():
+        return "20%"
+
+    @task
+    def key_hashes():
+        return ["low", "other"]
+
+    @task
+    def count(keys):
+        return len(keys)
+
+    for mode, arguments in MODES.items():
+        wait = Sensor(task_id=mode, threshold=threshold(), key_hashes=key_hashes(), **arguments)
+        count.override(task_id=f"count_{mode}")(wait.output)
+""",
+    )
+    assert {instance.state for instance in instances.values()} == {"success"}
+    for mode in MODES:
+        assert low_keys(instances[mode, -1]) == ["low"]
+        count = instances[f"count_{mode}", -1]
+        assert count.xcom_pull(task_ids=count.task_id) == 1
+
+
+@pytest.mark.xdist_group("airflow database")
+def test_a_mapped_sensor_waits_for_each_threshold_and_connection(run_dag, monkeypatch):
+    with ExitStack() as stack:
+        for name in ("one", "two"):
+            servers = stack.enter_context(Server(Polls(FULL, [key(f"{name} low", 1.0), key(f"{name} mid", 3.0)])))
+            monkeypatch.setenv(f"AIRFLOW_CONN_{name.upper()}", connection(servers.base_url, max_retries=0))
+        instances = run_dag(
+            "openrouter_sensor_mapped",
+            """
+    wait = Sensor.partial(task_id="wait", deferrable=True)
+    wait.expand(threshold=["20%", 4], openrouter_conn_id=["one", "two"])
+""",
+        )
+    assert {instance.state for instance in instances.values()} == {"success"}
+    assert [low_keys(instances["wait", index]) for index in range(4)] == [
+        ["one low"],
+        ["two low"],
+        ["one low", "one mid"],
+        ["two low", "two mid"],
+    ]
+
+
+@pytest.mark.xdist_group("airflow database")
+def test_a_mapped_nonsense_threshold_fails_without_task_retries_and_before_any_request(run_dag, serve):
+    server = serve(LOW)
+    instances = run_dag(
+        "openrouter_sensor_mapped_nonsense",
+        """
+    for mode, arguments in MODES.items():
+        Sensor.partial(task_id=mode, **arguments).expand(threshold=["soon", "150%", -1])
+""",
+    )
+    assert len(instances) == 9
+    assert {(instance.state, instance.try_number) for instance in instances.values()} == {("failed", 1)}
+    assert server.requests == []
+
+
+@pytest.mark.xdist_group("airflow database")
+@pytest.mark.parametrize("fault", ["403", "no JSON"])
+def test_a_fatal_error_later_on_fails_without_task_retries(fault, run_dag, monkeypatch):
+    with ExitStack() as stack:
+        for mode in MODES:
+            server = stack.enter_context(Server(Polls(FULL, FATAL[fault][0])))
+            monkeypatch.setenv(f"AIRFLOW_CONN_{mode.upper()}", connection(server.base_url, max_retries=0))
+        modes = [mode for mode in MODES if mode != "reschedule"]  # dag.test() reschedules slowly
+        instances = run_dag(
+            f"openrouter_sensor_fatal_{fault.replace(' ', '_')}",
+            f"""
+    for mode in {modes}:
+        Sensor(task_id=mode, threshold=5, openrouter_conn_id=mode, **MODES[mode])
+""",
+        )
+    assert len(instances) == 2
+    assert {(instance.state, instance.try_number) for instance in instances.values()} == {("failed", 1)}
+
+
+# -- what it never shows
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("fault", [*TRANSIENT, *FATAL])
+def test_the_key_is_shown_nowhere(mode, when, fault, serve, log, caplog):
+    caplog.set_level(logging.DEBUG)
+    answer = TRANSIENT[fault] if fault in TRANSIENT else FATAL[fault][0]
+    server = serve(*[FULL] * (when == "later"), answer, LOW if fault in TRANSIENT else answer, timeout=0.5)
+    context = Context()
+    shown = []
+    try:
+        shown.append(repr(wait(mode, context, poke_interval=0.02)))
+    except OpenRouterError as caught:
+        shown += [repr(caught), str(vars(caught)), *traceback.format_exception(caught)]
+    shown += [log(), caplog.text, *context.trigger_rows, *context.payloads]
+    assert server.requests[-1].headers["Authorization"] == f"Bearer {TOKEN}"
+    assert "http" in caplog.text
+    assert TOKEN not in "\n".join(shown)
+
+
+# -- its price
+
+
+def test_a_dag_file_that_uses_it_parses_without_pandas_requests_and_pyarrow():
+    code = (
+        "import sys\n"
+        "from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor\n"
+        "OpenRouterKeyLimitSensor(task_id='x', threshold='10%', deferrable=True)\n"
+        "print('loaded:', *sorted({'pandas', 'requests', 'pyarrow', 'numpy'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "loaded:"
