@@ -116,5 +116,5 @@ def test_a_workspace_is_an_id_or_every_one_or_the_default(value, workspace_id):
 
 @pytest.mark.parametrize("value", [1, True, ["w1"], {}], ids=repr)
 def test_anything_else_is_refused_as_a_workspace(value):
-    with pytest.raises(OpenRouterRequestError, match="^workspace_id must be the id of a workspace"):
+    with pytest.raises(OpenRouterRequestError, match=r"^workspace_id must be the id of a workspace"):
         read_workspace_id(value)

@@ -500,9 +500,8 @@ def test_a_connection_that_goes_missing_ends_the_wait(mode, flags, kind, serve, 
     server = serve(deleted)
     with pytest.raises(kind) as caught:
         wait(mode, poke_interval=0.02, **flags)
-    assert "`openrouter_default` isn't defined" in str(
-        caught.value.__cause__ if "soft_fail" in flags else caught.value
-    )
+    error = caught.value.__cause__ if "soft_fail" in flags else caught.value
+    assert "`openrouter_default` isn't defined" in str(error)
     assert server.answer.count == 1
 
 
