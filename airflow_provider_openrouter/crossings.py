@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from typing import Any
 
@@ -32,45 +33,52 @@ class Crossings:
         self._state_key = state_key
         self._state_store = state_store
         self._log = log
+        self._recalled = False
         self._told: dict[str, float] = {}
-        self._stored: set[str] | None = None
+        self._settled: set[str] = set()
+        self._stored: set[str] | None = set()
 
     async def recall(self) -> None:
-        """Read, once, what was told before."""
-        if self._stored is not None:
+        """Read at the first poll what was told before; at each later one, settle what was told some time ago."""
+        if self._recalled:
+            now = time.monotonic()
+            self._settled = {hash_ for hash_, at in self._told.items() if now - at >= SETTLING}
             return
         state = None
         if self._state_store is not None:
             try:
                 state = await self._state_store.aget(self._state_key)
-            except ValueError:  # Airflow's word for a trigger that serves several assets
-                self._state_store = None
+            except ValueError as error:
+                if type(error) is not ValueError:
+                    raise
+                self._state_store = None  # so Airflow says that a trigger serves several assets
         if self._state_store is None:
             self._log.warning(
                 "What is told is remembered in memory only, and may be told again after a restart: Airflow keeps "
                 "state from 3.3 on, for a trigger that watches for one asset."
             )
-        hashes = self._read(state)
-        self._told = dict.fromkeys(hashes, time.monotonic() - SETTLING)
-        self._stored = set(hashes)
+        self._told = dict.fromkeys(self._read(state), -math.inf)
+        self._settled = set(self._told)
+        self._recalled = True
 
     def find(self, check: LimitCheck) -> list[Record]:
         """Answer the keys that newly crossed the threshold; they count as told from now on."""
         low = {key["hash"]: key for key in check.low}
-        still_told = [key for key in check.watched if key["hash"] in self._told]
-        trembling = {
-            key["hash"] for key in still_told if check.threshold.is_above(key, margin=self._rearm_margin)
+        still_watched = [key for key in check.watched if key["hash"] in self._told]
+        still_told = {
+            key["hash"] for key in still_watched if check.threshold.is_above(key, margin=self._rearm_margin)
         }
-        self._told = {hash_: at for hash_, at in self._told.items() if hash_ in trembling}
-        crossed = [key for hash_, key in low.items() if hash_ not in self._told]
+        crossed = [key for hash_, key in low.items() if hash_ not in still_told]
+        self._told = {hash_: at for hash_, at in self._told.items() if hash_ in still_told}
+        self._settled &= still_told
         self._told |= {key["hash"]: time.monotonic() for key in crossed}
         return crossed
 
     async def store(self) -> None:
-        """Store what was told, but of what was told just now only that it is about to be."""
-        settled = {hash_ for hash_, at in self._told.items() if at <= time.monotonic() - SETTLING}
-        if self._state_store is None or settled == self._stored:
+        """Store what was told at earlier polls, if that has changed; if it fails, the next poll tries again."""
+        if not self._recalled or self._state_store is None or self._settled == self._stored:
             return
+        settled = self._settled
         try:
             await self._state_store.aset(self._state_key, {"version": VERSION, "told": sorted(settled)})
         except Exception as error:
@@ -82,11 +90,13 @@ class Crossings:
         if state is None:
             return []
         told = state.get("told") if isinstance(state, dict) and state.get("version") == VERSION else None
-        if not isinstance(told, list) or not all(isinstance(hash_, str) for hash_ in told):
-            self._log.warning(
-                "What is stored under %s is damaged or of another version. It is replaced, and keys that are low "
-                "now are told again.",
-                self._state_key,
-            )
-            return []
-        return told
+        if isinstance(told, list) and all(isinstance(hash_, str) for hash_ in told):
+            self._stored = set(told)
+            return told
+        self._stored = None
+        self._log.warning(
+            "What is stored under %s is damaged or of another version. It is replaced, and keys that are low now "
+            "are told again.",
+            self._state_key,
+        )
+        return []

@@ -20,6 +20,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from airflow_provider_openrouter.slices import Slice
+
 log = logging.getLogger(__name__)
 
 FIELDS = {
@@ -50,8 +52,15 @@ FIELDS = {
 }
 """The known fields of a key, in the order of their columns, and what each promises to be."""
 
-FILE_COLUMNS = {**FIELDS, "observed_at": "timestamp", "extra_fields": "string"}
-"""The columns of a file, in their order, and what each is."""
+FILE_COLUMNS = {
+    "snapshot": "timestamp",
+    "source": "string",
+    "workspace_scope": "string",
+    **FIELDS,
+    "observed_at": "timestamp",
+    "extra_fields": "string",
+}
+"""The columns of a file and of a table, in their order, and what each is."""
 
 
 def keys_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime) -> pd.DataFrame:
@@ -75,17 +84,23 @@ def keys_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime) -> pd.D
     return pd.DataFrame(columns, copy=False)
 
 
-def keys_file_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime) -> pd.DataFrame:
+def keys_file_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime, part: Slice) -> pd.DataFrame:
     """
-    Make a frame of keys with the columns of a file, which are the same whatever the API sends.
+    Make a frame of keys with the columns of a file or a table, which are the same whatever the API sends.
 
-    The known fields and ``observed_at`` are as in :func:`keys_frame`; ``extra_fields`` holds the unknown ones of
-    each key as one JSON text, and is missing where there are none.
+    First come the columns of the slice. The known fields and ``observed_at`` are as in :func:`keys_frame`;
+    ``extra_fields`` holds the unknown ones of each key as one JSON text, and is missing where there are none.
 
     :param keys: the keys as the API sent them.
     :param observed_at: when they were listed; an aware time.
+    :param part: the slice of the history that they are.
     """
-    columns = _known_columns(keys, observed_at)
+    columns = {
+        "snapshot": _column([_naive_utc(part.snapshot)] * len(keys), "timestamp"),
+        "source": _column([part.source] * len(keys), "string"),
+        "workspace_scope": _column([part.workspace_scope] * len(keys), "string"),
+        **_known_columns(keys, observed_at),
+    }
     extras = [{name: key[name] for name in key.keys() - FIELDS.keys()} for key in keys]
     columns["extra_fields"] = _column([_json(extra) if extra else None for extra in extras], "string")
     return pd.DataFrame(columns, copy=False)

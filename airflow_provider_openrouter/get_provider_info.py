@@ -55,6 +55,13 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_provider_openrouter.triggers.openrouter"],
             }
         ],
+        "transfers": [
+            {
+                "source-integration-name": "OpenRouter",
+                "target-integration-name": "SQL",
+                "python-module": "airflow_provider_openrouter.transfers.openrouter_to_sql",
+            }
+        ],
         "connection-types": [
             {
                 "connection-type": "openrouter",

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Context, Decimal
 from fnmatch import fnmatchcase
+from itertools import takewhile
 from numbers import Real
 from typing import Any, TypeAlias
 
@@ -25,6 +26,9 @@ Record: TypeAlias = dict[str, Any]
 
 SHOWN = 5
 """How many low keys, or missing hashes, a line names."""
+
+MOST = 1e300
+"""USD from which on a number is taken for no amount."""
 
 _EXACT = Context(prec=60)
 
@@ -72,11 +76,19 @@ class Threshold:
         amount = float(self.amount)
         return f"{amount!r}%".replace(".0%", "%") if self.of_limit else amount
 
-    def measures(self, key: Record) -> bool:
-        """Answer whether what remains of a key can be held against it."""
-        return _is_number(key.get("limit_remaining")) and (
-            not self.of_limit or (_is_number(key.get("limit")) and key["limit"] > 0)
-        )
+    def measurable(self, limited: list[Record]) -> list[Record]:
+        """Answer the keys, of those whose remainder is a number, that can be held against it."""
+        if not self.of_limit:
+            return limited
+        return [key for key in limited if _is_number(key.get("limit")) and key["limit"] > 0]
+
+    def find_low(self, measurable: list[Record]) -> list[Record]:
+        """Answer the keys of which less remains, of keys sorted by what remains."""
+        if not self.of_limit:
+            return list(takewhile(self.is_above, measurable))
+        generous = float(self.amount) * 1.000001 / 100  # floats leave few for decimals to decide
+        near = (key for key in measurable if key["limit_remaining"] <= key["limit"] * generous)
+        return [key for key in near if self.is_above(key)]
 
     def is_above(self, key: Record, *, margin: Threshold | None = None) -> bool:
         """Answer whether less remains of a key than this, and the margin on top of it if there is one."""
@@ -138,36 +150,55 @@ class LimitRule:
             "fail_if_unwatched": self.fail_if_unwatched,
         }
 
-    def check(self, keys: Sequence[Record], *, observed_at: datetime) -> LimitCheck:
+    def check(self, inventory: Inventory) -> LimitCheck:
         """
         Hold every key of a listing against the rule.
 
-        :param keys: the keys, as the API sent them.
-        :param observed_at: when they were listed, with its time zone.
+        :param inventory: the keys.
         :raises OpenRouterRequestError: with ``fail_if_unwatched``, if no key is watched or a hash is not listed.
         """
-        selected = [key for key in keys if self._selects(key, observed_at)]
-        watched = sorted(filter(self.threshold.measures, selected), key=lambda key: key["limit_remaining"])
-        listed = {key["hash"] for key in keys}
+        selected = self._select(inventory.limited)
+        watched = self.threshold.measurable(selected)
         check = LimitCheck(
             threshold=self.threshold,
-            observed_at=observed_at,
+            observed_at=inventory.observed_at,
             watched=watched,
-            low=[key for key in watched if self.threshold.is_above(key)],
-            not_measurable=len(selected) - len(watched),
-            missing=[hash_ for hash_ in self.key_hashes or () if hash_ not in listed],
+            low=self.threshold.find_low(watched),
+            not_measurable=len(selected) - len(watched) + len(self._select(inventory.unlimited)),
+            missing=[hash_ for hash_ in self.key_hashes or () if hash_ not in inventory.hashes],
         )
         if self.fail_if_unwatched and check.unwatched:
             raise OpenRouterRequestError(check.unwatched)
         return check
 
-    def _selects(self, key: Record, observed_at: datetime) -> bool:
-        return (
-            (self._hashes is None or key["hash"] in self._hashes)
-            and (self.name_pattern is None or fnmatchcase(str(key.get("name") or ""), self.name_pattern))
-            and (self.include_disabled or key.get("disabled") is not True)
-            and not _is_expired(key.get("expires_at"), observed_at)
-        )
+    def _select(self, keys: list[Record]) -> list[Record]:
+        if self._hashes is not None:
+            keys = [key for key in keys if key["hash"] in self._hashes]
+        if self.name_pattern is not None:
+            keys = [key for key in keys if fnmatchcase(str(key.get("name") or ""), self.name_pattern)]
+        if not self.include_disabled:
+            keys = [key for key in keys if key.get("disabled") is not True]
+        return keys
+
+
+class Inventory:
+    """
+    The keys of one listing, sorted once for all the rules that are held against them.
+
+    :param keys: the keys, as the API sent them.
+    :param observed_at: when they were listed, with its time zone.
+    """
+
+    def __init__(self, keys: Sequence[Record], *, observed_at: datetime) -> None:
+        self.keys = keys
+        self.observed_at = observed_at
+        self.hashes = {key["hash"] for key in keys}
+        in_time = [key for key in keys if not _is_expired(key.get("expires_at"), observed_at)]
+        limited = [key for key in in_time if _is_number(key.get("limit_remaining"))]
+        self.limited = sorted(limited, key=lambda key: key["limit_remaining"])
+        """Those that have not expired and whose remainder is a number, the least left first."""
+        self.unlimited = [key for key in in_time if not _is_number(key.get("limit_remaining"))]
+        """The others that have not expired."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -275,9 +306,7 @@ def _read_pattern(value: Any) -> str | None:
 
 
 def _is_number(value: Any) -> bool:
-    return (isinstance(value, int) and not isinstance(value, bool)) or (
-        isinstance(value, float) and math.isfinite(value)
-    )
+    return isinstance(value, int | float) and not isinstance(value, bool) and -MOST < value < MOST
 
 
 def _is_expired(expires_at: Any, observed_at: datetime) -> bool:

@@ -11,7 +11,7 @@ import asyncio
 import math
 import time
 from collections.abc import AsyncGenerator
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -24,7 +24,7 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import LimitCheck, LimitRule
+from airflow_provider_openrouter.limits import Inventory, LimitCheck, LimitRule
 
 if TYPE_CHECKING:
     from airflow_provider_openrouter.client import OpenRouterClient
@@ -41,25 +41,26 @@ class Listing:
 
     :param began: when, of the monotonic clock.
     :param ended: when, of the monotonic clock.
+    :param turns: what those who check it take turns by.
     """
 
-    keys: list[dict[str, Any]]
+    inventory: Inventory
     error: Exception | None
-    observed_at: datetime
     began: float
     ended: float
-    threads: Executor
+    turns: asyncio.Lock
 
     async def check(self, rule: LimitRule) -> LimitCheck:
         """
-        Hold the keys against a rule, off the event loop: an account may have a hundred thousand.
+        Hold the keys against a rule, when it is its turn: hundreds at once would hold up the event loop.
 
         :raises Exception: why there is no listing.
         """
         if self.error is not None:
             raise self.error.with_traceback(None)
-        check = partial(rule.check, self.keys, observed_at=self.observed_at)
-        return await asyncio.get_running_loop().run_in_executor(self.threads, check)
+        async with self.turns:
+            await asyncio.sleep(0)
+            return rule.check(self.inventory)
 
 
 async def listings(
@@ -74,10 +75,11 @@ async def listings(
     List the keys at once and then again and again, together with all who do the same on this event loop.
 
     A listing in flight is taken, and so is one begun within the last half of the interval. The interval is
-    counted from the end of a listing, so that those who have shared one will share the next.
+    counted from the beginning of a listing, so that those who have shared one will share the next; a listing that
+    takes longer than half of it is followed by a rest of half of it.
 
     :param openrouter_conn_id: the connection to OpenRouter; it is read anew after each failure.
-    :param poll_interval: seconds between the end of a listing and the next.
+    :param poll_interval: seconds from the beginning of a listing to that of the next.
     :param include_disabled: whether to list keys that are disabled.
     :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
     :param patient: whether the interval doubles with each failure in a row, and whether the first listing waits
@@ -86,7 +88,7 @@ async def listings(
     with _shared(openrouter_conn_id, workspace_id, include_disabled) as shared:
         failures = 0
         if patient:
-            await asyncio.sleep(shared.ended + poll_interval - time.monotonic())
+            await asyncio.sleep(shared.began + poll_interval - time.monotonic())
         while True:
             listing = await shared.listing(max_age=poll_interval / 2)
             yield listing
@@ -94,7 +96,7 @@ async def listings(
             failures = failures + 1 if listing.error else 0
             if patient and failures > 1:
                 pause = max(pause, min(pause * 2 ** min(failures - 1, 30), LONGEST_PAUSE))
-            await asyncio.sleep(listing.ended + pause - time.monotonic())
+            await asyncio.sleep(max(listing.began + pause, listing.ended + pause / 2) - time.monotonic())
 
 
 class _SharedListing:
@@ -102,18 +104,19 @@ class _SharedListing:
 
     def __init__(self, openrouter_conn_id: str, workspace_id: str | None, include_disabled: bool) -> None:
         self.users = 0
-        self.ended = -math.inf
+        self.began = -math.inf
         self._hook = partial(OpenRouterHook, openrouter_conn_id)
         self._scope: dict[str, Any] = {"workspace_id": workspace_id, "include_disabled": include_disabled}
         self._client: OpenRouterClient | None = None
         self._last: Listing | None = None
         self._task: asyncio.Task[Listing] | None = None
         self._waiting = 0
+        self._turns = asyncio.Lock()
 
     def __enter__(self) -> Self:
         if not self.users:
-            # One thread lists; the other checks, or lists after a listing that was given up and still hangs.
-            self._threads = ThreadPoolExecutor(2, thread_name_prefix="openrouter-listing")
+            # One lists; the others are for what comes after listings that were given up and still hang.
+            self._threads = ThreadPoolExecutor(8, thread_name_prefix="openrouter-listing")
         self.users += 1
         return self
 
@@ -141,17 +144,15 @@ class _SharedListing:
 
     async def _list(self) -> Listing:
         stopped = Event()
-        began = time.monotonic()
-        observed_at = datetime.now(UTC)
-        keys: list[dict[str, Any]] = []
+        self.began = began = time.monotonic()
+        inventory = Inventory([], observed_at=datetime.now(UTC))
         error: Exception | None = None
         try:
             if self._client is None:
                 # In Airflow's own thread: from any other, the triggerer of 3.0 does not survive it.
                 self._client = await sync_to_async(self._get_client)()
-                observed_at = datetime.now(UTC)
-            keys = await asyncio.get_running_loop().run_in_executor(
-                self._threads, partial(self._client.list_keys, **self._scope, stopped=stopped)
+            inventory = await asyncio.get_running_loop().run_in_executor(
+                self._threads, partial(self._take_inventory, self._client, stopped)
             )
         except AirflowNotFoundException as failure:
             error = OpenRouterAuthError(str(failure))
@@ -160,16 +161,14 @@ class _SharedListing:
             self._client = None
         finally:
             stopped.set()
-        self.ended = time.monotonic()
         self._last = Listing(
-            keys=keys,
-            error=error,
-            observed_at=observed_at,
-            began=began,
-            ended=self.ended,
-            threads=self._threads,
+            inventory=inventory, error=error, began=began, ended=time.monotonic(), turns=self._turns
         )
         return self._last
+
+    def _take_inventory(self, client: OpenRouterClient, stopped: Event) -> Inventory:
+        observed_at = datetime.now(UTC)
+        return Inventory(client.list_keys(**self._scope, stopped=stopped), observed_at=observed_at)
 
     def _get_client(self) -> OpenRouterClient:
         return self._hook().get_conn()

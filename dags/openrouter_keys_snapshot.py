@@ -39,7 +39,7 @@ with DAG(
         task_id="write_snapshot",
         workspace_id="*",
         output_path="{{ var.value.get('openrouter_lake', 'file:///tmp/openrouter') }}"
-        "/keys/date={{ dag_run.run_after | ds }}/keys.parquet",
+        "/keys/date={snapshot}/{source}/{workspace_scope}.parquet",
     )
     # [END howto_operator_openrouter_list_keys_file]
 

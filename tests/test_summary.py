@@ -6,13 +6,23 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_provider_openrouter.frame import keys_file_frame, keys_frame
+from airflow_provider_openrouter.slices import Slice
 from airflow_provider_openrouter.summary import summarize
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 
 
-def summary_of(*keys, workspace="default only", shape=keys_frame):
-    return summarize(shape(keys, observed_at=OBSERVED_AT), observed_at=OBSERVED_AT, workspace=workspace)
+def frame_of(keys):
+    return keys_frame(keys, observed_at=OBSERVED_AT)
+
+
+def file_frame_of(keys):
+    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id="*")
+    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=part)
+
+
+def summary_of(*keys, workspace="default only", shape=frame_of):
+    return summarize(shape(keys), observed_at=OBSERVED_AT, workspace=workspace)
 
 
 def key(number, **fields):
@@ -23,7 +33,7 @@ def lowest(summary):
     return [row["name"] for row in summary["lowest"]]
 
 
-@pytest.mark.parametrize("shape", [keys_frame, keys_file_frame])
+@pytest.mark.parametrize("shape", [frame_of, file_frame_of])
 def test_a_summary_says_how_many_what_they_spent_and_which_are_lowest(shape):
     summary = summary_of(
         key(1, limit_remaining=4.0, usage=1.5, usage_daily=0.1, usage_weekly=0.2, usage_monthly=0.3),

@@ -17,7 +17,7 @@ from airflow_provider_openrouter.arguments import is_literal, read_interval, rea
 from airflow_provider_openrouter.events import read_event
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, without_task_retries
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import LimitRule, Record
+from airflow_provider_openrouter.limits import Inventory, LimitRule, Record
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
                 raise without_task_retries(error) from None
             self.log.warning("%s The wait goes on.", error)
             return []
-        check = rule.check(keys, observed_at=observed_at)
+        check = rule.check(Inventory(keys, observed_at=observed_at))
         check.report(self.log)
         return check.records
 

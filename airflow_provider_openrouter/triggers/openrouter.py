@@ -55,6 +55,12 @@ class _KeyLimitTrigger(BaseTrigger):
         """Answer what this trigger is made anew of: plain JSON, and never a management key."""
         return f"{type(self).__module__}.{type(self).__qualname__}", self._arguments
 
+    def _warn(self, error: Exception, what_now: str, *details: Any) -> None:
+        """Say in one line what went wrong; of what is not Airflow's or ours only the kind, and then where."""
+        known = isinstance(error, AirflowException)
+        said = error if known else f"An unexpected {type(error).__name__}."
+        self.log.warning(f"%s {what_now}", said, *details, exc_info=None if known else error)
+
     @property
     def _arguments(self) -> dict[str, Any]:
         return {
@@ -77,7 +83,7 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
 
     :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
     :param openrouter_conn_id: the connection to OpenRouter.
-    :param poll_interval: seconds between the end of a listing and the next.
+    :param poll_interval: seconds from the beginning of a listing to that of the next.
     :param key_hashes: the hashes of the keys to watch, None for every key.
     :param name_pattern: a shell-style pattern (``*``, ``?``, ``[…]``), case-sensitive, that the name must match.
     :param include_disabled: whether to watch disabled keys too.
@@ -121,14 +127,14 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
     async def _bear(self, error: Exception, refusals: int) -> int:
         """Wait out an error that may pass, and answer how many refusals there were; raise one that will not."""
         if isinstance(error, OpenRouterError) and error.transient:
-            self.log.warning("%s The wait goes on.", error)
+            self._warn(error, "The wait goes on.")
             return refusals
         # What is not ours was raised while the connection was read.
         may_be_mended = isinstance(error, OpenRouterAuthError) or not isinstance(error, OpenRouterError)
         if not may_be_mended or refusals == REFUSALS:
             raise error
         pause = self.poll_interval * 2**refusals
-        self.log.warning("%s The connection will be read anew in %g s, in case it is mended.", error, pause)
+        self._warn(error, "The connection will be read anew in %g s, in case it is mended.", pause)
         await asyncio.sleep(pause)
         return refusals + 1
 
@@ -148,15 +154,13 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
 
     :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
     :param openrouter_conn_id: the connection to OpenRouter.
-    :param poll_interval: seconds between the end of a listing and the next.
+    :param poll_interval: seconds from the beginning of a listing to that of the next.
     :param key_hashes: the hashes of the keys to watch, None for every key.
     :param name_pattern: a shell-style pattern (``*``, ``?``, ``[…]``), case-sensitive, that the name must match.
     :param include_disabled: whether to watch disabled keys too.
     :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all of them.
     :param rearm_margin: how much above the threshold a key must be before it is armed again: an amount of USD, or
         a percentage of its limit. It keeps a key that trembles around the threshold from being told repeatedly.
-    :param fail_if_unwatched: whether it is a failure, and no mere warning, that no key is watched or a hash is
-        not listed.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
         trigger anew then: it serves to be seen, not to stop.
     :raises OpenRouterRequestError: if an argument makes no sense.
@@ -165,18 +169,34 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
     def __init__(
         self,
         *,
+        threshold: float | str,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        poll_interval: float = 60,
+        key_hashes: list[str] | None = None,
+        name_pattern: str | None = None,
+        include_disabled: bool = False,
+        workspace_id: str | None = None,
         rearm_margin: float | str = 0,
         max_consecutive_failures: int | None = None,
-        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            threshold=threshold,
+            openrouter_conn_id=openrouter_conn_id,
+            poll_interval=poll_interval,
+            key_hashes=key_hashes,
+            name_pattern=name_pattern,
+            include_disabled=include_disabled,
+            workspace_id=workspace_id,
+        )
         self.rearm_margin = Threshold.read(rearm_margin, name="rearm_margin")
         self.max_consecutive_failures = _read_count("max_consecutive_failures", max_consecutive_failures)
 
     @property
     def _arguments(self) -> dict[str, Any]:
+        arguments = super()._arguments
+        del arguments["fail_if_unwatched"]  # it would keep a key that is gone from being armed again
         return {
-            **super()._arguments,
+            **arguments,
             "rearm_margin": self.rearm_margin.argument,
             "max_consecutive_failures": self.max_consecutive_failures,
         }
@@ -219,14 +239,16 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
                 failures += 1
                 if failures == self.max_consecutive_failures:
                     raise
-                self.log.warning("%s The watch goes on (failure %s in a row).", error, failures)
+                self._warn(error, "The watch goes on (failure %s in a row).", failures)
+                await crossings.store()
                 continue
             failures = 0
             check.report(self.log)
-            if crossed := crossings.find(check):
+            crossed = crossings.find(check)
+            await crossings.store()
+            if crossed:
                 self.log.info("Telling the asset of %s key(s) that crossed the threshold", len(crossed))
                 yield TriggerEvent(crossing_event(check, crossed))  # type: ignore[no-untyped-call]
-            await crossings.store()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield the events alone, where Airflow (before 3.3) does not share streams."""

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from airflow_provider_openrouter.sandbox import Sandbox
 
@@ -61,7 +62,9 @@ def test_the_snapshot_dag_writes_every_key_and_hands_on_the_frame(
 
     assert run.state == "success"
     [path] = lake.rglob("*.parquet")
-    assert path.relative_to(lake).as_posix() == f"keys/date={run.run_after:%Y-%m-%d}/keys.parquet"
+    assert (
+        path.relative_to(lake).as_posix() == f"keys/date={run.run_after:%Y-%m-%d}/openrouter_default/all.parquet"
+    )
     assert len(pd.read_parquet(path)) == 25
 
     tasks = {instance.task_id: instance for instance in run.get_task_instances()}
@@ -74,6 +77,53 @@ def test_the_snapshot_dag_writes_every_key_and_hands_on_the_frame(
     assert sandbox.token not in shown
     for kept in (*Path(os.environ["AIRFLOW_HOME"]).rglob("*"), *lake.rglob("*")):
         assert not kept.is_file() or sandbox.token.encode() not in kept.read_bytes(), kept
+
+
+def test_the_alert_dag_defers_until_a_key_is_low_and_formats_a_message(dag_bag, monkeypatch):
+    dag = dag_bag.dags["openrouter_key_limit_alert"]
+    monkeypatch.setattr(dag.get_task("wait_for_low_key"), "poke_interval", 0.2)
+    with Sandbox(drain=20) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        run = dag.test()
+
+    assert run.state == "success"
+    tasks = {instance.task_id: instance for instance in run.get_task_instances()}
+    [low, *_] = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key")
+    assert low["name"] == "billing-prod-0"
+    assert low["limit_remaining"] < low["limit"] / 10
+    assert "- billing-prod-0 (sk-or-v1-49a...8bd): $0." in tasks["format_message"].xcom_pull(
+        task_ids="format_message"
+    )
+    assert len(sandbox.requests) > 8
+
+
+def test_the_warehouse_dag_writes_each_workspace_once_however_often_it_runs(
+    dag_bag, lake, postgresql, monkeypatch
+):
+    warehouse = make_url(postgresql)
+    connection = {
+        "conn_type": "postgres",
+        "host": warehouse.query["host"],
+        "login": warehouse.username,
+        "schema": warehouse.database,
+    }
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_WAREHOUSE", json.dumps(connection))
+    with Sandbox(keys=60, workspaces=3) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        for _ in range(2):
+            run = dag_bag.dags["openrouter_keys_warehouse"].test()
+            assert run.state == "success"
+
+    tables = [pd.read_parquet(path) for path in lake.rglob("*.parquet")]
+    assert [len(table) for table in tables] == [20] * 3
+    engine = create_engine(postgresql)
+    with engine.begin() as database:
+        rows = database.execute(text("SELECT hash, workspace_scope FROM openrouter_keys")).all()
+        database.execute(text("DROP TABLE openrouter_keys"))
+    engine.dispose()
+    assert sorted(rows) == sorted(
+        pair for table in tables for pair in zip(table["hash"], table["workspace_scope"])
+    )
 
 
 def test_a_refused_key_fails_the_run_without_task_retries_and_is_shown_nowhere(

@@ -18,7 +18,10 @@ from airflow.sdk.bases.operator import ExecutorSafeguard
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
+from airflow_provider_openrouter.operators.openrouter import (
+    OpenRouterInventoryOperator,
+    OpenRouterListKeysOperator,
+)
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
 
 EVERYTHING = {"include_disabled": True, "include_expired": True}
@@ -351,7 +354,8 @@ def test_a_listing_that_fails_leaves_no_file_and_no_summary(sandbox, monkeypatch
 
 
 def test_every_argument_of_its_own_is_a_template_field():
-    parameters = signature(OpenRouterListKeysOperator.__init__).parameters.keys() - {"self", "kwargs"}
+    classes = (OpenRouterInventoryOperator, OpenRouterListKeysOperator)
+    parameters = {name for each in classes for name in signature(each.__init__).parameters} - {"self", "kwargs"}
     assert set(OpenRouterListKeysOperator.template_fields) == parameters
 
 

@@ -1,0 +1,84 @@
+-- openrouter_key_days, for PostgreSQL (15 or newer): one row per source, key and UTC day of the snapshots.
+-- However many snapshots and workspace scopes saw the key on a day, its row is the last of them.
+--
+-- Times are timestamptz, and the session's time zone does not matter. If your table has another name, put it at
+-- the only FROM openrouter_keys. Run this file and then spend.sql, once, and again after an upgrade: they drop
+-- their two views and make them anew.
+--
+-- Money is USD. A day's number counts from 1970-01-01, so that ages are differences. `days_ago` is 0 on the
+-- newest day of a source. `still_listed` is 0 if the key vanished in the course of the day. `listed_before` is
+-- when the scope of the row, or if that is new its source, was listed last on an earlier day. `day_part` is how
+-- much of the day had passed, 0 to 1. Flags are 1 or 0, and 0 if the API did not say. A snapshot of no keys
+-- leaves no row, and so is as if it had been missed.
+
+DROP VIEW IF EXISTS openrouter_key_spend;
+DROP VIEW IF EXISTS openrouter_key_days;
+
+CREATE VIEW openrouter_key_days AS
+WITH dated AS (
+    SELECT
+        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
+        disabled, "limit", limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage,
+        created_at, expires_at,
+        CAST(snapshot AT TIME ZONE 'UTC' AS date) AS snapshot_date,
+        CAST(created_at AT TIME ZONE 'UTC' AS date) AS created_date,
+        CAST(last_used_at AT TIME ZONE 'UTC' AS date) AS last_used_date,
+        CAST(expires_at AT TIME ZONE 'UTC' AS date) AS expires_date
+    FROM openrouter_keys
+),
+observations AS (
+    SELECT
+        dated.*,
+        to_char(snapshot_date, 'YYYY-MM-DD') AS day,
+        to_char(last_used_date, 'YYYY-MM-DD') AS last_used_day,
+        to_char(expires_date, 'YYYY-MM-DD') AS expires_day,
+        snapshot_date - DATE '1970-01-01' AS day_number,
+        created_date - DATE '1970-01-01' AS created_day_number,
+        last_used_date - DATE '1970-01-01' AS last_used_day_number,
+        expires_date - DATE '1970-01-01' AS expires_day_number,
+        CAST(date_trunc('week', CAST(snapshot_date AS timestamp)) AS date) + 7 - snapshot_date
+            AS days_until_monday,
+        CAST(date_trunc('month', CAST(snapshot_date AS timestamp)) + INTERVAL '1 month' AS date) - snapshot_date
+            AS days_until_next_month,
+        CAST(extract(epoch FROM observed_at AT TIME ZONE 'UTC' - snapshot_date) / 86400 AS double precision)
+            AS day_part,
+        split_part(coalesce(name, ''), '-', 1) AS prefix
+    FROM dated
+),
+-- From here on the files for all databases are the same.
+placed AS (
+    SELECT
+        observations.*,
+        max(day_number) OVER (PARTITION BY source) - day_number AS days_ago,
+        max(snapshot) OVER (PARTITION BY source, workspace_scope, day_number) AS last_snapshot,
+        coalesce(
+            max(observed_at) OVER (PARTITION BY source, workspace_scope ORDER BY day_number
+                RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            max(observed_at) OVER (PARTITION BY source ORDER BY day_number
+                RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        ) AS listed_before
+    FROM observations
+),
+ranked AS (
+    SELECT
+        placed.*,
+        max(CASE WHEN snapshot = last_snapshot THEN 1 ELSE 0 END) OVER (PARTITION BY source, hash, day_number)
+            AS still_listed,
+        row_number() OVER (PARTITION BY source, hash, day_number
+            ORDER BY snapshot DESC, observed_at DESC, workspace_scope) AS place
+    FROM placed
+)
+SELECT
+    source, hash, day, day_number, days_ago, still_listed, listed_before, observed_at, day_part,
+    name, prefix, label, workspace_id, external_user,
+    CASE WHEN disabled THEN 1 ELSE 0 END AS disabled,
+    CASE WHEN expires_at <= observed_at THEN 1 ELSE 0 END AS expired,
+    "limit", limit_remaining, limit_reset,
+    CASE WHEN include_byok_in_limit THEN 1 ELSE 0 END AS include_byok_in_limit,
+    days_until_monday, days_until_next_month,
+    usage, byok_usage,
+    created_at, created_day_number, day_number - created_day_number AS days_since_creation,
+    last_used_day, day_number - last_used_day_number AS days_since_last_use,
+    expires_day, expires_day_number - day_number AS days_until_expiry
+FROM ranked
+WHERE place = 1;

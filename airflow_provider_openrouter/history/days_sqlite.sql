@@ -1,0 +1,83 @@
+-- openrouter_key_days, for SQLite (3.40 or newer): one row per source, key and UTC day of the snapshots. However
+-- many snapshots and workspace scopes saw the key on a day, its row is the last of them.
+--
+-- Times are text, 'YYYY-MM-DD HH:MM:SS.ffffff' in UTC, as SQLAlchemy writes them. If your table has another
+-- name, put it at the only FROM openrouter_keys. Run this file and then spend.sql, once, and again after an
+-- upgrade: they drop their two views and make them anew.
+--
+-- Money is USD. A day's number counts from 1970-01-01, so that ages are differences. `days_ago` is 0 on the
+-- newest day of a source. `still_listed` is 0 if the key vanished in the course of the day. `listed_before` is
+-- when the scope of the row, or if that is new its source, was listed last on an earlier day. `day_part` is how
+-- much of the day had passed, 0 to 1. Flags are 1 or 0, and 0 if the API did not say. A snapshot of no keys
+-- leaves no row, and so is as if it had been missed.
+
+DROP VIEW IF EXISTS openrouter_key_spend;
+DROP VIEW IF EXISTS openrouter_key_days;
+
+CREATE VIEW openrouter_key_days AS
+WITH dated AS (
+    SELECT
+        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
+        disabled, "limit", limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage,
+        created_at, expires_at,
+        substr(snapshot, 1, 10) AS snapshot_date,
+        substr(created_at, 1, 10) AS created_date,
+        substr(last_used_at, 1, 10) AS last_used_date,
+        substr(expires_at, 1, 10) AS expires_date
+    FROM openrouter_keys
+),
+observations AS (
+    SELECT
+        dated.*,
+        snapshot_date AS day,
+        last_used_date AS last_used_day,
+        expires_date AS expires_day,
+        unixepoch(snapshot_date) / 86400 AS day_number,
+        unixepoch(created_date) / 86400 AS created_day_number,
+        unixepoch(last_used_date) / 86400 AS last_used_day_number,
+        unixepoch(expires_date) / 86400 AS expires_day_number,
+        (unixepoch(snapshot_date, '+1 day', 'weekday 1') - unixepoch(snapshot_date)) / 86400
+            AS days_until_monday,
+        (unixepoch(snapshot_date, 'start of month', '+1 month') - unixepoch(snapshot_date)) / 86400
+            AS days_until_next_month,
+        julianday(observed_at) - julianday(snapshot_date) AS day_part,
+        substr(coalesce(name, ''), 1, instr(coalesce(name, '') || '-', '-') - 1) AS prefix
+    FROM dated
+),
+-- From here on the files for all databases are the same.
+placed AS (
+    SELECT
+        observations.*,
+        max(day_number) OVER (PARTITION BY source) - day_number AS days_ago,
+        max(snapshot) OVER (PARTITION BY source, workspace_scope, day_number) AS last_snapshot,
+        coalesce(
+            max(observed_at) OVER (PARTITION BY source, workspace_scope ORDER BY day_number
+                RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
+            max(observed_at) OVER (PARTITION BY source ORDER BY day_number
+                RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
+        ) AS listed_before
+    FROM observations
+),
+ranked AS (
+    SELECT
+        placed.*,
+        max(CASE WHEN snapshot = last_snapshot THEN 1 ELSE 0 END) OVER (PARTITION BY source, hash, day_number)
+            AS still_listed,
+        row_number() OVER (PARTITION BY source, hash, day_number
+            ORDER BY snapshot DESC, observed_at DESC, workspace_scope) AS place
+    FROM placed
+)
+SELECT
+    source, hash, day, day_number, days_ago, still_listed, listed_before, observed_at, day_part,
+    name, prefix, label, workspace_id, external_user,
+    CASE WHEN disabled THEN 1 ELSE 0 END AS disabled,
+    CASE WHEN expires_at <= observed_at THEN 1 ELSE 0 END AS expired,
+    "limit", limit_remaining, limit_reset,
+    CASE WHEN include_byok_in_limit THEN 1 ELSE 0 END AS include_byok_in_limit,
+    days_until_monday, days_until_next_month,
+    usage, byok_usage,
+    created_at, created_day_number, day_number - created_day_number AS days_since_creation,
+    last_used_day, day_number - last_used_day_number AS days_since_last_use,
+    expires_day, expires_day_number - day_number AS days_until_expiry
+FROM ranked
+WHERE place = 1;

@@ -1,0 +1,40 @@
+-- openrouter_key_spend: what each key cost from one of its days in openrouter_key_days to the next.
+--
+-- `spend` is USD, the difference of the key's lifetime usage to its previous snapshot day: limits, their resets,
+-- missed days and absences do not matter to it. `byok_spend` is the same of byok_usage: an estimate of what was
+-- paid to other providers with your own keys, beside `spend` and not within it. `days` is how many days they
+-- cover: 1, or more where snapshots were missed or the key was not listed. At its first snapshot a key counts
+-- with all of its usage if it was created after the listing before. If not, what it spent before is not known,
+-- and it has no row for that day. So has no key for the first day of a source. Spend between the last snapshot
+-- of a key and its deletion is not known either. A correction by OpenRouter shows as a negative spend, and keeps
+-- the sums right.
+
+DROP VIEW IF EXISTS openrouter_key_spend;
+
+CREATE VIEW openrouter_key_spend AS
+WITH steps AS (
+    SELECT
+        source, hash, day, day_number, days_ago, name, prefix, workspace_id, usage, byok_usage,
+        created_at, listed_before, days_since_creation,
+        lag(usage) OVER key_days AS usage_before,
+        lag(byok_usage) OVER key_days AS byok_usage_before,
+        lag(day_number) OVER key_days AS day_number_before
+    FROM openrouter_key_days
+    WHERE usage IS NOT NULL
+    WINDOW key_days AS (PARTITION BY source, hash ORDER BY day_number)
+)
+SELECT
+    source, hash, day, day_number, days_ago, name, prefix, workspace_id,
+    usage - usage_before AS spend,
+    byok_usage - byok_usage_before AS byok_spend,
+    day_number - day_number_before AS days
+FROM steps
+WHERE day_number_before IS NOT NULL
+UNION ALL
+SELECT
+    source, hash, day, day_number, days_ago, name, prefix, workspace_id,
+    usage AS spend,
+    byok_usage AS byok_spend,
+    CASE WHEN days_since_creation > 1 THEN days_since_creation ELSE 1 END AS days
+FROM steps
+WHERE day_number_before IS NULL AND created_at > listed_before;

@@ -1,0 +1,12 @@
+-- What did each key cost on each of the last N days?
+--
+-- USD, one row per key and snapshot day, days counted from the newest of each source. A snapshot just after
+-- midnight shows what the day before cost. Where `days` is more than 1, the spend is that of so many days
+-- together. See spend.sql for what cannot be known.
+
+WITH settings AS (SELECT 30 AS days)
+SELECT source, day, hash, name, spend, byok_spend, costs.days
+FROM openrouter_key_spend AS costs
+CROSS JOIN settings
+WHERE days_ago < settings.days
+ORDER BY source, day, spend DESC, hash;

@@ -1,0 +1,33 @@
+-- Which keys cost most in the last N days?
+--
+-- USD, days counted from the newest of each source, deleted and disabled keys included. `listed` is 1 if the key
+-- is in the newest snapshot, `name` is its last one. Sorted by `spend` alone: byok_spend is an estimate, and
+-- paid to others. Spend that covers missed days counts on the day of the snapshot after them.
+
+WITH settings AS (SELECT 30 AS days, 20 AS keys),
+spenders AS (
+    SELECT source, hash, sum(spend) AS spend, coalesce(sum(byok_spend), 0) AS byok_spend
+    FROM openrouter_key_spend
+    CROSS JOIN settings
+    WHERE days_ago < settings.days
+    GROUP BY source, hash
+),
+latest AS (
+    SELECT
+        source, hash, name, CASE WHEN days_ago = 0 THEN still_listed ELSE 0 END AS listed,
+        row_number() OVER (PARTITION BY source, hash ORDER BY day_number DESC) AS place
+    FROM openrouter_key_days
+),
+ranked AS (
+    SELECT
+        row_number() OVER (ORDER BY spenders.spend DESC, spenders.source, spenders.hash) AS place,
+        spenders.source, spenders.hash, latest.name, spenders.spend, spenders.byok_spend, latest.listed
+    FROM spenders
+    JOIN latest ON latest.source = spenders.source AND latest.hash = spenders.hash AND latest.place = 1
+    WHERE spenders.spend > 0
+)
+SELECT ranked.*
+FROM ranked
+CROSS JOIN settings
+WHERE place <= settings.keys
+ORDER BY place;

@@ -1,0 +1,90 @@
+"""
+What OpenLineage is told: from which API keys were read, and where they went.
+
+Its classes are imported when it asks, and it asks only where it is installed. Datasets are named as in its naming
+conventions (https://openlineage.io/docs/spec/naming).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from airflow.providers.openlineage.extractors import OperatorLineage
+    from sqlalchemy.engine import URL
+
+NAMESPACES = {"postgresql": "postgres"}
+PORTS = {"postgresql": 5432, "mysql": 3306}
+
+
+class Target(NamedTuple):
+    """A file or a table, as OpenLineage names it."""
+
+    namespace: str
+    name: str
+
+
+def file_target(path: str) -> Target:
+    """Name a file; the connection in ``s3://connection@bucket/key`` is no part of its name."""
+    if path.startswith("/"):
+        return Target("file", path)
+    url = urlsplit(path)
+    if url.scheme == "file":
+        return Target("file", url.path)
+    return Target(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", url.path.lstrip("/"))
+
+
+def table_target(url: URL, *, schema: str | None, table: str) -> Target:
+    """
+    Name a table.
+
+    :param url: where the database is; of it only backend, host, port and database are told.
+    :param schema: the schema that the table is in, or the database's default.
+    :param table: the name of the table.
+    """
+    backend = url.get_backend_name()
+    scheme = NAMESPACES.get(backend, backend)
+    host = f"{url.host}:{url.port or PORTS.get(backend, '')}".rstrip(":") if url.host else ""
+    return Target(f"{scheme}://{host}", ".".join(filter(None, (url.database, schema, table))))
+
+
+def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None) -> OperatorLineage[Any, Any]:
+    """
+    Say that keys were read from an API, and into what they were written, if they were.
+
+    :param base_url: the API's.
+    :param target: what was written.
+    :param rows: how many keys there were.
+    :param size: of a file, its bytes.
+    """
+    from airflow.providers.common.compat.openlineage.facet import (
+        Dataset,
+        OutputDataset,
+        OutputStatisticsOutputDatasetFacet,
+        SchemaDatasetFacet,
+        SchemaDatasetFacetFields,
+    )
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
+
+    def schema(fields: dict[str, str]) -> dict[str, Any]:
+        return {
+            "schema": SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(*field) for field in fields.items()])
+        }
+
+    url = urlsplit(base_url)
+    api = Dataset(
+        namespace=f"{url.scheme}://{url.netloc}", name=f"{url.path.strip('/')}/keys", facets=schema(FIELDS)
+    )
+    if target is None:
+        return OperatorLineage(inputs=[api])
+    statistics = OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size)
+    written = OutputDataset(
+        namespace=target.namespace,
+        name=target.name,
+        facets=schema(FILE_COLUMNS),
+        outputFacets={"outputStatistics": statistics},
+    )
+    return OperatorLineage(inputs=[api], outputs=[written])

@@ -1,0 +1,122 @@
+"""A frame as a slice of a table: the whole slice, or the table as it was."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from sqlalchemy import (
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    MetaData,
+    PrimaryKeyConstraint,
+    Table,
+    Text,
+    and_,
+    func,
+    inspect,
+    select,
+)
+from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.schema import CreateColumn
+
+from airflow_provider_openrouter.files import SCHEMA
+from airflow_provider_openrouter.frame import FILE_COLUMNS
+from airflow_provider_openrouter.slices import Slice
+
+log = logging.getLogger(__name__)
+
+ROWS_A_BATCH = 5_000
+IDENTITY = ("snapshot", "source", "workspace_scope", "hash")
+"""What tells one row from all others."""
+
+_TYPES: dict[str, Any] = {
+    "string": Text(),
+    "boolean": Boolean(),
+    "number": Float(53),
+    "timestamp": DateTime(timezone=True),
+}
+
+
+def replace_slice(
+    engine: Engine, frame: pd.DataFrame, *, part: Slice, table: str, schema: str | None, create_table: bool
+) -> None:
+    """
+    Write a frame of :func:`~airflow_provider_openrouter.frame.keys_file_frame` in place of its slice of a table.
+
+    All of it is one transaction: if anything fails, the table is as it was. A table that lacks is created, and
+    one that lacks columns gets them. On PostgreSQL and SQLite writers of one table take turns.
+
+    :param engine: where the table is.
+    :param frame: the columns of a table.
+    :param part: the slice that is replaced.
+    :param table: the name of the table.
+    :param schema: the database schema that it is in, None for the connection's default.
+    :param create_table: whether a table that lacks is created.
+    :raises AirflowFailException: if the table lacks and is not to be created.
+    :raises AirflowException: if the database refuses; its words are told without the values.
+    """
+    target = Table(
+        table,
+        MetaData(),
+        *(Column(name, _TYPES[kind], nullable=name not in IDENTITY) for name, kind in FILE_COLUMNS.items()),
+        PrimaryKeyConstraint(*IDENTITY),
+        schema=schema,
+    )
+    try:
+        with engine.begin() as connection:
+            _take_turns(connection, target)
+            _prepare(connection, target, create_table)
+            mine = (target.c[name] == value for name, value in part.columns.items())
+            replaced = connection.execute(target.delete().where(and_(*mine))).rowcount
+            for batch in pa.Table.from_pandas(frame, schema=SCHEMA).to_batches(ROWS_A_BATCH):
+                connection.execute(target.insert(), batch.to_pylist())
+    except SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+        raise AirflowException(
+            f"The table {target.fullname} is as it was, for the database refused: {reason}"
+        ) from None
+    log.info("Wrote %s rows to %s, in place of %s", f"{len(frame):,}", target.fullname, f"{replaced:,}")
+
+
+def default_schema(engine: Engine) -> str | None:
+    """Answer the schema of a table that names none, or None where there is no such thing as in SQLite."""
+    schema: str | None = inspect(engine).default_schema_name
+    return None if engine.dialect.name == "sqlite" else schema
+
+
+def _take_turns(connection: Connection, target: Table) -> None:
+    """Let nobody else write until the transaction ends, who might create the table or fill the slice as well."""
+    if connection.dialect.name == "postgresql":
+        name = hashlib.sha256(f"airflow-provider-openrouter {target.fullname}".encode()).digest()
+        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name[:8], "big", signed=True))))
+    elif connection.dialect.name == "sqlite":
+        connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+
+def _prepare(connection: Connection, target: Table, create_table: bool) -> None:
+    inspector: Any = inspect(connection)
+    if not inspector.has_table(target.name, schema=target.schema):
+        if not create_table:
+            raise AirflowFailException(
+                f"There is no table {target.fullname}: create it, or set create_table=True."
+            )
+        target.create(connection)
+        log.info("Created the table %s", target.fullname)
+        return
+    present = {column["name"] for column in inspector.get_columns(target.name, schema=target.schema)}
+    name = connection.dialect.identifier_preparer.format_table(target)
+    for column in target.columns:
+        if column.name not in present:
+            column.nullable = True  # the rows that are there have no value for it
+            definition = CreateColumn(column).compile(dialect=connection.dialect)
+            connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
+            log.info("Added the column %s to %s", column.name, target.fullname)
