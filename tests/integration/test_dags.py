@@ -121,9 +121,8 @@ def test_the_warehouse_dag_writes_each_workspace_once_however_often_it_runs(
         rows = database.execute(text("SELECT hash, workspace_scope FROM openrouter_keys")).all()
         database.execute(text("DROP TABLE openrouter_keys"))
     engine.dispose()
-    assert sorted(rows) == sorted(
-        pair for table in tables for pair in zip(table["hash"], table["workspace_scope"])
-    )
+    in_lake = pd.concat(tables)[["hash", "workspace_scope"]].itertuples(index=False, name=None)
+    assert sorted(rows) == sorted(in_lake)
 
 
 def test_a_refused_key_fails_the_run_without_task_retries_and_is_shown_nowhere(
