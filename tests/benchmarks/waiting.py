@@ -1,0 +1,177 @@
+"""
+Print what it costs to wait for a low key many times over, beside the alternatives in the same run.
+
+TRIGGERS triggers of one connection look for SECONDS seconds, one second after each look, at keys that are
+never low. Each contender runs in a process of its own, with the server in another: the provider's trigger, one of
+it and all of them, and triggers that each list for themselves, in threads of asyncio or in sync_to_async's one.
+All write a line to the log for each look, as the provider does. The event loop's lag is that of a 10 ms ticker;
+CPU is of one core, without the server's; memory is the growth of resident memory from one running trigger to all
+of them, a trigger.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from urllib.request import urlopen
+
+from listing import serving
+
+CONTENDERS = ("one", "provider", "to_thread", "sync_to_async")
+SCENES = (("25 keys", "--keys=25"), ("1,000 keys", "--keys=1000"))
+WARM_UP = 3.0
+TICK = 0.01
+
+
+def naive_trigger(how: str):
+    """Answer a trigger as one writes it first: it lists for itself, and checks in the same thread."""
+    from airflow.triggers.base import BaseTrigger, TriggerEvent
+    from asgiref.sync import sync_to_async
+
+    from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+
+    def in_thread(function):
+        return asyncio.to_thread(function) if how == "to_thread" else sync_to_async(function)()
+
+    class NaiveTrigger(BaseTrigger):
+        def serialize(self):
+            raise NotImplementedError
+
+        async def run(self):
+            from datetime import UTC, datetime
+
+            from airflow_provider_openrouter.limits import Inventory
+
+            client = await sync_to_async(OpenRouterHook().get_conn)()
+            while True:
+                look = lambda: self.rule.check(Inventory(client.list_keys(), observed_at=datetime.now(UTC)))  # noqa: E731
+                check = await in_thread(look)
+                check.report(self.log)
+                if check.low:
+                    break
+                await asyncio.sleep(1)
+            yield TriggerEvent(check.records)
+
+    return NaiveTrigger
+
+
+def contend(contender: str, url: str, triggers: int, seconds: float) -> None:
+    home = tempfile.mkdtemp()
+    os.environ |= {
+        "AIRFLOW_HOME": home,
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+        "AIRFLOW_CONN_OPENROUTER_DEFAULT": json.dumps(
+            {"conn_type": "openrouter", "host": url, "password": "key"}
+        ),
+    }
+    import psutil
+
+    from airflow_provider_openrouter.limits import LimitRule
+    from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+
+    looked = itertools.count()
+
+    class Counting(LimitRule):
+        def check(self, *arguments, **options):
+            next(looked)
+            return super().check(*arguments, **options)
+
+    ours = contender in ("one", "provider")
+    naive = None if ours else naive_trigger(contender)
+
+    async def watch() -> None:
+        trigger = OpenRouterKeyLimitTrigger(threshold=0, poll_interval=1) if ours else naive()
+        trigger.rule = Counting(threshold=0)
+        async for event in trigger.run():
+            raise AssertionError(event)
+
+    async def run() -> dict[str, float]:
+        tasks = [asyncio.create_task(watch())]
+        await asyncio.sleep(WARM_UP)
+        memory = psutil.Process().memory_info().rss
+        tasks += [asyncio.create_task(watch()) for _ in range(triggers - 1)]
+        await asyncio.sleep(WARM_UP)
+        await asyncio.to_thread(figures, url)
+        looks, cpu, began = next(looked), time.process_time(), time.monotonic()
+        lags = []
+        while (now := time.monotonic()) < began + seconds:
+            await asyncio.sleep(TICK)
+            lags.append(time.monotonic() - now - TICK)
+        took = time.monotonic() - began
+        cpu, looks = time.process_time() - cpu, next(looked) - looks - 1
+        memory = psutil.Process().memory_info().rss - memory
+        requests = (await asyncio.to_thread(figures, url))["requests"]
+        for task in tasks:
+            if task.done():
+                task.result()
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        lags.sort()
+        return {
+            "requests": requests / took,
+            "looks": looks / took / triggers,
+            "p99": lags[len(lags) * 99 // 100] * 1000,
+            "max": lags[-1] * 1000,
+            "cpu": cpu / took * 100,
+            "memory": memory / 1024 / max(1, triggers - 1),
+        }
+
+    print(f"\n{json.dumps(asyncio.run(run()))}", flush=True)
+
+
+def figures(url: str) -> dict[str, int]:
+    with urlopen(f"{url}/figures") as answer:
+        return json.load(answer)
+
+
+def measure(contender: str, url: str, triggers: int, seconds: float) -> dict[str, float]:
+    arguments = [contender, url, "1" if contender == "one" else str(triggers), str(seconds)]
+    run = subprocess.run(
+        [sys.executable, Path(__file__), "--contend", *arguments], stdout=subprocess.PIPE, text=True, check=True
+    )
+    return json.loads(run.stdout.splitlines()[-1])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--triggers", type=int, default=300, metavar="N", help="(default: 300)")
+    parser.add_argument("--seconds", type=float, default=20, metavar="S", help="(default: 20)")
+    parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contend:
+        contender, url, triggers, seconds = options.contend
+        contend(contender, url, int(triggers), float(seconds))
+        return
+    print(
+        f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores; "
+        f"{options.triggers} triggers, one second between looks, {options.seconds:g} s\n"
+    )
+    print(
+        "| | | requests/s | of one trigger's | looks per trigger per s | p99 lag, ms | max lag, ms | CPU % | kB |"
+    )
+    print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
+    for scene, keys in SCENES:
+        one = None
+        for contender in CONTENDERS:
+            with serving(keys) as url:
+                run = measure(contender, url, options.triggers, options.seconds)
+            one = one or run["requests"]
+            memory = "" if contender == "one" else f"{run['memory']:.1f}"
+            print(
+                f"| {scene} | {contender} | {run['requests']:.1f} | {run['requests'] / one:.2f} "
+                f"| {run['looks']:.2f} | {run['p99']:.1f} | {run['max']:.1f} | {run['cpu']:.0f} | {memory} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
