@@ -70,7 +70,7 @@ class Crossings:
         }
         crossed = [key for hash_, key in low.items() if hash_ not in still_told]
         self._told = {hash_: at for hash_, at in self._told.items() if hash_ in still_told}
-        self._settled &= still_told
+        self._settled = self._settled & still_told
         self._told |= {key["hash"]: time.monotonic() for key in crossed}
         return crossed
 

@@ -88,7 +88,7 @@ async def listings(
     with _shared(openrouter_conn_id, workspace_id, include_disabled) as shared:
         failures = 0
         if patient:
-            await asyncio.sleep(shared.began + poll_interval - time.monotonic())
+            await _sleep_until(shared.began + poll_interval, shared.ended + poll_interval / 2)
         while True:
             listing = await shared.listing(max_age=poll_interval / 2)
             yield listing
@@ -96,7 +96,11 @@ async def listings(
             failures = failures + 1 if listing.error else 0
             if patient and failures > 1:
                 pause = max(pause, min(pause * 2 ** min(failures - 1, 30), LONGEST_PAUSE))
-            await asyncio.sleep(max(listing.began + pause, listing.ended + pause / 2) - time.monotonic())
+            await _sleep_until(listing.began + pause, listing.ended + pause / 2)
+
+
+async def _sleep_until(*moments: float) -> None:
+    await asyncio.sleep(max(moments) - time.monotonic())
 
 
 class _SharedListing:
@@ -104,7 +108,7 @@ class _SharedListing:
 
     def __init__(self, openrouter_conn_id: str, workspace_id: str | None, include_disabled: bool) -> None:
         self.users = 0
-        self.began = -math.inf
+        self.began = self.ended = -math.inf
         self._hook = partial(OpenRouterHook, openrouter_conn_id)
         self._scope: dict[str, Any] = {"workspace_id": workspace_id, "include_disabled": include_disabled}
         self._client: OpenRouterClient | None = None
@@ -161,9 +165,8 @@ class _SharedListing:
             self._client = None
         finally:
             stopped.set()
-        self._last = Listing(
-            inventory=inventory, error=error, began=began, ended=time.monotonic(), turns=self._turns
-        )
+            self.ended = time.monotonic()
+        self._last = Listing(inventory=inventory, error=error, began=began, ended=self.ended, turns=self._turns)
         return self._last
 
     def _take_inventory(self, client: OpenRouterClient, stopped: Event) -> Inventory:

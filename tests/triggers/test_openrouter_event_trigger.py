@@ -1,0 +1,1259 @@
+"""The event trigger, as Airflow before 3.3 runs it, alone, and as 3.3 does, by a stream that is shared."""
+
+import asyncio
+import gc
+import importlib
+import json
+import logging
+import threading
+import time
+from contextlib import aclosing, asynccontextmanager
+from itertools import count, pairwise
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
+    OpenRouterConnectionError,
+    OpenRouterRequestError,
+    OpenRouterResponseError,
+    OpenRouterServerError,
+)
+from airflow_provider_openrouter.limits import LimitRule
+from airflow_provider_openrouter.listings import listings
+from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
+
+NEW_TOKEN = "sk-or-v1-fedcba9876543210-never-to-be-shown-either"
+ROUNDING = 0.001
+"""Seconds that a timer may be early."""
+
+
+def key(hash_: str, remaining: float | None, **fields) -> dict:
+    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
+
+
+class Keys:
+    """An account whose keys change while it is watched, and which fails as long as there is a fault."""
+
+    def __init__(self, *keys: dict, fault: Answer | None = None) -> None:
+        self.keys = {each["hash"]: each for each in keys}
+        self.fault = fault
+
+    def __call__(self, request):
+        return self.fault or data(list(self.keys.values())[request.offset :])
+
+    def set(self, hash_: str, remaining: float | None) -> None:
+        self.keys = self.keys | {hash_: key(hash_, remaining)}
+
+    def delete(self, hash_: str) -> None:
+        self.keys = {name: each for name, each in self.keys.items() if name != hash_}
+
+
+class Store:
+    """The state store of one asset."""
+
+    def __init__(self) -> None:
+        self.values: dict[str, str] = {}
+        self.asked: list[str] = []
+        self.failure: Exception | None = None
+
+    async def aget(self, key, default=None):
+        self.asked.append(key)
+        if self.failure:
+            raise self.failure
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key, value):
+        if self.failure:
+            raise self.failure
+        self.values[key] = json.dumps(value)
+
+    @property
+    def told(self) -> list[str]:
+        [state] = map(json.loads, self.values.values())
+        return state["told"]
+
+
+class Alone:
+    """Runs triggers one by one, as Airflow did before 3.3."""
+
+    async def run(self, trigger: OpenRouterKeyLimitEventTrigger, tell) -> None:
+        async with aclosing(trigger.run()) as events:
+            async for event in events:
+                await tell(event)
+
+
+class Shared:
+    """Runs triggers as Airflow 3.3 does: ``TriggerRunner.run_trigger``, with the manager that it uses."""
+
+    def __init__(self) -> None:
+        from airflow.triggers.shared_stream import SharedStreamManager
+
+        self.streams = SharedStreamManager()
+        self.numbers = count(1)
+
+    async def run(self, trigger: OpenRouterKeyLimitEventTrigger, tell) -> None:
+        number, stream_key = next(self.numbers), trigger.shared_stream_key()
+        assert stream_key is not None
+        stream = self.streams.subscribe(trigger_id=number, trigger=trigger, key=stream_key)
+        try:
+            async for event in trigger.filter_shared_stream(stream):
+                await tell(event)
+        finally:
+            await self.streams.unsubscribe(number, stream_key)
+            await trigger.cleanup()
+
+
+class Watcher:
+    """A trigger that runs in the background, and what it has told."""
+
+    def __init__(self, triggerer: Alone | Shared, trigger: OpenRouterKeyLimitEventTrigger) -> None:
+        self.events: list[dict] = []
+        self.stored = lambda: None  # is called when an event is handed on
+        self.task = asyncio.create_task(triggerer.run(trigger, self._tell))
+
+    async def _tell(self, event: TriggerEvent) -> None:
+        assert type(event) is TriggerEvent
+        assert json.loads(json.dumps(event.payload, allow_nan=False)) == event.payload
+        self.stored()
+        self.events.append(event.payload)
+
+    @property
+    def told(self) -> list[list[str]]:
+        return [[each["hash"] for each in event["keys"]] for event in self.events]
+
+    async def ended(self) -> BaseException | None:
+        async with asyncio.timeout(10):
+            await asyncio.wait([self.task])
+        return self.task.exception()
+
+
+def new_key(sandbox, **fields) -> str:
+    """Create a key that is in force."""
+    return sandbox.create_key(**{"disabled": False, "expires_at": None} | fields)
+
+
+async def until(true) -> None:
+    async with asyncio.timeout(10):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+def is_listing(target: str) -> bool:
+    url = urlsplit(target)
+    return url.path.endswith("/keys") and dict(parse_qsl(url.query)).get("offset", "0") == "0"
+
+
+def begun(server) -> int:
+    """Count the listings that a server has seen begin."""
+    if isinstance(server, Server):
+        return sum(each.path == "/keys" and not each.offset for each in server.requests)
+    return sum(map(is_listing, server.requests))
+
+
+def pauses(beginnings: list[float], server: Server) -> list[float]:
+    """Answer how far the beginnings of the listings are apart, of all that a server has seen."""
+    assert 0 <= begun(server) - len(beginnings) <= 1  # the last one may have been given up
+    return [after - before + ROUNDING for before, after in pairwise(beginnings)]
+
+
+async def polled(server, times: int = 1) -> None:
+    """Wait until what is true now was listed, and handed to the watchers before the next listing ended."""
+    enough = begun(server) + times + 2
+    await until(lambda: begun(server) >= enough)
+
+
+def trigger(number: int = 0, *, store=None, **arguments) -> OpenRouterKeyLimitEventTrigger:
+    made = OpenRouterKeyLimitEventTrigger(**{"threshold": 5, "poll_interval": 0.05} | arguments)
+    made._log = logging.getLogger(f"trigger.{number}")  # what Airflow's own logger prints, caplog does not see
+    made.asset_state_store = store
+    return made
+
+
+def said(caplog, level: int, number: int = 0) -> list[str]:
+    return [
+        each.getMessage() for each in caplog.records if each.name == f"trigger.{number}" and each.levelno == level
+    ]
+
+
+def failures(caplog, number: int = 0) -> list[str]:
+    return [each for each in said(caplog, logging.WARNING, number) if "The watch goes on" in each]
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Let a connection lead to a server."""
+
+    def connect(server, conn_id: str = "openrouter_default", *, password=TOKEN, **extras) -> None:
+        fields = {"conn_type": "openrouter", "host": server.base_url, "password": password}
+        fields["extra"] = {"max_retries": 0, "timeout": 5} | extras
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return connect
+
+
+@pytest.fixture
+def beginnings(monkeypatch):
+    """When the listings began that came to watchers, of the monotonic clock: what a server sees is later."""
+    seen: list[float] = []
+
+    async def noting(*arguments, **options):
+        async with aclosing(listings(*arguments, **options)) as taken:
+            async for listing in taken:
+                if listing.began not in seen:
+                    seen.append(listing.began)
+                yield listing
+
+    monkeypatch.setattr("airflow_provider_openrouter.triggers.openrouter.listings", noting)
+    return seen
+
+
+@pytest.fixture
+def shared():
+    pytest.importorskip("airflow.triggers.shared_stream", reason="Airflow shares streams from 3.3 on")
+    return Shared
+
+
+@pytest.fixture(params=["alone", "shared"])
+def triggerer(request):
+    return Alone if request.param == "alone" else request.getfixturevalue("shared")
+
+
+@pytest.fixture
+def settling(monkeypatch):
+    """Events that are saved soon."""
+    monkeypatch.setattr("airflow_provider_openrouter.crossings.SETTLING", 0.05)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(caplog, capfd):
+    caplog.set_level(logging.DEBUG)
+    yield
+    deadline = time.monotonic() + 10
+    while our_threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not our_threads()
+    shown = caplog.text + "".join(capfd.readouterr())
+    assert TOKEN not in shown
+    assert NEW_TOKEN not in shown
+    assert not [
+        each.getMessage()
+        for each in caplog.get_records("call")
+        if each.name == "asyncio" and each.levelno >= logging.ERROR
+    ]
+
+
+def our_threads() -> list[str]:
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name.startswith("openrouter-") and thread.name != "openrouter-sandbox"
+    ]
+
+
+@asynccontextmanager
+async def watching(kind, *triggers):
+    """Run triggers in one triggerer, and end what they leave."""
+    runner = kind()
+    watchers = [Watcher(runner, each) for each in triggers]
+    try:
+        yield watchers
+        assert not [each.task for each in watchers if each.task.done() and not each.task.exception()]
+    finally:
+        for each in watchers:
+            each.task.cancel()
+        await asyncio.gather(*(each.task for each in watchers), return_exceptions=True)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+def run(coroutine) -> None:
+    async def main():
+        async with asyncio.timeout(30):
+            await coroutine
+
+    asyncio.run(main())
+
+
+# -- what it tells
+
+
+def test_the_event_tells_the_keys_as_the_api_sent_them(triggerer, sandbox, connection):
+    hash_ = new_key(sandbox, name="billing-prod", limit=50.0, limit_remaining=4.25, limit_reset="weekly")
+    new_key(sandbox, name="billing-dev", limit=50.0, limit_remaining=49.0)
+
+    async def main():
+        async with watching(triggerer, trigger(name_pattern="billing-prod", threshold="10%")) as [watcher]:
+            await until(lambda: watcher.events)
+        return watcher.events
+
+    [event] = asyncio.run(main())
+    sent = sandbox.answer(f"/api/v1/keys/{hash_}", f"Bearer {sandbox.token}")[1]["data"]
+    [told] = event.pop("keys")
+    assert event == {"version": 1, "status": "low", "low_count": 1}
+    assert told.pop("threshold") == "10%"
+    assert told.pop("observed_at").endswith("+00:00")
+    assert told == sent
+    assert told["label"].startswith("sk-or-v1-")
+    assert (told["hash"], told["name"], told["limit_reset"]) == (hash_, "billing-prod", "weekly")
+    assert (told["limit"], told["limit_remaining"], told["workspace_id"]) == (50, 4.25, sent["workspace_id"])
+    assert sent["workspace_id"]
+
+
+def test_keys_that_cross_in_one_poll_are_told_in_one_event_and_all_low_ones_are_counted(triggerer, connect):
+    keys = Keys(key("a", 4), key("b", 90), key("c", 90), key("d", 90))
+
+    async def main():
+        async with watching(triggerer, trigger()) as [watcher]:
+            await until(lambda: watcher.events)
+            keys.keys = {each["hash"]: each for each in (key("a", 4), key("b", 3), key("c", -1), key("d", 90))}
+            await until(lambda: len(watcher.events) == 2)
+            await polled(server)
+        assert watcher.told == [["a"], ["c", "b"]]
+        assert [event["low_count"] for event in watcher.events] == [1, 3]
+        assert {each["threshold"] for event in watcher.events for each in event["keys"]} == {5.0}
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+def test_a_crossing_is_told_once_and_again_after_a_recovery(triggerer, sandbox, connection, caplog):
+    hash_ = new_key(sandbox, name="watched", limit=100.0, limit_remaining=90.0)
+
+    async def main():
+        async with watching(triggerer, trigger(key_hashes=[hash_], poll_interval=0.03)) as [watcher]:
+            await polled(sandbox)
+            assert not watcher.events
+            for crossings in (1, 2, 3):
+                sandbox.update_key(hash_, limit_remaining=4.0)
+                await until(lambda: len(watcher.events) == crossings)  # noqa: B023  # at once
+                await polled(sandbox, 3)
+                assert len(watcher.events) == crossings
+                sandbox.update_key(hash_, limit_remaining=90.0)
+                await polled(sandbox)
+        assert watcher.told == [[hash_]] * 3
+
+    run(main())
+    told = [line for line in said(caplog, logging.INFO) if line.startswith("Telling the asset of 1 key(s)")]
+    assert len(told) == 3
+
+
+def test_a_key_that_is_deleted_disabled_or_unlimited_is_armed_again(triggerer, sandbox, connection):
+    hash_ = new_key(sandbox, name="watched", limit=100.0, limit_remaining=4.0)
+
+    async def main():
+        async with watching(triggerer, trigger(name_pattern="watched", poll_interval=0.03)) as [watcher]:
+            await until(lambda: len(watcher.events) == 1)
+            sandbox.update_key(hash_, disabled=True)
+            await polled(sandbox)
+            sandbox.update_key(hash_, disabled=False)
+            await until(lambda: len(watcher.events) == 2)
+            sandbox.update_key(hash_, limit=None, limit_remaining=None)
+            await polled(sandbox)
+            sandbox.update_key(hash_, limit=100.0, limit_remaining=4.0)
+            await until(lambda: len(watcher.events) == 3)
+            sandbox.delete_key(hash_)
+            await polled(sandbox)
+            new_key(sandbox, hash=hash_, name="watched", limit=100.0, limit_remaining=4.0)
+            await until(lambda: len(watcher.events) == 4)
+            await polled(sandbox)
+        assert watcher.told == [[hash_]] * 4
+
+    run(main())
+
+
+@pytest.mark.parametrize(("margin", "times"), [(0, 3), (10, 1), ("10%", 1)])
+def test_a_key_that_trembles_is_told_once_with_a_margin(margin, times, triggerer, connect):
+    keys = Keys(key("a", 4))
+
+    async def main():
+        async with watching(triggerer, trigger(poll_interval=0.03, rearm_margin=margin)) as [watcher]:
+            await until(lambda: watcher.events)
+            for _ in range(2):
+                keys.set("a", 6)
+                await polled(server)
+                keys.set("a", 4)
+                await polled(server)
+        assert watcher.told == [["a"]] * times
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+# -- one poll for many
+
+
+def test_fifty_watchers_of_different_rules_poll_as_often_as_one_and_each_tells_its_own(
+    triggerer, connect, beginnings
+):
+    interval, polls = 0.2, 5
+    names = [f"key-{number:02}" for number in range(50)]
+    keys = Keys(*(key(name, 90) for name in names))
+    watchers_of_one_stream = [
+        trigger(number, key_hashes=[name], threshold=5 + number / 10, poll_interval=interval)
+        for number, name in enumerate(names)
+    ]
+
+    async def main(*triggers):
+        before = begun(server)
+        async with watching(triggerer, *triggers) as watchers:
+            await until(lambda: begun(server) > before)
+            keys.keys = {name: key(name, 1) for name in names}
+            await until(lambda: all(each.events for each in watchers))
+            await until(lambda: begun(server) >= before + polls)
+        assert [watcher.told for watcher in watchers] == [[[each.rule.key_hashes[0]]] for each in triggers]
+        assert all(event["low_count"] == 1 for each in watchers for event in each.events)
+
+    with Server(keys) as server:
+        connect(server)
+        run(main(*watchers_of_one_stream))
+    assert begun(server) >= polls
+    assert len(server.requests) <= 2 * begun(server)
+    assert all(pause >= interval for pause in pauses(beginnings, server))
+
+
+def test_those_who_come_later_share_the_stream_and_those_who_leave_do_not_end_it(shared, connect, beginnings):
+    keys = Keys(key("a", 90))
+
+    async def main():
+        runner = shared()
+        first = Watcher(runner, trigger(poll_interval=0.1))
+        await until(lambda: begun(server) == 2)
+        second = Watcher(runner, trigger(poll_interval=0.1, threshold=50))
+        keys.set("a", 40)
+        await until(lambda: second.events)
+        first.task.cancel()
+        await asyncio.wait([first.task])
+        keys.set("a", 90)
+        await polled(server)
+        keys.set("a", 1)
+        await until(lambda: len(second.events) == 2)
+        second.task.cancel()
+        await asyncio.wait([second.task])
+        assert not first.events
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert all(pause >= 0.1 for pause in pauses(beginnings, server))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"poll_interval": 61},
+        {"workspace_id": "team"},
+        {"workspace_id": "*"},
+        {"openrouter_conn_id": "other"},
+        {"include_disabled": True},
+    ],
+    ids=str,
+)
+def test_those_who_list_something_else_or_at_another_pace_have_a_stream_of_their_own(other):
+    assert (
+        trigger(poll_interval=60).shared_stream_key()
+        != trigger(**{"poll_interval": 60} | other).shared_stream_key()
+    )
+
+
+def test_those_whose_rules_differ_share_a_stream():
+    one = trigger(poll_interval=60)
+    other = trigger(
+        threshold="10%",
+        poll_interval=60.0,
+        key_hashes=["a"],
+        name_pattern="*",
+        rearm_margin=3,
+        max_consecutive_failures=7,
+        workspace_id="",
+    )
+    assert one.shared_stream_key() == other.shared_stream_key()
+    assert hash(one.shared_stream_key()) == hash(other.shared_stream_key())
+
+
+def test_watchers_of_other_connections_and_workspaces_ask_for_their_own(triggerer, connect):
+    def answer(account: str):
+        return lambda request: data([key(f"{account} {request.query.get('workspace_id')}", 1)][request.offset :])
+
+    async def main():
+        triggers = [
+            trigger(openrouter_conn_id=conn_id, workspace_id=workspace, poll_interval=interval)
+            for conn_id in ("one", "other")
+            for workspace in (None, "team")
+            for interval in (0.1, 0.15)
+        ]
+        async with watching(triggerer, *triggers) as watchers:
+            await until(lambda: all(each.events for each in watchers))
+        for each, watcher in zip(triggers, watchers, strict=True):
+            assert watcher.told == [[f"{each.openrouter_conn_id} {each.workspace_id}"]]
+
+    with Server(answer("one")) as one, Server(answer("other")) as other:
+        connect(one, "one")
+        connect(other, "other")
+        run(main())
+    for server in (one, other):
+        assert {request.query.get("workspace_id") for request in server.requests} == {None, "team"}
+
+
+# -- failures
+
+
+def test_a_failure_is_waited_out_with_growing_pauses_and_one_line_for_each_watcher(
+    triggerer, connect, beginnings, caplog
+):
+    keys = Keys(key("a", 90))
+
+    def answer(request):  # the third to the fifth listing fail
+        return error(500) if not request.offset and 3 <= begun(server) <= 5 else keys(request)
+
+    async def main():
+        triggers = [trigger(number, poll_interval=0.1, store=Store()) for number in range(3)]
+        async with watching(triggerer, *triggers) as watchers:
+            await until(lambda: begun(server) == 5)
+            keys.set("a", 4)
+            await until(lambda: all(each.events for each in watchers))
+            await polled(server)
+        assert [each.told for each in watchers] == [[["a"]]] * 3
+
+    with Server(answer) as server:
+        connect(server)
+        run(main())
+    least = [0.1, 0.1, 0.1, 0.2, 0.4, 0.1]
+    seen = pauses(beginnings, server)
+    assert len(seen) >= len(least)
+    assert all(pause >= each for pause, each in zip(seen, least, strict=False))
+    for number in range(3):
+        lines = said(caplog, logging.WARNING, number)
+        assert [line.rpartition(" The watch goes on ")[2] for line in lines] == [
+            f"(failure {failure} in a row)." for failure in (1, 2, 3)
+        ]
+        assert not any("\n" in line for line in lines)
+        assert not said(caplog, logging.ERROR, number)
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+FAULTS = {
+    "429": (error(429, f"slow down {TOKEN}"), "OpenRouterRateLimitError"),
+    "500": (error(500, f"oh {TOKEN}"), OpenRouterServerError),
+    "breaks": (BREAKS, OpenRouterConnectionError),
+    "401": (error(401, f"who is {TOKEN}"), OpenRouterAuthError),
+    "403": (error(403, f"not {TOKEN}"), OpenRouterAuthError),
+    "404": (error(404, f"no {TOKEN}"), OpenRouterRequestError),
+    "html": (Answer(200, f"<html>{TOKEN}"), OpenRouterResponseError),
+    "no hash": (data([{"name": TOKEN}]), OpenRouterResponseError),
+    "redirect": (Answer(302, headers={"Location": f"https://example.com/{TOKEN}"}), OpenRouterResponseError),
+}
+
+
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, (fault, _) in FAULTS.items()])
+def test_whatever_fails_there_is_one_listing_an_interval_at_most_and_the_watch_goes_on(
+    fault, triggerer, connect, beginnings, caplog
+):
+    keys = Keys(key("a", 4), fault=fault)
+
+    async def main():
+        async with watching(triggerer, trigger(poll_interval=0.06), trigger(1, poll_interval=0.06)) as watchers:
+            await until(lambda: begun(server) == 3)
+            keys.fault = None
+            await until(lambda: all(each.events for each in watchers))
+        assert [each.told for each in watchers] == [[["a"]]] * 2
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    seen = pauses(beginnings, server)
+    assert len(seen) >= 2
+    assert all(pause >= 0.06 for pause in seen)
+    assert failures(caplog)
+    assert not [each for each in caplog.records if each.exc_info]
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [pytest.param(*case, id=name) for name, case in FAULTS.items() if not isinstance(case[1], str)],
+)
+def test_after_so_many_failures_in_a_row_it_raises_the_typed_error(fault, kind, triggerer, connect, caplog):
+    async def main():
+        async with watching(triggerer, trigger(max_consecutive_failures=2, store=Store())) as [watcher]:
+            raised = await watcher.ended()
+        assert type(raised) is kind
+        assert TOKEN not in repr(vars(raised)) + str(raised)
+        assert not watcher.events
+
+    with Server(Keys(fault=fault)) as server:
+        connect(server)
+        run(main())
+    assert begun(server) == 2
+    assert len(said(caplog, logging.WARNING)) == 1
+
+
+def test_each_watcher_counts_for_itself_and_those_that_bear_more_go_on(triggerer, connect, caplog):
+    keys = Keys(key("a", 4), fault=error(503))
+
+    async def main():
+        limits = (1, 2, 3, None)
+        triggers = [
+            trigger(number, max_consecutive_failures=limit, store=Store()) for number, limit in enumerate(limits)
+        ]
+        async with watching(triggerer, *triggers) as watchers:
+            for each in watchers[:3]:
+                assert type(await each.ended()) is OpenRouterServerError
+            seen = begun(server)
+            keys.fault = None
+            await until(lambda: watchers[3].events)
+        assert 3 <= seen <= 4
+        assert [each.told for each in watchers] == [[], [], [], [["a"]]]
+        assert [len(failures(caplog, number)) for number in range(3)] == [0, 1, 2]
+        assert 3 <= len(failures(caplog, 3)) <= 4
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+def test_only_failures_in_a_row_are_counted(triggerer, connect, caplog):
+    keys = Keys(key("a", 90))
+
+    def answer(request):  # two of three listings fail
+        return error(500) if not request.offset and begun(server) % 3 else keys(request)
+
+    async def main():
+        async with watching(triggerer, trigger(max_consecutive_failures=3, poll_interval=0.02)) as [watcher]:
+            await until(lambda: begun(server) >= 10)
+            assert not watcher.task.done()
+
+    with Server(answer) as server:
+        connect(server)
+        run(main())
+    assert len(failures(caplog)) >= 6
+    assert {line[-len("(failure 1 in a row).") :] for line in failures(caplog)} == {
+        f"(failure {number} in a row)." for number in (1, 2)
+    }
+
+
+def test_what_is_watched_in_vain_is_a_warning_and_no_failure_and_a_key_that_is_gone_is_armed_again(
+    triggerer, connect, settling, caplog
+):
+    keys, stores = Keys(key("a", 90)), [Store(), Store()]
+
+    async def main():
+        triggers = [
+            trigger(0, key_hashes=["gone"], max_consecutive_failures=1, store=stores[0]),
+            trigger(1, max_consecutive_failures=1, store=stores[1]),
+        ]
+        async with watching(triggerer, *triggers) as watchers:
+            await until(lambda: len(said(caplog, logging.WARNING)) >= 2)
+            for times in (1, 2):
+                keys.set("gone", 1)
+                await until(lambda: all(len(each.events) == times for each in watchers))  # noqa: B023  # at once
+                await until(lambda: all(each.values and each.told == ["gone"] for each in stores))
+                keys.delete("gone")
+                await until(lambda: all(each.told == [] for each in stores))
+            assert not any(each.task.done() for each in watchers)
+        assert [each.told for each in watchers] == [[["gone"]] * 2] * 2
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert all("not listed: gone" in line for line in said(caplog, logging.WARNING, 0))
+    assert not said(caplog, logging.WARNING, 1)
+
+
+def test_a_watch_of_nothing_is_a_warning_and_no_failure(triggerer, connect, caplog):
+    keys = Keys(key("a", 90))
+
+    async def main():
+        watched = trigger(name_pattern="none*", max_consecutive_failures=1, store=Store())
+        async with watching(triggerer, watched) as [watcher]:
+            await polled(server, 3)
+            assert not watcher.task.done()
+            assert not watcher.events
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert len(said(caplog, logging.WARNING)) >= 3
+    assert all(line.startswith("No key is watched") for line in said(caplog, logging.WARNING))
+
+
+def test_of_an_error_that_is_not_ours_the_warning_says_the_kind_and_then_where(triggerer, connect, caplog):
+    class Wrong(LimitRule):
+        def check(self, inventory):
+            raise KeyError("a detail")
+
+    async def main():
+        watched = trigger(store=Store())
+        right, watched.rule = watched.rule, Wrong(threshold=5)
+        async with watching(triggerer, watched, trigger(1, store=Store())) as [watcher, other]:
+            await until(lambda: len(failures(caplog)) >= 2 and other.events)
+            assert not watcher.events
+            watched.rule = right
+            await until(lambda: watcher.events)
+        assert watcher.told == other.told == [["a"]]
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert failures(caplog) == [
+        f"An unexpected KeyError. The watch goes on (failure {number} in a row)."
+        for number in range(1, len(failures(caplog)) + 1)
+    ]
+    warned = [each for each in caplog.records if each.name == "trigger.0" and each.levelno == logging.WARNING]
+    assert all(each.exc_info and each.exc_info[0] is KeyError for each in warned)
+    assert "a detail" in caplog.text  # of the traceback
+    assert not said(caplog, logging.WARNING, 1)
+
+
+def test_an_error_that_is_not_ours_is_raised_after_so_many_failures(triggerer, connect, caplog):
+    async def main():
+        store = Store()
+        store.failure = RuntimeError("the API server is away")
+        async with watching(triggerer, trigger(max_consecutive_failures=2, store=store)) as [watcher]:
+            assert await watcher.ended() is store.failure
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert said(caplog, logging.WARNING) == [
+        "An unexpected RuntimeError. The watch goes on (failure 1 in a row)."
+    ]
+
+
+def test_a_refused_key_that_is_replaced_is_taken_up(triggerer, connect, beginnings, caplog):
+    valid = [TOKEN]
+    keys = Keys(key("a", 90))
+
+    def answer(request):
+        return keys(request) if request.headers["Authorization"] == f"Bearer {valid[0]}" else error(401)
+
+    async def main():
+        async with watching(triggerer, trigger(poll_interval=0.08, store=Store())) as [watcher]:
+            await until(lambda: begun(server) == 2)
+            valid[0] = NEW_TOKEN
+            await until(lambda: len(failures(caplog)) >= 2)
+            connect(server, password=NEW_TOKEN)
+            keys.set("a", 4)
+            await until(lambda: watcher.events)
+
+    with Server(answer) as server:
+        connect(server)
+        run(main())
+    assert all(pause >= 0.08 for pause in pauses(beginnings, server))
+    assert all("management key" in line for line in failures(caplog))
+    assert not [each for each in caplog.records if each.exc_info]
+    assert "Traceback" not in caplog.text
+
+
+def test_a_connection_that_does_not_exist_yet_is_waited_for(triggerer, connect, caplog):
+    async def main():
+        watched = trigger(openrouter_conn_id="late", poll_interval=0.05, store=Store())
+        async with watching(triggerer, watched) as [watcher]:
+            await until(lambda: len(failures(caplog)) == 2)
+            connect(server, "late")
+            await until(lambda: watcher.events)
+
+    with Server(Keys(key("a", 4))) as server:
+        run(main())
+    assert all("late" in line for line in failures(caplog))
+
+
+def test_one_that_is_started_again_right_after_its_end_lists_no_sooner_than_the_interval(
+    triggerer, connect, beginnings
+):
+    async def main():
+        runner = triggerer()
+        for _ in range(4):
+            watcher = Watcher(runner, trigger(poll_interval=0.15, max_consecutive_failures=1))
+            assert type(await watcher.ended()) is OpenRouterServerError
+
+    with Server(Keys(fault=error(500))) as server:
+        connect(server)
+        run(main())
+    assert begun(server) == len(beginnings) == 4
+    assert all(pause >= 0.15 for pause in pauses(beginnings, server))
+
+
+def test_one_that_is_cancelled_and_started_again_lists_no_sooner_than_the_interval(
+    triggerer, connect, beginnings
+):
+    keys = Keys(key("a", 4))
+
+    async def main():
+        runner = triggerer()
+        for _ in range(3):
+            watcher = Watcher(runner, trigger(poll_interval=0.15))
+            await until(lambda: watcher.events)  # noqa: B023  # at once
+            watcher.task.cancel()
+            await asyncio.wait([watcher.task])
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert begun(server) == len(beginnings) == 3
+    assert all(pause >= 0.15 for pause in pauses(beginnings, server))
+
+
+def test_one_that_is_cancelled_while_it_lists_and_started_again_lists_no_sooner_than_the_interval(
+    triggerer, connect, beginnings
+):
+    keys = Keys(key("a", 4))
+
+    async def main():
+        runner = triggerer()
+        started = time.monotonic()
+        watcher = Watcher(runner, trigger(poll_interval=0.6))
+        await until(lambda: server.requests)
+        watcher.task.cancel()
+        await asyncio.wait([watcher.task])
+        assert time.monotonic() - started < 0.6
+        watcher = Watcher(runner, trigger(poll_interval=0.6))
+        await until(lambda: watcher.events)
+        watcher.task.cancel()
+        await asyncio.wait([watcher.task])
+        assert len(beginnings) == 1
+        assert beginnings[0] - started + ROUNDING >= 0.6
+
+    with Server(lambda request: keys(request) if request.number else HANGS) as server:
+        connect(server, timeout=1)
+        run(main())
+    assert begun(server) == 2
+
+
+# -- what it remembers
+
+
+def test_what_was_told_is_not_told_again_by_the_next_life(triggerer, connect, settling, caplog):
+    keys, store = Keys(key("a", 4), key("b", 90)), Store()
+
+    async def main():
+        async with watching(triggerer, trigger(store=store)) as [watcher]:
+            await until(lambda: watcher.events and store.values)
+        assert watcher.told == [["a"]]
+        assert store.told == ["a"]
+        async with watching(triggerer, trigger(store=store)) as [watcher]:
+            await polled(server, 2)
+            assert not watcher.events
+            keys.set("b", 3)
+            await until(lambda: watcher.events)
+            keys.set("a", 90)
+            await until(lambda: store.told == ["b"])
+            keys.set("a", 2)
+            await until(lambda: len(watcher.events) == 2)
+        assert watcher.told == [["b"], ["a"]]
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert not said(caplog, logging.WARNING)
+
+
+def test_what_was_told_is_stored_though_the_polls_after_it_fail(triggerer, connect, settling, caplog):
+    keys, store = Keys(key("a", 4)), Store()
+
+    async def main():
+        async with watching(triggerer, trigger(store=store)) as [watcher]:
+            await until(lambda: watcher.events)
+            assert not store.values
+            keys.fault = error(500)
+            await until(lambda: store.values)
+            assert store.told == ["a"]
+            assert failures(caplog)
+            keys.fault = None
+            await polled(server)
+        assert watcher.told == [["a"]]
+
+    with Server(lambda request: keys(request)) as server:
+        connect(server)
+        run(main())
+
+
+def test_nothing_is_stored_before_the_event_is_handed_on(triggerer, connect, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.crossings.SETTLING", 0)
+    store = Store()
+    stored_when_told = []
+
+    async def main():
+        async with watching(triggerer, trigger(store=store)) as [watcher]:
+            watcher.stored = lambda: stored_when_told.append(dict(store.values))
+            await until(lambda: watcher.events and store.values)
+        assert watcher.told == [["a"]]
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert stored_when_told == [{}]
+
+
+def test_a_key_that_recovered_is_forgotten_before_the_next_event_of_the_same_poll(triggerer, connect, settling):
+    keys, store = Keys(key("a", 4), key("b", 90)), Store()
+    stored_when_told = []
+
+    async def main():
+        async with watching(triggerer, trigger(store=store)) as [watcher]:
+            await until(lambda: store.values)
+            watcher.stored = lambda: stored_when_told.append(store.told)
+            keys.keys = {each["hash"]: each for each in (key("a", 90), key("b", 4))}
+            await until(lambda: len(watcher.events) == 2)
+        assert watcher.told == [["a"], ["b"]]
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert stored_when_told == [[]]
+
+
+def test_one_that_ends_right_after_the_event_tells_it_again(triggerer, connect):
+    store = Store()
+
+    async def main():
+        for _ in range(2):
+            async with watching(triggerer, trigger(store=store)) as [watcher]:
+                await until(lambda: watcher.events)
+                await polled(server, 2)
+            assert watcher.told == [["a"]]
+            assert not store.values
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+
+
+def test_nothing_is_stored_before_the_poll_after_the_event_though_the_runner_goes_on_late(connect, settling):
+    store = Store()
+
+    async def main():
+        async with asyncio.timeout(10), aclosing(trigger(store=store, poll_interval=0.5).run()) as events:
+            await anext(events)
+            await asyncio.sleep(0.1)  # longer than SETTLING, and the event is not yet handed on
+            going_on = asyncio.create_task(anext(events))
+            await asyncio.sleep(0.1)
+            going_on.cancel()
+            await asyncio.wait([going_on])
+        assert begun(server) == 1
+        assert not store.values
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+
+
+def test_a_store_that_cannot_be_read_is_a_failure_and_one_that_cannot_be_written_a_warning(
+    triggerer, connect, settling, caplog
+):
+    store = Store()
+
+    async def main():
+        store.failure = RuntimeError("the API server is away")
+        async with watching(triggerer, trigger(store=store)) as [watcher]:
+            await until(lambda: len(failures(caplog)) == 2)
+            assert not watcher.events
+            store.failure = None
+            await until(lambda: watcher.events)
+            store.failure = RuntimeError("the API server is away")
+            await until(lambda: len(said(caplog, logging.WARNING)) >= 5)
+            store.failure = None
+            await until(lambda: store.values)
+        assert watcher.told == [["a"]]
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert failures(caplog) == [
+        f"An unexpected RuntimeError. The watch goes on (failure {number} in a row)."
+        for number in range(1, len(failures(caplog)) + 1)
+    ]
+    assert any(each.exc_info and each.exc_info[1] is not None for each in caplog.records)
+    rest = said(caplog, logging.WARNING)[len(failures(caplog)) :]
+    assert all("could not be stored" in line for line in rest)
+
+
+@pytest.mark.parametrize("store", ["absent", "None"])
+def test_without_a_store_it_remembers_in_memory_with_one_warning(store, triggerer, connect, caplog):
+    async def main():
+        watched = trigger()
+        if store == "absent":  # as before Airflow 3.3
+            del watched.asset_state_store
+        async with watching(triggerer, watched) as [watcher]:
+            await until(lambda: watcher.events)
+            await polled(server, 2)
+        assert watcher.told == [["a"]]
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    [warning] = said(caplog, logging.WARNING)
+    assert "in memory only" in warning
+
+
+def accessors(*names: str):
+    context = pytest.importorskip("airflow.sdk.execution_time.context")
+    if not hasattr(context, "AssetStateStoreAccessors"):
+        pytest.skip("Airflow keeps state for assets from 3.3 on")
+    from airflow.sdk import Asset
+
+    return context.AssetStateStoreAccessors([Asset(name) for name in names])
+
+
+class Supervisor:
+    """The other end of Airflow's accessors."""
+
+    def __init__(self) -> None:
+        self.values: dict[tuple[str, str], str] = {}
+
+    async def asend(self, message):
+        from airflow.sdk.execution_time import comms
+
+        if isinstance(message, comms.SetAssetStateStoreByName):
+            self.values[message.name, message.key] = json.dumps(message.value)
+            return comms.OKResponse(ok=True)
+        assert isinstance(message, comms.GetAssetStateStoreByName)
+        if (message.name, message.key) not in self.values:
+            return comms.ErrorResponse(error=comms.ErrorType.ASSET_STORE_NOT_FOUND)
+        return comms.AssetStateStoreResult(value=json.loads(self.values[message.name, message.key]))
+
+
+@pytest.fixture
+def supervisor(monkeypatch):
+    from airflow.sdk.execution_time import task_runner
+
+    supervisor = Supervisor()
+    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", supervisor, raising=False)
+    return supervisor
+
+
+def test_the_store_of_one_asset_is_read_and_written_through_airflow(
+    shared, supervisor, connect, settling, caplog
+):
+    async def main():
+        for told in ([["a"]], []):
+            async with watching(shared, trigger(store=accessors("keys"))) as [watcher]:
+                await polled(server, 3)
+                await until(lambda: supervisor.values)
+            assert watcher.told == told
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    [((asset, state_key), value)] = supervisor.values.items()
+    assert asset == "keys"
+    assert state_key.startswith("openrouter_low:")
+    assert json.loads(value) == {"version": 1, "told": ["a"]}
+    assert not said(caplog, logging.WARNING)
+
+
+def test_one_row_that_serves_two_assets_remembers_in_memory_with_one_warning(
+    shared, supervisor, connect, settling, caplog
+):
+    async def main():
+        for _ in range(2):
+            async with watching(shared, trigger(store=accessors("a", "b"))) as [watcher]:
+                await until(lambda: watcher.events)
+                await polled(server, 2)
+            assert watcher.told == [["a"]]
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert not supervisor.values
+    warnings = said(caplog, logging.WARNING)
+    assert len(warnings) == 2  # one for each life
+    assert all("in memory only" in warning for warning in warnings)
+
+
+def test_two_rules_on_one_asset_do_not_meet_in_its_store(triggerer, connect, settling):
+    store = Store()
+    keys = Keys(key("a", 4), key("b", 20))
+
+    async def main():
+        for told in ([["a"]], [["a", "b"]]), ([], []):
+            async with watching(triggerer, trigger(store=store), trigger(store=store, threshold=50)) as watchers:
+                await polled(server, 3)
+                await until(lambda: len(store.values) == 2)
+            assert [each.told for each in watchers] == list(told)
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert sorted(json.loads(each)["told"] for each in store.values.values()) == [["a"], ["a", "b"]]
+
+
+def state_key(**arguments) -> str:
+    """Answer under which key a watcher asks the store."""
+    store = Store()
+
+    async def main():
+        async with watching(Alone, trigger(store=store, **arguments)):
+            await until(lambda: store.asked)
+
+    run(main())
+    assert len(store.asked) == 1
+    return store.asked[0]
+
+
+def test_the_state_key_is_a_digest_of_rule_connection_and_workspace(connect):
+    same = [
+        {},
+        {"poll_interval": 0.3},
+        {"rearm_margin": 3},
+        {"rearm_margin": "10%"},
+        {"max_consecutive_failures": 4},
+        {"threshold": "5.00"},
+        {"workspace_id": ""},
+    ]
+    others = [
+        {"threshold": 6},
+        {"threshold": "5%"},
+        {"key_hashes": ["a"]},
+        {"key_hashes": ["a", "b"]},
+        {"name_pattern": "a"},
+        {"include_disabled": True},
+        {"openrouter_conn_id": "other"},
+        {"workspace_id": "team"},
+        {"workspace_id": "*"},
+    ]
+    with Server(Keys(key("a", 90), key("b", 90))) as server:
+        connect(server)
+        connect(server, "other")
+        [mine] = {state_key(**arguments) for arguments in same}
+        assert len({mine, *(state_key(**arguments) for arguments in others)}) == 1 + len(others)
+    name, _, digest = mine.partition(":")
+    assert name == "openrouter_low"
+    assert len(digest) == 32
+    assert int(digest, 16)
+
+
+# -- the row in the database
+
+
+EVERY_ARGUMENT = {
+    "threshold": "10%",
+    "openrouter_conn_id": "other",
+    "poll_interval": 7.5,
+    "key_hashes": ["a", "b"],
+    "name_pattern": "billing-*",
+    "include_disabled": True,
+    "workspace_id": "*",
+    "rearm_margin": "2.5%",
+    "max_consecutive_failures": 4,
+}
+
+
+@pytest.mark.parametrize("arguments", [{"threshold": 5}, EVERY_ARGUMENT])
+def test_it_is_made_anew_of_its_row(arguments):
+    path, row = OpenRouterKeyLimitEventTrigger(**arguments).serialize()
+    module, _, name = path.rpartition(".")
+    anew = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
+    assert type(anew) is OpenRouterKeyLimitEventTrigger
+    assert isinstance(anew, BaseEventTrigger)
+    assert anew.serialize() == (path, row)
+    assert row.keys() == EVERY_ARGUMENT.keys()
+    assert row.items() >= arguments.items()
+    assert BaseEventTrigger.hash(path, row) == BaseEventTrigger.hash(*anew.serialize())
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ({"threshold": 5}, {"threshold": "5.00"}),
+        ({"threshold": "10%"}, {"threshold": " 10.0 %"}),
+        ({"poll_interval": 60}, {"poll_interval": 60.0}),
+        ({"key_hashes": ["b", "a", "b"]}, {"key_hashes": "a, b"}),
+        ({"key_hashes": ("b", "a")}, {"key_hashes": {"a", "b"}}),
+        ({"name_pattern": ""}, {}),
+        ({"workspace_id": ""}, {}),
+        ({"include_disabled": "True"}, {"include_disabled": True}),
+        ({"rearm_margin": 1}, {"rearm_margin": "1.00"}),
+        ({"rearm_margin": "1%"}, {"rearm_margin": " 1.0 %"}),
+        ({"rearm_margin": "0"}, {}),
+        ({"max_consecutive_failures": None}, {}),
+        ({"openrouter_conn_id": "openrouter_default"}, {}),
+    ],
+)
+def test_rules_that_are_the_same_have_the_same_row_and_are_one_trigger_to_airflow(one, same):
+    rows = [OpenRouterKeyLimitEventTrigger(**{"threshold": 1} | each).serialize() for each in (one, same)]
+    assert json.dumps(rows[0], sort_keys=True) == json.dumps(rows[1], sort_keys=True)
+    assert BaseEventTrigger.hash(*rows[0]) == BaseEventTrigger.hash(*rows[1])
+
+
+@pytest.mark.parametrize("name", [name for name in EVERY_ARGUMENT if name != "threshold"])
+def test_rules_that_differ_are_two_triggers_to_airflow(name):
+    rows = [
+        OpenRouterKeyLimitEventTrigger(**each).serialize()
+        for each in ({"threshold": 5}, {"threshold": 5, name: EVERY_ARGUMENT[name]})
+    ]
+    assert BaseEventTrigger.hash(*rows[0]) != BaseEventTrigger.hash(*rows[1])
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("rearm_margin", value) for value in (-1, "-1", "-1%", "101%", "", "much", None, True, [1])),
+        *(("rearm_margin", value) for value in (float("nan"), float("inf"))),
+        *(("max_consecutive_failures", value) for value in (0, -1, True, False, "x", "3", 1.5, 2.0, [3])),
+        *(("threshold", value) for value in (-1, "", "five", "101%", None, True)),
+        *(("poll_interval", value) for value in (0, -1, float("nan"), float("inf"), "60", True, None)),
+        *(("include_disabled", value) for value in ("yes", None, 1)),
+        *(("key_hashes", value) for value in (5, {"a": 1}, [""], "['a']")),
+        ("name_pattern", 5),
+    ],
+)
+def test_nonsense_is_refused(name, value):
+    with pytest.raises(OpenRouterRequestError, match=name):
+        OpenRouterKeyLimitEventTrigger(**{"threshold": 5, name: value})
+
+
+def test_arguments_it_does_not_know_are_refused():
+    with pytest.raises(TypeError, match="treshold"):
+        OpenRouterKeyLimitEventTrigger(treshold=5)
+
+
+def test_it_takes_no_argument_that_would_keep_a_key_that_is_gone_from_being_armed_again():
+    with pytest.raises(TypeError, match="fail_if_unwatched"):
+        OpenRouterKeyLimitEventTrigger(threshold=5, fail_if_unwatched=True)
+    assert "fail_if_unwatched" not in OpenRouterKeyLimitEventTrigger(threshold=5).serialize()[1]
+
+
+# -- what is left
+
+
+@pytest.mark.parametrize("fault", [HANGS, error(500), None], ids=["hangs", "500", "none"])
+def test_a_cancelled_watch_leaves_no_thread_and_no_task(fault, triggerer, connect):
+    async def main():
+        async with watching(triggerer, *(trigger(number) for number in range(5))) as watchers:
+            await until(lambda: server.requests)
+            await asyncio.sleep(0.05)
+        assert all(each.task.cancelled() for each in watchers)
+        gc.collect()
+
+    with Server(Keys(key("a", 4), fault=fault)) as server:
+        connect(server, timeout=0.5)
+        asyncio.run(main(), debug=True)
+
+
+@pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS.values()] + [None], ids=[*FAULTS, "none"])
+def test_the_management_key_is_in_no_event_argument_error_or_log(fault, triggerer, connect, caplog):
+    watched = trigger(max_consecutive_failures=3, poll_interval=0.03)
+    keys = Keys(key("a", 4), fault=fault)
+
+    async def main():
+        async with watching(triggerer, watched) as [watcher]:
+            if fault:
+                shown.append(repr(await watcher.ended()))
+            else:
+                await until(lambda: watcher.events)
+            shown.append(json.dumps(watcher.events))
+        gc.collect()
+        shown.append(repr(watched) + repr(watched.serialize()) + repr(watched.shared_stream_key()))
+
+    shown: list[str] = []
+    with Server(keys) as server:
+        connect(server)
+        asyncio.run(main(), debug=True)
+    assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
+    assert len(shown) == 2 + bool(fault)
+    assert TOKEN not in "".join(shown)
+    assert caplog.text  # what is in it, and in what is printed, is seen to for every test

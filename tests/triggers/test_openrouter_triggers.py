@@ -1,0 +1,540 @@
+"""The trigger: what it waits for, what it bears, and the one event it yields."""
+
+import asyncio
+import importlib
+import json
+import logging
+import threading
+import time
+from contextlib import suppress
+from itertools import pairwise
+
+import pytest
+from servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+
+from airflow_provider_openrouter.events import read_event
+from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
+from airflow_provider_openrouter.limits import LimitRule
+from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+
+NEW_TOKEN = "sk-or-v1-fedcba9876543210-never-to-be-shown-either"
+MALFORMED = {
+    "html": Answer(200, f"<html>{TOKEN}"),
+    "no data": Answer(200, {"keys": [TOKEN]}),
+    "no hash": data([{"name": TOKEN}]),
+    "redirect": Answer(302, headers={"Location": f"https://example.com/{TOKEN}"}),
+}
+TRANSIENT = {
+    "429": error(429, f"slow down {TOKEN}"),
+    "500": error(500, f"oh {TOKEN}"),
+    "breaks": BREAKS,
+    "breaks in the body": Answer(body={"data": [TOKEN]}, cut=20),
+    "hangs": HANGS,
+}
+FATAL = {"400": error(400, f"no {TOKEN}"), "404": error(404, f"no {TOKEN}"), **MALFORMED}
+REFUSED = {"401": error(401, f"who is {TOKEN}"), "403": error(403, f"not {TOKEN}")}
+
+
+def by_name(faults: dict[str, Answer]):
+    return [pytest.param(fault, id=name) for name, fault in faults.items()]
+
+
+def key(hash_: str, remaining: float | None, **fields) -> dict:
+    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
+
+
+class Keys:
+    """Keys whose money is spent from one listing to the next; faults come before them."""
+
+    def __init__(self, *rounds: list[dict] | Answer) -> None:
+        self.rounds = rounds
+        self.listings = 0
+        self.lock = threading.Lock()
+
+    def __call__(self, request):
+        with self.lock:
+            if not request.offset:
+                self.listings += 1
+            now = self.rounds[min(self.listings, len(self.rounds)) - 1]
+        return now if isinstance(now, Answer) else data(now[request.offset :])
+
+
+FULL = [key("full", 90)]
+LOW = [key("full", 90), key("low", 4), key("lower", -0.5), key("edge", 5)]
+
+
+@pytest.fixture
+def connect(monkeypatch):
+    """Let a connection lead to a server."""
+
+    def connect(server: Server, conn_id: str = "openrouter_default", *, password=TOKEN, **extras) -> None:
+        fields = {"conn_type": "openrouter", "host": server.base_url, "password": password}
+        fields["extra"] = {"max_retries": 0, "timeout": 0.3} | extras
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
+
+    return connect
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(caplog):
+    caplog.set_level(logging.DEBUG)
+    yield
+    deadline = time.monotonic() + 10
+    while listing_threads() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert not listing_threads()
+    assert TOKEN not in caplog.text
+    assert not [
+        each for each in caplog.get_records("call") if each.name == "asyncio" and each.levelno >= logging.ERROR
+    ]
+
+
+def listing_threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("openrouter-")]
+
+
+def trigger(**arguments) -> OpenRouterKeyLimitTrigger:
+    made = OpenRouterKeyLimitTrigger(**{"threshold": 5, "poll_interval": 0.05} | arguments)
+    made._log = logging.getLogger("trigger")  # what Airflow's own logger prints, caplog does not see
+    return made
+
+
+async def events(watching: OpenRouterKeyLimitTrigger) -> list[dict]:
+    async with asyncio.timeout(20):
+        return [event.payload async for event in watching.run()]
+
+
+def wait(**arguments) -> dict:
+    [event] = asyncio.run(events(trigger(**arguments)))
+    assert json.loads(json.dumps(event, allow_nan=False)) == event
+    assert event["version"] == 1
+    assert TOKEN not in json.dumps(event)
+    return event
+
+
+def said(caplog, level: int) -> list[str]:
+    return [each.getMessage() for each in caplog.records if each.name == "trigger" and each.levelno == level]
+
+
+def begun(server: Server) -> int:
+    return sum(not request.offset for request in server.requests)
+
+
+# -- what it waits for
+
+
+def test_a_key_that_is_low_is_told_at_once(connect):
+    with Server(Keys(LOW)) as server:
+        connect(server)
+        event = wait(poll_interval=60)
+    assert event["status"] == "low"
+    assert [each["hash"] for each in event["keys"]] == ["lower", "low"]
+    assert begun(server) == 1
+
+
+def test_the_event_tells_keys_as_the_api_sent_them_and_when(connect):
+    with Server(Keys([key("low", 4, brand_new={"deep": [1, None]})])) as server:
+        connect(server)
+        [told] = read_event(wait())
+    assert told.pop("observed_at").endswith("+00:00")
+    assert told == key("low", 4, brand_new={"deep": [1, None]})
+
+
+@pytest.mark.parametrize("rounds", [1, 4])
+def test_a_key_that_becomes_low_is_told_then(rounds, connect, caplog):
+    with Server(Keys(*[FULL] * rounds, LOW)) as server:
+        connect(server)
+        assert wait()["status"] == "low"
+    assert begun(server) == rounds + 1
+    lines = said(caplog, logging.INFO)
+    assert len(lines) == rounds + 1
+    assert lines[0] == "1 keys watched, 0 below $5.00; the lowest: full has $90.00 of $100.00 left, never resets"
+    assert "2 below $5.00: lower has -$0.50" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("rule", "low"),
+    [
+        ({"threshold": "5%"}, ["lower", "low"]),
+        ({"threshold": 5.01}, ["lower", "low", "edge"]),
+        ({"threshold": 5, "key_hashes": ["low", "full"]}, ["low"]),
+        ({"threshold": 5, "name_pattern": "lower*"}, ["lower"]),
+        ({"threshold": "100%", "name_pattern": "f*"}, ["full"]),
+    ],
+)
+def test_the_rule_says_what_is_low(rule, low, connect):
+    with Server(Keys(LOW)) as server:
+        connect(server)
+        assert [each["hash"] for each in wait(**rule)["keys"]] == low
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sent"),
+    [
+        ({}, {"include_disabled": "false"}),
+        ({"include_disabled": True}, {"include_disabled": "true"}),
+        ({"workspace_id": "team a"}, {"include_disabled": "false", "workspace_id": "team a"}),
+    ],
+)
+def test_only_what_is_watched_is_asked_for(arguments, sent, connect):
+    with Server(Keys(LOW)) as server:
+        connect(server)
+        wait(**arguments)
+    assert {name: value for name, value in server.requests[0].query.items() if name != "offset"} == sent
+
+
+def test_it_yields_nothing_before_and_nothing_when_it_is_cancelled(connect):
+    async def main():
+        seen = []
+
+        async def run():
+            async for event in trigger().run():
+                seen.append(event)
+
+        task = asyncio.create_task(run())
+        async with asyncio.timeout(10):
+            while begun(server) < 3:
+                await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert seen == []
+
+    with Server(Keys(FULL)) as server:
+        connect(server)
+        asyncio.run(main(), debug=True)
+
+
+# -- the row in the database
+
+
+EVERY_ARGUMENT = {
+    "threshold": "10%",
+    "openrouter_conn_id": "other",
+    "poll_interval": 7.5,
+    "key_hashes": ["a", "b"],
+    "name_pattern": "billing-*",
+    "include_disabled": True,
+    "workspace_id": "*",
+    "fail_if_unwatched": True,
+}
+
+
+@pytest.mark.parametrize("arguments", [{"threshold": 5}, EVERY_ARGUMENT])
+def test_it_is_made_anew_of_its_row(arguments):
+    path, row = OpenRouterKeyLimitTrigger(**arguments).serialize()
+    module, _, name = path.rpartition(".")
+    anew = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
+    assert type(anew) is OpenRouterKeyLimitTrigger
+    assert anew.serialize() == (path, row)
+    assert row.keys() == EVERY_ARGUMENT.keys()
+    assert row.items() >= arguments.items()
+
+
+def test_a_row_holds_nothing_but_plain_json():
+    plain = (str, int, float, bool, list, type(None))
+    for value in OpenRouterKeyLimitTrigger(**EVERY_ARGUMENT).serialize()[1].values():
+        assert type(value) in plain
+        assert not isinstance(value, list) or {type(each) for each in value} == {str}
+
+
+@pytest.mark.parametrize(
+    ("one", "same"),
+    [
+        ({"threshold": 5}, {"threshold": "5.00"}),
+        ({"threshold": "10%"}, {"threshold": " 10.0 %"}),
+        ({"poll_interval": 60}, {"poll_interval": 60.0}),
+        ({"key_hashes": ["b", "a", "b"]}, {"key_hashes": "a, b"}),
+        ({"key_hashes": ("b", "a")}, {"key_hashes": {"a", "b"}}),
+        ({"name_pattern": ""}, {"name_pattern": None}),
+        ({"workspace_id": ""}, {"workspace_id": None}),
+        ({"include_disabled": "True"}, {"include_disabled": True}),
+        ({"fail_if_unwatched": "false"}, {}),
+        ({"openrouter_conn_id": "openrouter_default"}, {}),
+    ],
+)
+def test_rules_that_are_the_same_have_the_same_row(one, same):
+    rows = [
+        json.dumps(OpenRouterKeyLimitTrigger(**{"threshold": 1} | each).serialize(), sort_keys=True)
+        for each in (one, same)
+    ]
+    assert rows[0] == rows[1]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("threshold", value) for value in (-1, "-1", "", "five", "101%", "%", None, True, [5], float("nan"))),
+        *(("poll_interval", value) for value in (0, -1, float("nan"), float("inf"), "x", "60", True, None)),
+        *(("key_hashes", value) for value in (5, {"a": 1}, [""], [None], "['a']")),
+        *(("name_pattern", value) for value in (5, ["a"], True)),
+        *((name, value) for name in ("include_disabled", "fail_if_unwatched") for value in ("yes", None, 1)),
+    ],
+)
+def test_nonsense_is_refused(name, value):
+    with pytest.raises(OpenRouterRequestError, match=name):
+        OpenRouterKeyLimitTrigger(**{"threshold": 5, name: value})
+
+
+# -- what it bears
+
+
+@pytest.mark.parametrize("fault", by_name(TRANSIENT))
+def test_an_error_that_passes_is_a_warning_and_the_wait_goes_on(fault, connect, caplog):
+    with Server(Keys(fault, fault, FULL, fault, LOW)) as server:
+        connect(server)
+        assert wait()["status"] == "low"
+    warnings = said(caplog, logging.WARNING)
+    assert len(warnings) == 3
+    assert all(warning.endswith("The wait goes on.") for warning in warnings)
+    assert not said(caplog, logging.ERROR)
+
+
+@pytest.mark.parametrize("fault", by_name(FATAL))
+def test_an_error_that_no_wait_heals_is_told_at_once(fault, connect, caplog):
+    with Server(Keys(FULL, fault, LOW)) as server:
+        connect(server)
+        event = wait()
+    assert event["status"] == "error"
+    assert event["error"] in ("OpenRouterRequestError", "OpenRouterResponseError")
+    assert event["status_code"] in (None, fault.status)
+    assert begun(server) == 2
+    assert not said(caplog, logging.WARNING) + said(caplog, logging.ERROR)
+    with pytest.raises(OpenRouterError) as caught:
+        read_event(event)
+    assert str(caught.value) == event["message"]
+
+
+@pytest.mark.parametrize("fault", by_name(REFUSED))
+def test_a_refusal_is_waited_out_three_times_and_then_told(fault, connect, caplog):
+    with Server(Keys(fault)) as server:
+        connect(server)
+        event = wait(poll_interval=0.1)
+    assert (event["status"], event["error"]) == ("error", "OpenRouterAuthError")
+    assert event["status_code"] == fault.status
+    arrived = [request.arrived for request in server.requests]
+    pauses = [after - before for before, after in pairwise(arrived)]
+    assert len(pauses) == 3
+    assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4), strict=True))
+    assert [warning.rpartition("read anew in ")[2] for warning in said(caplog, logging.WARNING)] == [
+        f"{pause} s, in case it is mended." for pause in ("0.1", "0.2", "0.4")
+    ]
+
+
+def test_a_key_that_is_replaced_during_the_wait_is_taken_up(connect, caplog):
+    keys = Keys(FULL, LOW)
+
+    def answer(request):
+        if len(server.requests) > 4 and request.headers["Authorization"] != f"Bearer {NEW_TOKEN}":
+            connect(server, password=NEW_TOKEN)
+            return error(401)
+        return keys(request)
+
+    with Server(answer) as server:
+        connect(server)
+        keys.rounds = (FULL, FULL, LOW)
+        assert wait()["status"] == "low"
+    assert len(said(caplog, logging.WARNING)) == 1
+    assert NEW_TOKEN not in caplog.text
+
+
+@pytest.mark.parametrize("between", [FULL, LOW[:1]])
+def test_refusals_are_counted_anew_after_a_listing_that_went_well(between, connect, caplog):
+    refused = error(401)
+    rounds = (refused, refused, refused, between, refused, refused, refused, LOW)
+    with Server(Keys(*rounds)) as server:
+        connect(server)
+        assert wait(poll_interval=0.02)["status"] == "low"
+    assert len(said(caplog, logging.WARNING)) == 6
+
+
+def test_an_error_that_passes_neither_counts_as_a_refusal_nor_forgives_one(connect, caplog):
+    refused, passing = error(403), error(503)
+    with Server(Keys(refused, passing, refused, passing, refused, passing, refused, LOW)) as server:
+        connect(server)
+        assert wait(poll_interval=0.02)["error"] == "OpenRouterAuthError"
+    assert begun(server) == 7
+
+
+def test_a_connection_that_is_missing_is_waited_for_and_then_told(caplog):
+    event = wait(openrouter_conn_id="missing", poll_interval=0.02)
+    assert event["status"] == "error"
+    assert event["error"] == "OpenRouterAuthError"
+    assert "missing" in event["message"]
+    assert event["status_code"] is None
+    assert len(said(caplog, logging.WARNING)) == 3
+
+
+def test_a_connection_that_comes_in_time_is_taken_up(connect):
+    async def main():
+        waiting = asyncio.create_task(events(trigger(openrouter_conn_id="late", poll_interval=0.1)))
+        await asyncio.sleep(0.15)
+        connect(server, "late")
+        [event] = await waiting
+        assert event["status"] == "low"
+
+    with Server(Keys(LOW)) as server:
+        asyncio.run(main())
+
+
+def test_an_extra_that_makes_no_sense_is_told_at_once(connect, caplog):
+    with Server(Keys(LOW)) as server:
+        connect(server, timeout="soon")
+        event = wait()
+    assert event["error"] == "OpenRouterRequestError"
+    assert "'openrouter_default': the extra timeout" in event["message"]
+    assert not said(caplog, logging.WARNING)
+
+
+def test_of_an_error_that_is_not_ours_only_the_kind_is_told(connect, caplog):
+    class Wrong(LimitRule):
+        def check(self, *arguments, **options):
+            raise KeyError("a detail")
+
+    watching = trigger(poll_interval=0.02)
+    watching.rule = Wrong(threshold=5)
+    with Server(Keys(LOW)) as server:
+        connect(server)
+        [event] = asyncio.run(events(watching))
+    assert event == {
+        "version": 1,
+        "status": "error",
+        "error": "KeyError",
+        "message": "KeyError ended the wait. The log of the triggerer has its traceback.",
+        "status_code": None,
+    }
+    assert said(caplog, logging.ERROR) == ["The wait for a low key has ended"]
+    assert said(caplog, logging.WARNING) == [
+        f"An unexpected KeyError. The connection will be read anew in {pause} s, in case it is mended."
+        for pause in ("0.02", "0.04", "0.08")
+    ]
+    warned = [each for each in caplog.records if each.name == "trigger" and each.levelno == logging.WARNING]
+    assert all(each.exc_info and each.exc_info[0] is KeyError for each in warned)
+    assert "a detail" in caplog.text  # of the tracebacks
+
+
+@pytest.mark.parametrize(
+    "rule", [{"key_hashes": ["full", "gone"]}, {"name_pattern": "nobody-*"}, {"key_hashes": ["gone"]}]
+)
+@pytest.mark.parametrize("fails", [True, False])
+def test_what_is_watched_in_vain_is_an_error_or_a_warning(rule, fails, connect, caplog):
+    with Server(Keys(FULL, FULL, [*LOW, key("gone", 1), key("nobody-0", 1)])) as server:
+        connect(server)
+        event = wait(**rule, fail_if_unwatched=fails)
+    assert event["status"] == ("error" if fails else "low")
+    assert begun(server) == (1 if fails else 3)
+    assert len(said(caplog, logging.WARNING)) == (0 if fails else 2)
+    if fails:
+        assert event["error"] == "OpenRouterRequestError"
+
+
+@pytest.mark.parametrize("fault", by_name(TRANSIENT | FATAL | REFUSED))
+def test_the_management_key_is_in_no_row_no_event_and_no_log(fault, connect, caplog):
+    with Server(Keys(fault, fault, LOW)) as server:
+        connect(server)
+        watching = trigger(poll_interval=0.02)
+        [event] = asyncio.run(events(watching))
+    assert caplog.records
+    for shown in (json.dumps(event), json.dumps(watching.serialize()), repr(vars(watching)), caplog.text):
+        assert TOKEN not in shown
+    assert all(TOKEN not in repr(record.args) for record in caplog.records)
+
+
+# -- many of them
+
+
+def many(count: int, conn_ids: list[str], shortest: float) -> list[OpenRouterKeyLimitTrigger]:
+    return [
+        trigger(
+            threshold=number % 7 + 1,
+            name_pattern=f"*{number % 10}" if number % 3 else None,
+            key_hashes=["full", f"key-{number}"] if number % 2 else None,
+            openrouter_conn_id=conn_ids[number % len(conn_ids)],
+            poll_interval=shortest * (1 + number // len(conn_ids) % 5 / 2),
+        )
+        for number in range(count)
+    ]
+
+
+async def run_for(seconds: float, triggers: list[OpenRouterKeyLimitTrigger]) -> list[float]:
+    """Run triggers that find nothing, and answer by how much the event loop was late meanwhile."""
+    lags = []
+    tasks = [asyncio.create_task(events(each)) for each in triggers]
+    end = time.monotonic() + seconds
+    while (now := time.monotonic()) < end:
+        await asyncio.sleep(0.01)
+        lags.append(time.monotonic() - now - 0.01)
+    assert not any(task.done() for task in tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    return sorted(lags)
+
+
+@pytest.mark.parametrize("connections", [1, 3])
+def test_many_triggers_ask_as_little_as_one(connections, connect, caplog):
+    caplog.set_level(logging.WARNING)
+    keys = [key(f"key-{number}", 50) for number in range(30)]
+    conn_ids = [f"team_{number}" for number in range(connections)]
+    with Server(Keys(keys)) as server:
+        for conn_id in conn_ids:
+            connect(server, conn_id, timeout=10)
+        asyncio.run(run_for(1.5, many(1, conn_ids, 0.3)))
+        alone = begun(server)
+        lags = asyncio.run(run_for(1.5, many(300, conn_ids, 0.3)))
+    assert begun(server) - alone <= (alone + 2) * connections
+    assert lags[len(lags) * 99 // 100] < 0.5
+
+
+def test_one_that_is_cancelled_takes_nothing_from_the_others(connect):
+    released = threading.Event()
+    keys = Keys(FULL, LOW)
+
+    def answer(request):
+        assert released.wait(10)
+        return keys(request)
+
+    async def main():
+        tasks = [asyncio.create_task(events(trigger(poll_interval=0.5))) for _ in range(50)]
+        while not server.requests:
+            await asyncio.sleep(0.01)
+        tasks[0].cancel()
+        with suppress(asyncio.CancelledError):
+            await tasks[0]
+        released.set()
+        told = await asyncio.gather(*tasks[1:])
+        assert all(event["status"] == "low" for [event] in told)
+
+    with Server(answer) as server:
+        connect(server, timeout=10)
+        asyncio.run(main(), debug=True)
+    assert begun(server) == 2
+
+
+@pytest.mark.parametrize("fault", by_name(REFUSED | {"404": FATAL["404"]}))
+def test_an_error_that_is_shared_is_told_to_each(fault, connect):
+    async def main():
+        return await asyncio.gather(*(events(trigger(threshold=number)) for number in range(30)))
+
+    with Server(Keys(fault)) as server:
+        connect(server)
+        told = asyncio.run(main())
+    assert {event["status_code"] for [event] in told} == {fault.status}
+    assert begun(server) <= 4
+
+
+def test_a_server_that_hangs_delays_no_trigger_of_another(connect):
+    async def main():
+        hanging = [asyncio.create_task(events(trigger(openrouter_conn_id="hanging"))) for _ in range(20)]
+        [event] = await events(trigger())
+        assert event["status"] == "low"
+        assert not any(task.done() for task in hanging)
+        assert len(silent.requests) == 1
+        for task in hanging:
+            task.cancel()
+        await asyncio.gather(*hanging, return_exceptions=True)
+
+    with Server(lambda request: HANGS) as silent, Server(Keys(FULL, FULL, LOW)) as server:
+        connect(silent, "hanging", timeout=3)
+        connect(server, timeout=3)
+        asyncio.run(main())
