@@ -23,9 +23,11 @@ check: .venv/ready ## run what reads the code: ruff and mypy
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-benchmark: .venv/ready ## list keys beside the other clients and print the table
+benchmark: .venv/ready ## list, wait and write beside the alternatives and print the tables
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[benchmark]'
 	$(BIN)/python tests/benchmarks/listing.py
+	$(BIN)/python tests/benchmarks/waiting.py
+	$(BIN)/python tests/benchmarks/writing.py
 
 constraints: ## compile constraints.txt anew (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \

@@ -7,6 +7,7 @@ logical date: a run that is cleared a week later writes that later day's truth, 
 
 from __future__ import annotations
 
+import re
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -57,13 +58,8 @@ class Slice:
         """Replace ``{snapshot}``, ``{source}`` and ``{workspace_scope}`` in a path; ``*`` is written ``all``."""
         _, form = GRANULARITIES[self.granularity]
         scope = "all" if self.workspace_scope == "*" else self.workspace_scope
-        for name, value in (
-            ("snapshot", self.snapshot.strftime(form)),
-            ("source", self.source),
-            ("workspace_scope", scope),
-        ):
-            path = path.replace(f"{{{name}}}", value)
-        return path
+        values = {"snapshot": self.snapshot.strftime(form), "source": self.source, "workspace_scope": scope}
+        return re.sub("{(snapshot|source|workspace_scope)}", lambda found: values[found[1]], path)
 
 
 def check_granularity(granularity: Any) -> None:
@@ -72,7 +68,7 @@ def check_granularity(granularity: Any) -> None:
 
     :raises OpenRouterRequestError: if it is neither ``"day"`` nor ``"hour"``.
     """
-    if granularity not in GRANULARITIES:
+    if not isinstance(granularity, str) or granularity not in GRANULARITIES:
         raise OpenRouterRequestError(f"granularity must be 'day' or 'hour', not {granularity!r}.")
 
 
@@ -84,8 +80,8 @@ def read_moment(value: str) -> datetime:
     """
     try:
         moment = datetime.fromisoformat(value)
-    except (TypeError, ValueError):
+        return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
         raise OpenRouterRequestError(
             f"snapshot must be a time such as 2026-11-03T00:00:00+00:00, not {value!r}."
         ) from None
-    return moment.replace(tzinfo=moment.tzinfo or UTC)

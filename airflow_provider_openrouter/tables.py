@@ -72,16 +72,16 @@ def replace_slice(
     )
     try:
         with engine.begin() as connection:
+            _check_length(connection, table, schema)
             _take_turns(connection, target)
             _prepare(connection, target, create_table)
             mine = (target.c[name] == value for name, value in part.columns.items())
             replaced = connection.execute(target.delete().where(and_(*mine))).rowcount
             for batch in pa.Table.from_pandas(frame, schema=SCHEMA).to_batches(ROWS_A_BATCH):
                 connection.execute(target.insert(), batch.to_pylist())
-    except SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error).strip().splitlines()[0]
+    except (SQLAlchemyError, ValueError) as error:
         raise AirflowException(
-            f"The table {target.fullname} is as it was, for the database refused: {reason}"
+            f"The table {target.fullname} is as it was, for the database refused: {_reason(error)}"
         ) from None
     log.info("Wrote %s rows to %s, in place of %s", f"{len(frame):,}", target.fullname, f"{replaced:,}")
 
@@ -95,7 +95,8 @@ def default_schema(engine: Engine) -> str | None:
 def _take_turns(connection: Connection, target: Table) -> None:
     """Let nobody else write until the transaction ends, who might create the table or fill the slice as well."""
     if connection.dialect.name == "postgresql":
-        name = hashlib.sha256(f"airflow-provider-openrouter {target.fullname}".encode()).digest()
+        schema = target.schema or inspect(connection).default_schema_name
+        name = hashlib.sha256(f"airflow-provider-openrouter {schema}.{target.name}".encode()).digest()
         connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name[:8], "big", signed=True))))
     elif connection.dialect.name == "sqlite":
         connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
@@ -120,3 +121,22 @@ def _prepare(connection: Connection, target: Table, create_table: bool) -> None:
             definition = CreateColumn(column).compile(dialect=connection.dialect)
             connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
             log.info("Added the column %s to %s", column.name, target.fullname)
+
+
+def _check_length(connection: Connection, *names: str | None) -> None:
+    """Refuse a name that PostgreSQL would cut short, which it does by bytes."""
+    longest = connection.dialect.max_identifier_length
+    for name in names:
+        if connection.dialect.name == "postgresql" and len((name or "").encode()) > longest:
+            raise AirflowFailException(
+                f"The name {name!r} is too long: {longest} bytes are what the database takes."
+            )
+
+
+def _reason(error: SQLAlchemyError | ValueError) -> str:
+    """Answer what the database says, except where it quotes a value: in errors of class 22, and a driver's own."""
+    cause: Any = getattr(error, "orig", None) or error
+    state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    if state.startswith("22") or isinstance(error, ValueError):
+        return f"{type(cause).__name__} {state}".strip()
+    return str(cause).strip().splitlines()[0]

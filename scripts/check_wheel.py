@@ -1,4 +1,4 @@
-"""Fail unless a wheel holds the package, py.typed and its own metadata, and nothing else."""
+"""Fail unless a wheel holds the package, its SQL, py.typed and its own metadata, and nothing else."""
 
 import sys
 from pathlib import Path
@@ -10,7 +10,8 @@ PACKAGE = "airflow_provider_openrouter"
 def main(wheel: str) -> None:
     shipped = {name for name in ZipFile(wheel).namelist() if ".dist-info/" not in name}
     root = Path(__file__).parent.parent
-    sources = {str(path.relative_to(root)) for path in (root / PACKAGE).rglob("*.py")} | {f"{PACKAGE}/py.typed"}
+    kinds = ("*.py", "*.sql", "py.typed")
+    sources = {str(path.relative_to(root)) for kind in kinds for path in (root / PACKAGE).rglob(kind)}
     if shipped != sources:
         sys.exit(f"The wheel lacks {sorted(sources - shipped)} and has {sorted(shipped - sources)} too much.")
     print(f"{Path(wheel).name} holds the package's {len(shipped)} files and nothing else.")

@@ -1,0 +1,701 @@
+"""A snapshot as a slice of a table: the whole slice, or the table as it was, in two real databases."""
+
+import json
+import logging
+import random
+import subprocess
+import sys
+import threading
+import time
+import traceback
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from subprocess import PIPE
+from uuid import uuid4
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from sqlalchemy import MetaData, Table, create_engine, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS, keys_file_frame
+from airflow_provider_openrouter.slices import Slice
+from airflow_provider_openrouter.tables import IDENTITY, ROWS_A_BATCH, default_schema, replace_slice
+
+OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
+DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
+MARK = "value-never-to-be-shown"
+MANY = 2 * ROWS_A_BATCH + 2_000
+
+HOSTILE = {
+    "quotes": '"say" \'aye\' `so` ""',
+    "an injection": "x'; drop table bystander; --",
+    "another injection": 'x"; drop table bystander; --',
+    "brackets": "[keys]",
+    "dots": "a.b.c",
+    "emoji": "🔑 é 漢",
+    "newlines": "one\ntwo\r\nthree",
+    "percents": "100% %s %d %%",
+    "colons": ":name ::text ?",
+    "backslashes": "C:\\new\\table",
+    "white space": " padded\t",
+    "a reserved word": "select",
+    "another reserved word": "user",
+    "capitals": "OpenRouterKeys",
+}
+
+
+def part_of(moment=OBSERVED_AT, granularity="day", source="team", workspace_id=None):
+    return Slice.of(moment, granularity=granularity, source=source, workspace_id=workspace_id)
+
+
+def keys(*numbers, **fields):
+    return [
+        {"hash": f"hash-{number:05}", "name": f"key {number}", "usage": number / 7} | fields for number in numbers
+    ]
+
+
+class Database:
+    """A database of one test's own."""
+
+    def __init__(self, url):
+        self.url = url
+        self.engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
+        self.name = self.engine.dialect.name
+
+    def write(self, keys, *, table="keys", schema=None, create_table=True, observed_at=OBSERVED_AT, **how):
+        part = part_of(**({"moment": observed_at} | how))
+        frame = keys_file_frame(keys, observed_at=observed_at, part=part)
+        replace_slice(self.engine, frame, part=part, table=table, schema=schema, create_table=create_table)
+
+    def do(self, *statements):
+        with self.engine.begin() as connection:
+            for statement in statements:
+                connection.exec_driver_sql(statement)
+
+    def quote(self, name):
+        return '"' + name.replace('"', '""').replace("%", "%%" if self.name == "postgresql" else "%") + '"'
+
+    def reflect(self, table="keys", schema=None):
+        return Table(table, MetaData(), schema=schema, autoload_with=self.engine)
+
+    def rows(self, table="keys", schema=None, **where):
+        """Answer the rows as dicts in the order of what tells them apart; times are naive and in UTC."""
+        with self.engine.connect() as connection:
+            found = connection.execute(select(self.reflect(table, schema))).mappings().all()
+        rows = [{name: _plain(value) for name, value in row.items()} for row in found]
+        rows = [row for row in rows if where.items() <= row.items()]
+        return sorted(rows, key=lambda row: [str(row.get(name)) for name in (*IDENTITY, "name")])
+
+    def names(self, **where):
+        return [row["name"] for row in self.rows(**where)]
+
+    @property
+    def tables(self):
+        return inspect(self.engine).get_table_names()
+
+
+def _plain(value):
+    if isinstance(value, datetime) and value.tzinfo:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    return value
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def database(request, tmp_path):
+    if request.param == "sqlite":
+        database = Database(f"sqlite:///{tmp_path}/warehouse.db")
+        yield database
+        database.engine.dispose()
+        return
+    server = make_url(request.getfixturevalue("postgresql"))
+    name = f"test_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        database = Database(server.set(database=name))
+        yield database
+        database.engine.dispose()
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def log(caplog):
+    """Everything that is logged, down to what SQLAlchemy says at DEBUG."""
+    caplog.set_level(logging.DEBUG)
+    for name in ("sqlalchemy", "sqlalchemy.engine"):
+        caplog.set_level(logging.DEBUG, name)
+    return caplog
+
+
+# -- the table it creates
+
+
+def test_a_table_that_lacks_is_created_with_typed_columns_and_a_primary_key(database):
+    database.write(keys(1, 2))
+    inspector = inspect(database.engine)
+    columns = {column["name"]: column for column in inspector.get_columns("keys")}
+    assert list(columns) == list(FILE_COLUMNS)
+    assert {name for name, column in columns.items() if not column["nullable"]} == set(IDENTITY)
+    assert inspector.get_pk_constraint("keys")["constrained_columns"] == list(IDENTITY)
+    types = {
+        "postgresql": {
+            "string": "TEXT",
+            "boolean": "BOOLEAN",
+            "number": "DOUBLE PRECISION",
+            "timestamp": "TIMESTAMP WITH TIME ZONE",
+        },
+        "sqlite": {"string": "TEXT", "boolean": "BOOLEAN", "number": "FLOAT", "timestamp": "DATETIME"},
+    }[database.name]
+    for name, kind in FILE_COLUMNS.items():
+        said = columns[name]["type"].compile(dialect=database.engine.dialect)
+        assert said.startswith(types[kind]), name
+
+
+def test_a_snapshot_of_no_keys_creates_the_table_too(database):
+    database.write([])
+    assert database.rows() == []
+    assert [column.name for column in database.reflect().columns] == list(FILE_COLUMNS)
+
+
+def test_values_come_back_as_they_were_written(database):
+    sent = {
+        "hash": "f01d",
+        "name": "billing-prod",
+        "label": "",
+        "disabled": False,
+        "include_byok_in_limit": True,
+        "limit": 100,
+        "limit_remaining": 0.1 + 0.2,
+        "usage": 1e-7,
+        "usage_daily": 123456789.12345679,
+        "usage_weekly": 5e-324,
+        "usage_monthly": 1.7976931348623157e308,
+        "byok_usage": -0.0,
+        "created_at": "2025-02-19T20:52:27.363244+00:00",
+        "expires_at": "2199-12-31T23:59:59Z",
+        "last_used_at": "2025-08-24T01:30:00+05:30",
+        "rank": {"of": [1, 2], "née": "🔑"},
+    }
+    database.write([sent], workspace_id="*")
+    (row,) = database.rows()
+    expected = dict.fromkeys(FILE_COLUMNS) | sent
+    del expected["rank"]
+    assert row == expected | {
+        "snapshot": datetime(2026, 11, 3),
+        "source": "team",
+        "workspace_scope": "*",
+        "created_at": datetime(2025, 2, 19, 20, 52, 27, 363244),
+        "expires_at": datetime(2199, 12, 31, 23, 59, 59),
+        "last_used_at": datetime(2025, 8, 23, 20, 0),
+        "observed_at": datetime(2026, 11, 3, 6, 30, 15, 123456),
+        "extra_fields": '{"rank": {"née": "🔑", "of": [1, 2]}}',
+    }
+    assert row["disabled"] is False
+    assert row["include_byok_in_limit"] is True
+
+
+def test_what_is_missing_is_null(database):
+    database.write([{"hash": "f01d"}])
+    (row,) = database.rows()
+    assert {name for name in FIELDS if row[name] is not None} == {"hash"}
+    assert row["extra_fields"] is None
+
+
+def test_times_are_utc_whatever_the_time_zone_of_the_session(database):
+    if database.name == "postgresql":
+        database.do(f"ALTER DATABASE \"{database.url.database}\" SET timezone TO 'Asia/Kathmandu'")
+    for _ in range(2):
+        database.write(keys(1, created_at="2026-11-02T23:59:59.5Z"))
+    (row,) = database.rows()
+    assert row["snapshot"] == datetime(2026, 11, 3)
+    assert row["created_at"] == datetime(2026, 11, 2, 23, 59, 59, 500_000)
+
+
+def test_more_keys_than_a_batch_holds_are_all_written(database):
+    database.write(keys(*range(MANY)))
+    database.write(keys(*range(1, MANY)))
+    rows = database.rows()
+    assert [row["hash"] for row in rows] == [f"hash-{number:05}" for number in range(1, MANY)]
+    assert [row["usage"] for row in rows] == [number / 7 for number in range(1, MANY)]
+
+
+@pytest.mark.parametrize("count", [ROWS_A_BATCH - 1, ROWS_A_BATCH, ROWS_A_BATCH + 1])
+def test_as_many_keys_as_a_batch_holds_are_all_written(count, database):
+    database.write(keys(*range(count)))
+    assert len(database.rows()) == count
+
+
+# -- what it replaces
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_a_slice_that_is_written_again_is_as_if_written_once(times, database):
+    for _ in range(times):
+        database.write(keys(1, 2, 3))
+    database.write(keys(1, 2, 3), table="clean")
+    assert database.rows() == database.rows(table="clean")
+    assert len(database.rows()) == 3
+
+
+def test_the_last_run_of_a_slice_counts(database):
+    database.write(keys(1, 2, 3))
+    database.write(keys(2, 3, 4, usage=99.5), observed_at=OBSERVED_AT + HOUR)
+    assert database.names() == ["key 2", "key 3", "key 4"]
+    assert {row["usage"] for row in database.rows()} == {99.5}
+    assert {row["observed_at"] for row in database.rows()} == {(OBSERVED_AT + HOUR).replace(tzinfo=None)}
+
+
+def test_no_keys_empty_their_slice_and_no_other(database):
+    database.write(keys(1), source="other")
+    database.write(keys(1, 2))
+    database.write([])
+    assert [row["source"] for row in database.rows()] == ["other"]
+
+
+OTHERS = {
+    "another day": {"moment": OBSERVED_AT + DAY},
+    "the day before": {"moment": OBSERVED_AT - DAY},
+    "an hour of the day": {"granularity": "hour"},
+    "another source": {"source": "other"},
+    "a source in capitals": {"source": "TEAM"},
+    "a source with a space": {"source": "team "},
+    "a source as a pattern": {"source": "te%"},
+    "another scope": {"workspace_id": "workspace-1"},
+    "every workspace": {"workspace_id": "*"},
+}
+
+
+@pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
+@pytest.mark.parametrize("count", [0, 2])
+def test_only_its_own_slice_is_replaced(count, other, database):
+    database.write(keys(1, 2, 3), **other)
+    before = database.rows()
+    for _ in range(2):
+        database.write(keys(*range(1, 4)))
+    database.write(keys(*range(1, 1 + count), name="new"))
+    after = database.rows()
+    assert [row for row in after if row["name"] != "new"] == before
+    assert len(after) == 3 + count
+    database.write([], **other)
+    assert database.names() == ["new"] * count
+
+
+def test_every_hour_of_a_day_is_a_slice(database):
+    for hour in (6, 7, 7, 6):
+        database.write(keys(1, 2), observed_at=OBSERVED_AT.replace(hour=hour), granularity="hour")
+    assert [row["snapshot"].hour for row in database.rows()] == [6, 6, 7, 7]
+
+
+def test_a_run_that_is_cleared_a_week_later_leaves_that_weeks_rows_as_they_were(database):
+    for number in range(7):
+        database.write(keys(1, 2, usage=number), observed_at=OBSERVED_AT + number * DAY)
+    before = database.rows()
+    database.write(keys(2, 3, usage=99), observed_at=OBSERVED_AT + WEEK)
+    after = database.rows()
+    assert after[: len(before)] == before
+    assert [row["snapshot"] for row in after[len(before) :]] == [datetime(2026, 11, 10)] * 2
+
+
+def test_it_says_how_many_rows_it_wrote_and_replaced(log, database):
+    database.write(keys(*range(1_200)))
+    database.write(keys(1))
+    said = [record.getMessage() for record in log.records if record.name.endswith("openrouter.tables")]
+    assert said == [
+        "Created the table keys",
+        "Wrote 1,200 rows to keys, in place of 0",
+        "Wrote 1 rows to keys, in place of 1,200",
+    ]
+
+
+# -- tables that are there
+
+
+@pytest.mark.parametrize("lacking", [["last_used_at"], ["extra_fields", "creator_user_id", "limit", "disabled"]])
+def test_an_older_table_gains_the_columns_that_it_lacks_and_keeps_its_rows(lacking, database):
+    database.write(keys(1, 2), observed_at=OBSERVED_AT - DAY)
+    database.do(*(f'ALTER TABLE keys DROP COLUMN "{name}"' for name in lacking))
+    before = database.rows()
+    for _ in range(2):
+        database.write(
+            keys(1, limit=5.5, disabled=True, last_used_at="2026-11-01T00:00:00Z", creator_user_id="u")
+        )
+    *old, new = database.rows()
+    assert [{name: row[name] for name in before[0]} for row in old] == before
+    assert all(row[name] is None for row in old for name in lacking)
+    assert (new["limit"], new["disabled"], new["creator_user_id"]) == (5.5, True, "u")
+    assert new["last_used_at"] == datetime(2026, 11, 1)
+    assert set(database.reflect().columns.keys()) == set(FILE_COLUMNS)
+
+
+def test_a_table_of_hashes_and_names_gains_all_else(database):
+    database.do("CREATE TABLE keys (hash TEXT, name TEXT)", "INSERT INTO keys VALUES ('f01d', 'old')")
+    for _ in range(2):
+        database.write(keys(1))
+    assert sorted(database.names()) == ["key 1", "old"]
+    (old,) = database.rows(name="old")
+    assert old == dict.fromkeys(FILE_COLUMNS) | {"hash": "f01d", "name": "old"}
+
+
+def test_columns_of_the_users_own_stay(database):
+    database.do("CREATE TABLE keys (hash TEXT, team TEXT DEFAULT 'none', \"my note\" TEXT)")
+    database.write(keys(1), observed_at=OBSERVED_AT - DAY)
+    database.do("UPDATE keys SET team = 'billing', \"my note\" = 'mine'")
+    for _ in range(2):
+        database.write(keys(1))
+    assert [(row["team"], row["my note"]) for row in database.rows()] == [("billing", "mine"), ("none", None)]
+
+
+def test_a_table_that_is_not_to_be_created_is_missed_in_one_sentence(database):
+    with pytest.raises(AirflowFailException) as caught:
+        database.write(keys(1), create_table=False)
+    assert str(caught.value) == "There is no table keys: create it, or set create_table=True."
+    assert database.tables == []
+
+
+def test_a_table_that_is_there_needs_no_creating(database):
+    database.do("CREATE TABLE keys (hash TEXT)")
+    database.write(keys(1), create_table=False)
+    assert database.names() == ["key 1"]
+
+
+# -- schemas
+
+
+def make_schema(database, name, folder):
+    """Make a schema, which SQLite calls an attached database."""
+    if database.name == "postgresql":
+        database.do(f"CREATE SCHEMA {database.quote(name)}")
+        return
+    from sqlalchemy import event
+
+    path = str(folder / "attached.db")
+
+    @event.listens_for(database.engine, "connect")
+    def attach(connection, record):
+        connection.execute(f"ATTACH DATABASE ? AS {database.quote(name)}", (path,))
+
+
+@pytest.mark.parametrize("schema", ["warehouse", *HOSTILE.values()], ids=["plain", *HOSTILE])
+def test_a_table_may_be_in_a_schema_of_any_name(schema, database, tmp_path):
+    make_schema(database, schema, tmp_path)
+    database.do("CREATE TABLE bystander (x TEXT)", "INSERT INTO bystander VALUES ('here')")
+    for _ in range(2):
+        database.write(keys(1, 2), schema=schema)
+    database.do(f"ALTER TABLE {database.quote(schema)}.keys DROP COLUMN label")
+    database.write(keys(2, 3), schema=schema)
+    assert [row["name"] for row in database.rows(schema=schema)] == ["key 2", "key 3"]
+    assert [row["x"] for row in database.rows(table="bystander")] == ["here"]
+    assert database.tables == ["bystander"]
+
+
+def test_tables_of_one_name_in_two_schemas_are_two(database, tmp_path):
+    make_schema(database, "other", tmp_path)
+    database.write(keys(1))
+    database.write(keys(2), schema="other")
+    database.write(keys(3))
+    assert database.names() == ["key 3"]
+    assert [row["name"] for row in database.rows(schema="other")] == ["key 2"]
+
+
+@pytest.mark.parametrize("schema", ["nowhere", HOSTILE["an injection"]])
+def test_a_schema_that_lacks_is_missed(schema, database):
+    with pytest.raises(AirflowException) as caught:
+        database.write(keys(1), schema=schema)
+    assert f"The table {schema}.keys is as it was, for the database refused: " in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_default_schema_is_what_the_database_says(database):
+    assert default_schema(database.engine) == {"postgresql": "public", "sqlite": None}[database.name]
+
+
+# -- hostile names
+
+
+@pytest.mark.parametrize("table", HOSTILE.values(), ids=HOSTILE)
+def test_a_table_may_have_any_name(table, database):
+    database.do("CREATE TABLE bystander (x TEXT)", "INSERT INTO bystander VALUES ('here')")
+    for _ in range(2):
+        database.write(keys(1, 2), table=table)
+    database.do(f"ALTER TABLE {database.quote(table)} DROP COLUMN label")
+    database.write(keys(2, 3), table=table)
+    assert [row["name"] for row in database.rows(table=table)] == ["key 2", "key 3"]
+    assert sorted(database.tables) == sorted(["bystander", table])
+    assert [row["x"] for row in database.rows(table="bystander")] == ["here"]
+
+
+UNFIT = {"10 kB": "x" * 10_000, "64 letters": "x" * 64, "40 emoji": "🔑" * 40, "a parameter": "%(name)s"}
+
+
+@pytest.mark.parametrize("table", UNFIT.values(), ids=UNFIT)
+def test_a_table_of_an_unfit_name_is_refused_or_the_same_one_again(table, database):
+    """PostgreSQL cuts names at 63 bytes, and SQLAlchemy counts letters; on SQLite it reads ``%(name)s``."""
+    try:
+        database.write(keys(1), table=table)
+    except AirflowException:
+        assert database.tables == []
+        return
+    database.write(keys(1), table=table)
+    (name,) = database.tables
+    assert len(database.rows(table=name)) == 1
+
+
+@pytest.mark.parametrize("text", [*HOSTILE.values(), "x" * 10_000], ids=[*HOSTILE, "10 kB"])
+def test_keys_sources_and_scopes_may_have_any_name(text, database):
+    database.do("CREATE TABLE bystander (x TEXT)")
+    for _ in range(2):
+        source = text[:500]  # an index of PostgreSQL takes no more than 2,700 bytes
+        database.write(keys(1, name=text, label=text, more={text: text}), source=source, workspace_id=source)
+    (row,) = database.rows()
+    assert (row["name"], row["label"], row["source"], row["workspace_scope"]) == (text, text, source, source)
+    assert json.loads(row["extra_fields"]) == {"more": {text: text}}
+    assert sorted(database.tables) == ["bystander", "keys"]
+
+
+def test_a_key_whose_name_the_database_cannot_hold_does_not_leak_or_tear(log, database):
+    """SQLite takes NUL, PostgreSQL does not; from the API none comes this far."""
+    text = "a\0b"
+    database.write(keys(1), observed_at=OBSERVED_AT - DAY)
+    before = database.rows()
+    try:
+        database.write([*keys(2), *keys(3, name=f"{MARK}{text}")])
+    except AirflowException as error:
+        assert_tells_nothing(error, log)
+        assert database.rows() == before
+    else:
+        assert len(database.rows()) == 3
+
+
+# -- failures
+
+OLD_TABLE = "CREATE TABLE keys (snapshot {timestamp}, source TEXT, workspace_scope TEXT, hash TEXT, {name})"
+CONSTRAINTS = {
+    "unique": ("name TEXT UNIQUE", {"name": f"{MARK} 5"}),
+    "a check": ("name TEXT CHECK (length(name) < 40)", {"name": MARK * 3}),
+    "not null": ("name TEXT NOT NULL", {"name": None, "label": MARK}),
+    "another column is required": ("name TEXT, team TEXT NOT NULL", {"name": MARK}),
+}
+
+
+def assert_tells_nothing(error, log):
+    told = "".join(traceback.format_exception(error)) + str(error.__dict__) + repr(error) + log.text
+    assert MARK not in told
+    assert len(str(error).splitlines()) == 1
+    for record in log.records:
+        assert MARK not in record.getMessage() + repr(record.args)
+
+
+@pytest.mark.parametrize(("column", "last"), CONSTRAINTS.values(), ids=CONSTRAINTS)
+def test_a_failure_in_the_last_batch_leaves_the_table_as_it_was_and_shows_no_values(column, last, log, database):
+    timestamp = "TIMESTAMPTZ" if database.name == "postgresql" else "DATETIME"
+    database.do(OLD_TABLE.format(timestamp=timestamp, name=column))
+    if "team" not in column:
+        moment = "2026-11-03 00:00:00+00" if database.name == "postgresql" else "2026-11-03 00:00:00.000000"
+        database.do(f"INSERT INTO keys VALUES ('{moment}', 'team', 'default', 'f01d', 'old')")
+    before, columns = database.rows(), database.reflect().columns.keys()
+    sent = [key | {"name": f"{MARK} {number}"} for number, key in enumerate(keys(*range(MANY)))]
+    sent[-1] |= last
+    with pytest.raises(AirflowException) as caught:
+        database.write(sent)
+    assert str(caught.value).startswith("The table keys is as it was, for the database refused: ")
+    assert_tells_nothing(caught.value, log)
+    assert database.rows() == before
+    assert database.reflect().columns.keys() == columns
+
+
+def test_a_failure_in_the_last_batch_leaves_no_table_where_none_was(log, database):
+    sent = keys(*range(MANY), name=MARK, label=MARK)
+    sent[-1]["hash"] = sent[0]["hash"]
+    with pytest.raises(AirflowException, match=r"refused: (duplicate key|UNIQUE)") as caught:
+        database.write(sent)
+    assert_tells_nothing(caught.value, log)
+    assert database.tables == []
+    database.write(sent[:-1])
+    assert len(database.rows()) == MANY - 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # a column of SQLite takes any value
+@pytest.mark.parametrize("kind", ["INTEGER", "BOOLEAN", "TIMESTAMPTZ", "VARCHAR(5)", "UUID", "JSONB"])
+def test_a_column_of_a_wrong_type_leaves_the_table_as_it_was_and_shows_no_values(kind, log, database):
+    database.do(OLD_TABLE.format(timestamp="TIMESTAMPTZ", name=f"name {kind}"))
+    with pytest.raises(AirflowException) as caught:
+        database.write(keys(1, name=MARK))
+    assert database.rows() == []
+    assert len(database.reflect().columns) == 5
+    assert_tells_nothing(caught.value, log)
+
+
+def test_a_table_that_nobody_may_write_to_is_named_in_one_sentence(database):
+    database.do("CREATE VIEW keys AS SELECT 1 AS hash")
+    with pytest.raises(AirflowException, match=r"^The table keys is as it was, for the database refused: "):
+        database.write(keys(1))
+
+
+def test_a_database_that_does_not_answer_is_told_in_one_sentence(database, tmp_path):
+    url = (
+        make_url(f"sqlite:///{tmp_path}/nowhere/w.db")
+        if database.name == "sqlite"
+        else database.url.set(query={"host": str(tmp_path)}, password=MARK)
+    )
+    with pytest.raises(
+        AirflowException, match=r"^The table keys is as it was, for the database refused"
+    ) as caught:
+        Database(url).write(keys(1))
+    assert MARK not in "".join(traceback.format_exception(caught.value))
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_nothing_that_is_written_is_logged(log, database):
+    sent = keys(1, name=MARK, label=MARK, more=MARK)
+    for _ in range(2):
+        database.write(sent)
+    assert "INSERT INTO keys" in log.text
+    assert MARK not in log.text
+
+
+# -- at once
+
+
+def at_once(*works):
+    """Do works in threads that start together; raise what failed."""
+    barrier, errors = threading.Barrier(len(works)), []
+
+    def do(work):
+        barrier.wait()
+        try:
+            work()
+        except Exception as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=do, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]
+
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_three_workspaces_at_once_are_written_into_a_table_that_is_not_there_yet(attempt, database):
+    writers = [Database(database.url) for _ in range(3)]
+    at_once(
+        *(
+            lambda writer=writer, number=number: writer.write(
+                keys(*range(2_000)), workspace_id=f"workspace-{number}"
+            )
+            for number, writer in enumerate(writers)
+        )
+    )
+    for number in range(3):
+        assert len(database.rows(workspace_scope=f"workspace-{number}")) == 2_000
+
+
+@pytest.mark.parametrize("table", ["a new one", "one without a primary key", "one that lacks columns"])
+def test_the_same_slice_twice_at_once_is_there_once(table, database):
+    if table == "one that lacks columns":
+        database.do("CREATE TABLE keys (hash TEXT, name TEXT)")
+    if table == "one without a primary key":
+        real = "DOUBLE PRECISION" if database.name == "postgresql" else "FLOAT"
+        moment = "TIMESTAMPTZ" if database.name == "postgresql" else "DATETIME"
+        types = {"string": "TEXT", "boolean": "BOOLEAN", "number": real, "timestamp": moment}
+        columns = ", ".join(f'"{name}" {types[kind]}' for name, kind in FILE_COLUMNS.items())
+        database.do(f"CREATE TABLE keys ({columns})")
+    writers = [Database(database.url) for _ in range(3)]
+    at_once(*(lambda writer=writer: writer.write(keys(*range(3_000))) for writer in writers))
+    rows = database.rows()
+    assert len(rows) == len({row["hash"] for row in rows}) == 3_000
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_writers_who_name_the_default_schema_and_who_do_not_take_turns(database):
+    database.write(keys(1))
+    writers = [
+        threading.Thread(target=database.write, args=(keys(2),), kwargs={"schema": name}) for name in SCHEMAS
+    ]
+    try:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("LOCK TABLE keys IN EXCLUSIVE MODE")  # so that no writer comes to an end
+            for writer in writers:
+                writer.start()
+            locks = []
+            for _ in range(400):
+                query = "SELECT granted FROM pg_locks WHERE locktype = 'advisory'"
+                locks = sorted(connection.exec_driver_sql(query).scalars())
+                if len(locks) == 2:
+                    break
+                time.sleep(0.02)
+    finally:
+        for writer in writers:
+            writer.join()
+    assert locks == [False, True]
+
+
+SCHEMAS = (None, "public")
+
+
+# -- killed
+
+WRITER = """
+import os, signal, sys, time
+import test_tables
+
+url, rows = sys.argv[1], int(sys.argv[2])
+print("ready", flush=True)
+for line in sys.stdin:
+    version, table, moment = line.split()
+    start = time.monotonic()
+    child = os.fork()
+    if not child:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # newer Airflows print the log
+        sent = test_tables.keys(*range(rows), usage=float(version))
+        test_tables.Database(url).write(sent, table=table)
+        os._exit(0)
+    while time.monotonic() < start + float(moment):
+        if os.waitpid(child, os.WNOHANG)[0]:
+            print("done", time.monotonic() - start, flush=True)
+            break
+        time.sleep(0.002)
+    else:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        print("killed", moment, flush=True)
+"""
+
+
+def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_slice_and_can_be_run_again(database):
+    rows, others, seed = 6_000, keys(1, 2, 3), random.randrange(1_000_000)
+    moments, url = random.Random(seed), database.engine.url.render_as_string(hide_password=False)
+    program = [sys.executable, "-c", WRITER, url, str(rows)]
+    with subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, cwd=Path(__file__).parent) as writer:
+
+        def write(version, table, seconds):
+            writer.stdin.write(f"{version} {table} {seconds}\n")
+            writer.stdin.flush()
+            fate, seconds = writer.stdout.readline().split()
+            return fate, float(seconds)
+
+        assert writer.stdout.readline() == "ready\n"
+        fate, took = write(1, "measure", 100)
+        assert fate == "done"
+        fates, last = [], 0
+        for version in range(1, 9):
+            fate, _ = write(version, "keys", moments.uniform(0, took))
+            fates.append(fate)
+            mine = database.rows(source="team") if "keys" in database.tables else []
+            assert len(mine) in ({0, rows} if last == 0 else {rows}), seed
+            versions = {row["usage"] for row in mine} or {0}
+            assert len(versions) == 1, seed
+            assert last <= max(versions) <= version, seed
+            assert fate == "killed" or versions == {version}, seed
+            last = max(versions)
+            if version == 4:
+                database.write(others, source="other")
+        writer.stdin.close()
+    assert "killed" in fates, seed
+    database.write(keys(*range(rows)))
+    for source, sent in (("other", others), ("team", keys(*range(rows)))):
+        database.write(sent, source=source, table="clean")
+    assert database.rows() == database.rows(table="clean")

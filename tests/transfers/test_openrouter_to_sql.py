@@ -1,0 +1,571 @@
+"""The operator that writes keys into a table: what it writes, returns, tells and refuses."""
+
+import json
+import logging
+import subprocess
+import sys
+import traceback
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from inspect import signature
+from types import SimpleNamespace
+from uuid import uuid4
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
+from airflow.sdk import AssetAlias
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from sqlalchemy import MetaData, Table, create_engine, inspect, select
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError
+from airflow_provider_openrouter.frame import FILE_COLUMNS
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.operators.openrouter import OpenRouterInventoryOperator
+from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
+from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+
+PASSWORD = "a-database-password-never-to-be-shown"
+NAME = "a-key-name-never-to-be-shown"
+
+
+@pytest.fixture(autouse=True)
+def _outside_the_task_runner(monkeypatch):
+    """Let Airflow keep silent about execute() being called here."""
+    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
+
+
+@pytest.fixture
+def log(capfd, caplog):
+    """Answer everything that is logged, down to what SQLAlchemy and requests say at DEBUG."""
+    for logger in (
+        None,
+        "sqlalchemy",
+        "sqlalchemy.engine",
+        "airflow",
+        "urllib3",
+        "airflow_provider_openrouter",
+        "airflow.task",
+    ):
+        caplog.set_level(logging.DEBUG, logger)
+
+    def read():
+        printed = capfd.readouterr()
+        return printed.out + printed.err + caplog.text + "".join(repr(record.args) for record in caplog.records)
+
+    return read
+
+
+class Context(dict):
+    """As much of a task's context as an operator needs, and what it left there."""
+
+    def __init__(self, **values):
+        self.xcoms = {}
+        push = SimpleNamespace(xcom_push=lambda key, value: self.xcoms.update({key: value}))
+        super().__init__(ti=push, outlet_events=defaultdict(lambda: SimpleNamespace(extra={})), **values)
+
+
+def run(context=None, **arguments):
+    """Render the operator's templates and execute it."""
+    context = Context() if context is None else context
+    operator = OpenRouterKeysToSqlOperator(
+        **{"task_id": "write", "sql_conn_id": "warehouse", "table": "keys"} | arguments
+    )
+    operator.render_template_fields(context)
+    return operator.execute(context)
+
+
+class Database:
+    """A database of one test's own, which the Airflow connection ``warehouse`` leads to."""
+
+    def __init__(self, url):
+        self.url = url
+        self.engine = create_engine(url, poolclass=NullPool)
+        self.name = self.engine.dialect.name
+
+    @property
+    def connection(self):
+        if self.name == "sqlite":
+            return {"conn_type": "sqlite", "host": self.url.database}
+        return {
+            "conn_type": "postgres",
+            "host": self.url.query["host"],
+            "login": self.url.username,
+            "password": PASSWORD,
+            "schema": self.url.database,
+        }
+
+    def do(self, statement):
+        with self.engine.begin() as connection:
+            return connection.exec_driver_sql(statement)
+
+    def rows(self, table="keys", schema=None, **where):
+        table = Table(table, MetaData(), schema=schema, autoload_with=self.engine)
+        with self.engine.connect() as connection:
+            rows = [dict(row) for row in connection.execute(select(table)).mappings()]
+        for row in rows:
+            row.update(
+                {
+                    name: value.astimezone(UTC).replace(tzinfo=None)
+                    for name, value in row.items()
+                    if isinstance(value, datetime) and value.tzinfo
+                }
+            )
+        rows = [row for row in rows if where.items() <= row.items()]
+        return sorted(rows, key=lambda row: (row["snapshot"], row["source"], row["workspace_scope"], row["hash"]))
+
+    @property
+    def tables(self):
+        return inspect(self.engine).get_table_names()
+
+
+@pytest.fixture(params=["postgresql", "sqlite"])
+def database(request, tmp_path, monkeypatch):
+    if request.param == "sqlite":
+        database = Database(make_url(f"sqlite:///{tmp_path}/warehouse.db"))
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(database.connection))
+        yield database
+        return
+    server = make_url(request.getfixturevalue("postgresql"))
+    name = f"test_{uuid4().hex}"
+    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        database = Database(server.set(database=name))
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(database.connection))
+        yield database
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def hashes(rows):
+    return sorted(row["hash"] for row in rows)
+
+
+def listed(**what):
+    return OpenRouterHook().list_keys(**({"include_disabled": True, "include_expired": True} | what))
+
+
+# -- what it writes and returns
+
+
+def test_it_writes_every_key_and_returns_what_it_wrote(connection, database):
+    before = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    returned = run()
+    snapshot = datetime.fromisoformat(returned.pop("snapshot"))
+    assert returned == {"rows": 25, "table": "keys", "source": connection, "workspace_scope": "default"}
+    assert before <= snapshot <= datetime.now(UTC)
+    rows = database.rows()
+    assert list(rows[0]) == list(FILE_COLUMNS)
+    assert hashes(rows) == sorted(key["hash"] for key in listed())
+    assert {(row["snapshot"], row["source"]) for row in rows} == {(snapshot.replace(tzinfo=None), connection)}
+    by_hash = {row["hash"]: row for row in rows}
+    for key in listed():
+        row = by_hash[key["hash"]]
+        assert (row["name"], row["usage"], row["disabled"]) == (key["name"], key["usage"], key["disabled"])
+
+
+def test_what_it_returns_fits_into_xcom(connection, database):
+    returned = run()
+    assert json.loads(json.dumps(returned)) == returned
+
+
+@pytest.mark.parametrize("times", [2, 3])
+def test_running_again_is_as_running_once(times, sandbox, connection, database):
+    for _ in range(times):
+        returned = run(snapshot="2026-11-03")
+    assert returned["rows"] == 25
+    run(snapshot="2026-11-03", table="clean")
+    moments = {"observed_at": None}
+    assert [row | moments for row in database.rows()] == [row | moments for row in database.rows("clean")]
+    assert {row["observed_at"] for row in database.rows()} == {database.rows()[0]["observed_at"]}
+
+
+def test_a_key_that_is_gone_when_it_runs_again_is_not_in_the_slice(monkeypatch, database):
+    for keys in (9, 4):
+        with Sandbox(keys=keys) as sandbox:
+            monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+            run(snapshot="2026-11-03")
+    assert len(database.rows()) == 4
+
+
+def test_an_account_without_keys_creates_the_table_and_empties_its_slice(
+    sandbox, connection, monkeypatch, database
+):
+    run(snapshot="2026-11-02")
+    run(snapshot="2026-11-03")
+    with Sandbox(keys=0) as empty:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", empty.connection)
+        assert run(snapshot="2026-11-03")["rows"] == 0
+        assert run(table="other")["rows"] == 0
+    assert {row["snapshot"] for row in database.rows()} == {datetime(2026, 11, 2)}
+    assert database.rows("other") == []
+
+
+def test_a_field_new_to_the_api_is_in_the_extra_fields(sandbox, connection, database):
+    hash_ = sandbox.create_key(budget={"usd": 5})
+    run()
+    (row,) = database.rows(hash=hash_)
+    assert row["extra_fields"] == '{"budget": {"usd": 5}}'
+
+
+def test_workspaces_and_all_of_them_are_slices_of_their_own(monkeypatch, database):
+    with Sandbox(keys=30, workspaces=3) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        ids = [workspace["id"] for workspace in OpenRouterHook().list_workspaces()]
+        for _ in range(2):
+            written = [run(workspace_id=workspace, snapshot="2026-11-03") for workspace in (None, "*", *ids)]
+    assert [each["workspace_scope"] for each in written] == ["default", "*", *ids]
+    assert [each["rows"] for each in written] == [10, 30, 10, 10, 10]
+    for each in written:
+        assert len(database.rows(workspace_scope=each["workspace_scope"])) == each["rows"]
+
+
+def test_two_accounts_are_slices_of_their_own(monkeypatch, database):
+    with Sandbox(keys=5) as one, Sandbox(keys=7) as two:
+        monkeypatch.setenv("AIRFLOW_CONN_ONE", one.connection)
+        monkeypatch.setenv("AIRFLOW_CONN_TWO", two.connection)
+        for _ in range(2):
+            run(openrouter_conn_id="one")
+            run(openrouter_conn_id="two")
+    assert len(database.rows(source="one")) == 5
+    assert len(database.rows(source="two")) == 7
+
+
+def test_a_source_that_is_given_is_the_source_whatever_the_connection(sandbox, monkeypatch, database):
+    for name in ("ONE", "TWO"):
+        monkeypatch.setenv(f"AIRFLOW_CONN_{name}", sandbox.connection)
+    for connection in ("one", "two"):
+        assert run(openrouter_conn_id=connection, source="team")["source"] == "team"
+    assert {row["source"] for row in database.rows()} == {"team"}
+    assert len(database.rows()) == 25
+
+
+def test_an_hourly_snapshot_is_of_the_hour(connection, database):
+    snapshot = datetime.fromisoformat(run(granularity="hour")["snapshot"])
+    (observed_at,) = {row["observed_at"].replace(tzinfo=UTC) for row in database.rows()}
+    assert snapshot == observed_at.replace(minute=0, second=0, microsecond=0)
+    assert abs(datetime.now(UTC) - observed_at) < timedelta(minutes=5)
+
+
+def test_two_hours_of_one_day_are_two_slices(connection, database):
+    for hour in ("06:10", "07:50", "06:59"):
+        run(granularity="hour", snapshot=f"2026-11-03T{hour}+00:00")
+    rows = database.rows()
+    assert {row["snapshot"] for row in rows} == {datetime(2026, 11, 3, 6), datetime(2026, 11, 3, 7)}
+    assert len(rows) == 50
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "said"),
+    [
+        ("2026-11-03T06:30:00+00:00", "2026-11-03T00:00:00+00:00"),
+        ("2026-11-03T06:30:00+09:00", "2026-11-02T00:00:00+00:00"),
+        ("{{ params.moment }}", "2025-01-31T00:00:00+00:00"),
+    ],
+)
+def test_a_snapshot_that_is_given_dates_the_rows_back_and_not_the_observation(
+    snapshot, said, connection, database
+):
+    context = Context(params={"moment": "2025-01-31T23:00:00"})
+    assert run(context, snapshot=snapshot)["snapshot"] == said
+    for row in database.rows():
+        assert row["snapshot"] == datetime.fromisoformat(said).replace(tzinfo=None)
+        assert abs(datetime.now(UTC) - row["observed_at"].replace(tzinfo=UTC)) < timedelta(minutes=5)
+
+
+@pytest.mark.parametrize("nothing", [None, "", "{{ none or '' }}"])
+def test_an_empty_snapshot_source_or_schema_is_none(nothing, connection, database):
+    returned = run(snapshot=nothing, source=nothing, schema=nothing)
+    assert datetime.fromisoformat(returned["snapshot"]).date() == datetime.now(UTC).date()
+    assert (returned["source"], returned["table"]) == (connection, "keys")
+
+
+def test_a_run_that_is_cleared_a_week_later_writes_that_day_and_leaves_the_rows_of_a_week_ago(
+    sandbox, connection, database
+):
+    week_ago = datetime.now(UTC) - timedelta(days=7)
+    context = Context(logical_date=week_ago, ds=f"{week_ago:%Y-%m-%d}")
+    run(context, snapshot=week_ago.isoformat())
+    before = database.rows()
+    sandbox.create_key()
+    returned = run(context)
+    assert returned["rows"] == 26
+    assert datetime.fromisoformat(returned["snapshot"]).date() == datetime.now(UTC).date()
+    assert database.rows()[:25] == before
+    assert len(database.rows()) == 25 + 26
+
+
+def test_an_older_table_gains_what_it_lacks_and_keeps_what_is_there(connection, database):
+    database.do("CREATE TABLE keys (hash TEXT, name TEXT, team TEXT)")
+    run(snapshot="2026-11-02")
+    database.do("UPDATE keys SET team = 'billing'")
+    run(snapshot="2026-11-03", create_table=False)
+    assert [row["team"] for row in database.rows()] == ["billing"] * 25 + [None] * 25
+
+
+def test_a_schema_is_used_and_told(connection, database):
+    schema = {"postgresql": "lake", "sqlite": "main"}[database.name]
+    if database.name == "postgresql":
+        database.do("CREATE SCHEMA lake")
+    for _ in range(2):
+        assert run(schema=schema)["table"] == f"{schema}.keys"
+    assert len(database.rows(schema=schema)) == 25
+
+
+@pytest.mark.parametrize("table", ["select", "'; drop table keys; --", 'a "b"', "🔑", "one\ntwo", "a.b"])
+def test_a_table_of_a_hostile_name_is_a_table(table, connection, database):
+    for _ in range(2):
+        assert run(table=table)["table"] == table
+    assert database.tables == [table]
+    assert len(database.rows(table)) == 25
+
+
+# -- what it tells
+
+
+def test_the_summary_is_that_of_every_inventory(connection, database):
+    context = Context()
+    run(context)
+    ((name, summary),) = context.xcoms.items()
+    assert name == "summary"
+    assert (summary["keys"], summary["workspace"]) == (25, "default only")
+    assert summary["usage"] == pytest.approx(sum(row["usage"] for row in database.rows()))
+    (observed_at,) = {row["observed_at"] for row in database.rows()}
+    assert datetime.fromisoformat(summary["observed_at"]).replace(tzinfo=None) == observed_at
+
+
+def test_no_xcom_is_pushed_where_none_is_wanted(connection, database):
+    context = Context()
+    run(context, do_xcom_push=False)
+    assert context.xcoms == {}
+
+
+@pytest.mark.parametrize("schema", [None, "main"])
+def test_each_outlet_asset_is_told_of_the_rows_and_their_slice(schema, connection, database):
+    if schema and database.name == "postgresql":
+        database.do("CREATE SCHEMA main")
+    context = Context()
+    outlets = [Asset("keys"), Asset("spend"), AssetAlias("some_keys")]
+    returned = run(context, outlets=outlets, schema=schema, workspace_id="*", source="team")
+    extra = returned | {"observed_at": context.xcoms["summary"]["observed_at"]}
+    assert extra["table"] == ("main.keys" if schema else "keys")
+    assert {asset.name: event.extra for asset, event in context["outlet_events"].items()} == {
+        "keys": extra,
+        "spend": extra,
+    }
+
+
+def test_nothing_is_told_of_a_run_that_fails(connection, database):
+    context = Context()
+    with pytest.raises(AirflowFailException):
+        run(context, outlets=[Asset("keys")], create_table=False)
+    assert (context.xcoms, dict(context["outlet_events"])) == ({}, {})
+
+
+# -- what it refuses
+
+
+@pytest.mark.parametrize("conn_type", ["http", "openrouter", "fs"])
+def test_a_connection_that_leads_to_no_database_fails_before_the_first_request(
+    conn_type, sandbox, connection, monkeypatch
+):
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": conn_type, "password": PASSWORD}))
+    with pytest.raises(AirflowFailException) as caught:
+        run()
+    said = "The connection 'warehouse' is not one to a database that speaks SQLAlchemy."
+    assert str(caught.value) == said
+    assert sandbox.requests == []
+
+
+def test_a_connection_of_no_known_type_fails_before_the_first_request(sandbox, connection, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "nonsense", "password": PASSWORD}))
+    with pytest.raises(AirflowException, match="nonsense"):
+        run()
+    assert sandbox.requests == []
+
+
+def test_a_connection_that_lacks_fails_before_the_first_request(sandbox, connection, airflow_database):
+    with pytest.raises(Exception, match=r"no_such_warehouse.* isn't defined|no_such_warehouse.*not found"):
+        run(sql_conn_id="no_such_warehouse")
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("table", [None, "", 5, "{{ none or '' }}"])
+def test_a_table_without_a_name_is_refused_before_the_first_request(table, sandbox, connection, database):
+    with pytest.raises(AirflowFailException, match=r"^table must be the name of a table, not "):
+        run(table=table)
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(
+    ("argument", "value"), [("granularity", "week"), ("snapshot", "yesterday"), ("include_disabled", "maybe")]
+)
+def test_nonsense_of_a_template_is_refused_before_the_first_request(
+    argument, value, sandbox, connection, database
+):
+    with pytest.raises(AirflowFailException, match=argument):
+        run(Context(params={"value": value}), **{argument: "{{ params.value }}"})
+    assert sandbox.requests == []
+    assert database.tables == []
+
+
+def test_nonsense_is_refused_when_the_dag_is_parsed():
+    for nonsense in ({"granularity": "week"}, {"workspace_id": 5}):
+        with pytest.raises(AirflowFailException, match=next(iter(nonsense))):
+            OpenRouterKeysToSqlOperator(task_id="write", sql_conn_id="warehouse", table="keys", **nonsense)
+
+
+@pytest.mark.parametrize("argument", ["sql_conn_id", "table"])
+def test_where_to_write_must_be_said(argument):
+    arguments = {"sql_conn_id": "warehouse", "table": "keys"}
+    del arguments[argument]
+    with pytest.raises((TypeError, AirflowException), match=argument):
+        OpenRouterKeysToSqlOperator(task_id="write", **arguments)
+
+
+def test_a_table_that_is_not_to_be_created_is_missed(connection, database):
+    with pytest.raises(
+        AirflowFailException, match=r"^There is no table keys: create it, or set create_table=True\.$"
+    ):
+        run(create_table=False)
+    assert database.tables == []
+
+
+def test_a_listing_that_fails_leaves_the_table_as_it_was(sandbox, connection, monkeypatch, database):
+    run()
+    before = database.rows()
+    wrong = json.loads(sandbox.connection) | {"password": "wrong"}
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(wrong))
+    with pytest.raises(OpenRouterAuthError):
+        run()
+    assert database.rows() == before
+
+
+# -- what it keeps to itself
+
+
+def refuse_the_rows(database):
+    database.do("CREATE TABLE keys (hash TEXT, name TEXT NOT NULL, team TEXT NOT NULL)")
+
+
+def no_database(database, monkeypatch, tmp_path):
+    nowhere = {"host": str(tmp_path / "nowhere" / "w.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(database.connection | nowhere))
+
+
+@pytest.mark.parametrize("fate", ["it works", "the database refuses", "there is no database", "the API refuses"])
+def test_secrets_and_values_are_in_no_log_no_exception_and_no_xcom(
+    fate, log, sandbox, connection, monkeypatch, tmp_path, database
+):
+    token = TOKEN
+    sandbox.create_key(label=NAME, name=NAME, more=NAME, limit=None)
+    context, told = Context(), ""
+    if fate == "the database refuses":
+        refuse_the_rows(database)
+    if fate == "there is no database":
+        no_database(database, monkeypatch, tmp_path)
+    if fate == "the API refuses":
+        token = "sk-or-v1-unknown-and-never-to-be-shown"
+        wrong = json.loads(sandbox.connection) | {"password": token}
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(wrong))
+    outlets = [Asset("keys")]
+    try:
+        told += repr(run(context, outlets=outlets))
+    except AirflowException as error:
+        assert fate != "it works"
+        told += "".join(traceback.format_exception(error)) + repr(error) + repr(error.__dict__)
+    else:
+        assert fate == "it works"
+    logged = log()
+    assert ("INSERT INTO keys" in logged) == (fate in ("it works", "the database refuses"))
+    told += logged + repr(context.xcoms) + repr([event.extra for event in context["outlet_events"].values()])
+    for secret in (token, PASSWORD, NAME):
+        assert secret not in told
+
+
+def connections_of(database):
+    with database.engine.connect() as connection:
+        return connection.exec_driver_sql(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).scalar()
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("fate", ["it works", "there is no table", "the database refuses", "the API refuses"])
+def test_no_connection_to_the_database_is_left(fate, sandbox, connection, monkeypatch, database):
+    if fate == "the database refuses":
+        refuse_the_rows(database)
+    if fate == "the API refuses":
+        wrong = json.loads(sandbox.connection) | {"password": "wrong"}
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(wrong))
+    if fate == "it works":
+        run()
+    else:
+        with pytest.raises(AirflowException):
+            run(create_table=fate != "there is no table")
+    for _ in range(100):  # a backend takes a moment to leave
+        if not connections_of(database):
+            break
+    assert connections_of(database) == 0
+
+
+# -- its templates
+
+
+def test_every_argument_of_its_own_is_a_template_field_but_whether_to_create_the_table():
+    parameters = [
+        name
+        for kind in (OpenRouterInventoryOperator, OpenRouterKeysToSqlOperator)
+        for name in signature(kind.__init__).parameters
+        if name not in ("self", "kwargs")
+    ]
+    assert set(OpenRouterKeysToSqlOperator.template_fields) == set(parameters) - {"create_table"}
+
+
+def test_every_template_field_is_rendered():
+    fields = OpenRouterKeysToSqlOperator.template_fields
+    operator = OpenRouterKeysToSqlOperator(
+        task_id="write", **{name: f"{{{{ params.{name} }}}}" for name in fields}
+    )
+    operator.render_template_fields(Context(params={name: f"a {name}" for name in fields}))
+    assert {name: getattr(operator, name) for name in fields} == {name: f"a {name}" for name in fields}
+
+
+def test_rendered_arguments_are_used(sandbox, monkeypatch, database):
+    monkeypatch.setenv("AIRFLOW_CONN_TEAM_KEYS", sandbox.connection)
+    returned = run(
+        Context(ds="2026-11-03", params={"team": "team", "granularity": "hour"}),
+        openrouter_conn_id="{{ params.team }}_keys",
+        sql_conn_id="{{ 'ware' + 'house' }}",
+        table="{{ params.team }}",
+        granularity="{{ params.granularity }}",
+        source="{{ params.team }} of {{ ds }}",
+        snapshot="{{ ds }}T06:30",
+    )
+    assert returned == {
+        "rows": 25,
+        "table": "team",
+        "snapshot": "2026-11-03T06:00:00+00:00",
+        "source": "team of 2026-11-03",
+        "workspace_scope": "default",
+    }
+    assert len(database.rows("team")) == 25
+
+
+# -- its price
+
+
+def test_a_dag_file_that_uses_it_parses_without_sqlalchemy_pandas_requests_and_pyarrow():
+    code = (
+        "import sys\n"
+        "heavy = {'sqlalchemy', 'pandas', 'requests', 'pyarrow', 'numpy'}\n"
+        "from airflow.providers.common.compat.sdk import BaseOperator, Asset, BaseHook, AirflowFailException\n"
+        "from airflow.sdk import DAG\n"
+        "airflows = heavy & sys.modules.keys()\n"
+        "from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator\n"
+        "OpenRouterKeysToSqlOperator(task_id='x', sql_conn_id='warehouse', table='keys')\n"
+        "print('loaded:', *sorted((heavy & sys.modules.keys()) - airflows))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "loaded:"
