@@ -134,7 +134,7 @@ def _check_length(connection: Connection, *names: str | None) -> None:
 
 
 def _reason(error: SQLAlchemyError | ValueError) -> str:
-    """Answer what the database says, except where it quotes a value: in errors of class 22, and a driver's own."""
+    """Answer what the database says, except where it quotes values: in errors of class 22, and a driver's own."""
     cause: Any = getattr(error, "orig", None) or error
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
     if state.startswith("22") or isinstance(error, ValueError):
