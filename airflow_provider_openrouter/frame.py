@@ -19,10 +19,15 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from airflow_provider_openrouter.slices import Slice
 
 log = logging.getLogger(__name__)
+
+FIRST_MOMENT = np.datetime64("0001-01-01", "us")
+LAST_MOMENT = np.datetime64("9999-12-31T23:59:59.999999", "us")
+"""The first and the last that Python's own datetime knows."""
 
 FIELDS = {
     "hash": "string",
@@ -96,13 +101,16 @@ def keys_file_frame(keys: Sequence[dict[str, Any]], *, observed_at: datetime, pa
     :param part: the slice of the history that they are.
     """
     columns = {
-        "snapshot": _column([_naive_utc(part.snapshot)] * len(keys), "timestamp"),
+        "snapshot": _moment(part.snapshot, len(keys)),
         "source": _column([part.source] * len(keys), "string"),
         "workspace_scope": _column([part.workspace_scope] * len(keys), "string"),
         **_known_columns(keys, observed_at),
     }
-    extras = [{name: key[name] for name in key.keys() - FIELDS.keys()} for key in keys]
-    columns["extra_fields"] = _column([_json(extra) if extra else None for extra in extras], "string")
+    known = FIELDS.keys()
+    extras = [
+        None if key.keys() <= known else _json({name: key[name] for name in key.keys() - known}) for key in keys
+    ]
+    columns["extra_fields"] = _column(extras, "string")
     return pd.DataFrame(columns, copy=False)
 
 
@@ -111,17 +119,20 @@ def _known_columns(keys: Sequence[dict[str, Any]], observed_at: datetime) -> dic
     unreadable = {}
     for name, kind in FIELDS.items():
         sent = [key.get(name) for key in keys]
-        values = _read_all(sent, kind)
-        columns[name] = _column(values, kind)
-        if count := values.count(None) - sent.count(None):
-            unreadable[name] = count
+        column = _as_promised(sent, kind)
+        if column is None:
+            values = _read_all(sent, kind)
+            column = _column(values, kind)
+            if count := values.count(None) - sent.count(None):
+                unreadable[name] = count
+        columns[name] = column
     if unreadable:
         log.warning(
             "%s values could not be read as what their fields promise, and are missing: %s.",
             sum(unreadable.values()),
             ", ".join(f"{name} ({count})" for name, count in unreadable.items()),
         )
-    columns["observed_at"] = _column([_naive_utc(observed_at)] * len(keys), "timestamp")
+    columns["observed_at"] = _moment(observed_at, len(keys))
     return columns
 
 
@@ -148,14 +159,43 @@ def _column(values: list[Any], kind: str) -> Any:
         return pd.array(values, dtype="boolean")
     if kind == "number":
         return np.array(values, dtype="float64")
-    return pd.Series(np.array(values, dtype="datetime64[us]")).dt.tz_localize("UTC")
+    return _times(np.array(values, dtype="datetime64[us]"))
+
+
+def _times(values: Any) -> Any:
+    return pd.Series(values).dt.tz_localize("UTC")
+
+
+def _moment(moment: datetime, count: int) -> Any:
+    """Answer the column of a moment that is the same in every row."""
+    return _times(np.full(count, np.datetime64(_naive_utc(moment), "us")))
+
+
+def _as_promised(values: list[Any], kind: str) -> Any:
+    """Answer the column of values that all are as their field promises, made at one go; None if any is not."""
+    types = set(map(type, values)) - {type(None)}
+    if not types <= _PROMISED[kind]:
+        return None
+    if kind == "number" and types:
+        try:
+            numbers = np.array(values, dtype="float64")
+        except OverflowError:
+            return None
+        return None if np.isinf(numbers).any() else numbers
+    if kind == "timestamp" and types:
+        try:
+            times = pa.array(values, pa.string()).cast(pa.timestamp("us", "UTC"))
+        except pa.ArrowInvalid:
+            return None
+        moments = times.to_numpy(zero_copy_only=False)
+        known = np.nanmin(moments) >= FIRST_MOMENT and np.nanmax(moments) <= LAST_MOMENT
+        return _times(moments) if known else None
+    return _column(values, kind)
 
 
 def _read_all(values: list[Any], kind: str) -> list[Any]:
     """Read each value as ``kind``, or as None where it cannot be."""
-    read, ready = _READERS[kind]
-    if set(map(type, values)) <= {ready, type(None)} and math.inf not in values and -math.inf not in values:
-        return values
+    read = _READERS[kind]
 
     def read_one(value: Any) -> Any:
         try:
@@ -190,10 +230,16 @@ def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True)
 
 
-_READERS: dict[str, tuple[Callable[[Any], Any], type]] = {
-    "string": (_read_string, str),
-    "boolean": (_read_boolean, bool),
-    "number": (_read_number, float),
-    "timestamp": (lambda value: _naive_utc(datetime.fromisoformat(value)), type(None)),
+_PROMISED: dict[str, set[type]] = {
+    "string": {str},
+    "boolean": {bool},
+    "number": {float, int},
+    "timestamp": {str},
 }
-"""How a value is read as each kind, and the type that needs no reading."""
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "string": _read_string,
+    "boolean": _read_boolean,
+    "number": _read_number,
+    "timestamp": lambda value: _naive_utc(datetime.fromisoformat(value)),
+}
+"""How a value is read as each kind that is not sent as promised."""

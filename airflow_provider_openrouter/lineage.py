@@ -27,12 +27,11 @@ class Target(NamedTuple):
 
 def file_target(path: str) -> Target:
     """Name a file; the connection in ``s3://connection@bucket/key`` is no part of its name."""
-    if path.startswith("/"):
-        return Target("file", path)
-    url = urlsplit(path)
-    if url.scheme == "file":
-        return Target("file", url.path)
-    return Target(f"{url.scheme}://{url.netloc.rpartition('@')[2]}", url.path.lstrip("/"))
+    scheme, separator, rest = path.partition("://")
+    if not separator or scheme == "file":
+        return Target("file", rest or path)
+    bucket, _, name = rest.partition("/")
+    return Target(f"{scheme}://{bucket.rpartition('@')[2]}", name.lstrip("/"))
 
 
 def table_target(url: URL, *, schema: str | None, table: str) -> Target:

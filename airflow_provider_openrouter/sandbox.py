@@ -166,11 +166,11 @@ class Sandbox:
         now = time.monotonic()
         spent = self.drain * (now - (self._began or now)) / 60
         if key["limit_remaining"] is None:
-            return key | {window: key[window] + spent for window in WINDOWS}
+            return key | {window: (key[window] or 0) + spent for window in WINDOWS}
         spent = min(spent, max(0.0, key["limit_remaining"]))
         return key | {
             "limit_remaining": key["limit_remaining"] - spent,
-            **{window: key[window] + spent for window in WINDOWS},
+            **{window: (key[window] or 0) + spent for window in WINDOWS},
         }
 
     def _current_key(self, *, is_management_key: bool) -> dict[str, Any]:

