@@ -17,6 +17,9 @@ The triggerer hands its events on about once a second, but stores state at once:
 event is saved would be lost by a crash in between.
 """
 
+REFUSALS = 3
+"""At how many polls the state store may fail to be read before the watch goes on without it."""
+
 
 class Crossings:
     """
@@ -34,6 +37,7 @@ class Crossings:
         self._state_store = state_store
         self._log = log
         self._recalled = False
+        self._refusals = 0
         self._told: dict[str, float] = {}
         self._settled: set[str] = set()
         self._stored: set[str] | None = set()
@@ -48,14 +52,17 @@ class Crossings:
         if self._state_store is not None:
             try:
                 state = await self._state_store.aget(self._state_key)
-            except ValueError as error:
-                if type(error) is not ValueError:
+            except Exception as error:
+                # A plain ValueError is how Airflow says that a trigger serves several assets. From anything
+                # else the store may recover, but a key that runs low must not wait for that for ever.
+                self._refusals += 1
+                if type(error) is not ValueError and self._refusals < REFUSALS:
                     raise
-                self._state_store = None  # so Airflow says that a trigger serves several assets
+                self._state_store = None
         if self._state_store is None:
             self._log.warning(
                 "What is told is remembered in memory only, and may be told again after a restart: Airflow keeps "
-                "state from 3.3 on, for a trigger that watches for one asset."
+                "state from 3.3 on, for a trigger that watches for one asset, if its state store can be read."
             )
         self._told = dict.fromkeys(self._read(state), -math.inf)
         self._settled = set(self._told)

@@ -33,7 +33,7 @@ def crossing_event(check: LimitCheck, crossed: list[Record]) -> dict[str, Any]:
 
 
 def error_event(error: Exception) -> dict[str, Any]:
-    """Tell an error. Of one that is not ours only the kind is told: its text may hold anything."""
+    """Tell an error. Of one that is not Airflow's or ours only the kind is told: its text may hold anything."""
     kind = type(error).__name__
     known = isinstance(error, AirflowException)
     return {

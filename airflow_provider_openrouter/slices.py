@@ -46,6 +46,8 @@ class Slice:
         :raises OpenRouterRequestError: if the granularity is none.
         """
         check_granularity(granularity)
+        if not isinstance(source, str):
+            raise OpenRouterRequestError(f"source must be text, not {source!r}.")
         cut, _ = GRANULARITIES[granularity]
         return cls(moment.astimezone(UTC).replace(**cut), source, workspace_id or "default", granularity)
 
@@ -72,14 +74,14 @@ def check_granularity(granularity: Any) -> None:
         raise OpenRouterRequestError(f"granularity must be 'day' or 'hour', not {granularity!r}.")
 
 
-def read_moment(value: str) -> datetime:
+def read_moment(value: datetime | str) -> datetime:
     """
-    Read a moment of ISO 8601; without a time zone it is UTC.
+    Read a moment, as such or in ISO 8601; without a time zone it is UTC.
 
     :raises OpenRouterRequestError: if it is none.
     """
     try:
-        moment = datetime.fromisoformat(value)
+        moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)
         return moment.replace(tzinfo=moment.tzinfo or UTC).astimezone(UTC)
     except (TypeError, ValueError, OverflowError):
         raise OpenRouterRequestError(

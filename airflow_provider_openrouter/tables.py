@@ -47,20 +47,22 @@ _TYPES: dict[str, Any] = {
 
 def replace_slice(
     engine: Engine, frame: pd.DataFrame, *, part: Slice, table: str, schema: str | None, create_table: bool
-) -> None:
+) -> str | None:
     """
     Write a frame of :func:`~airflow_provider_openrouter.frame.keys_file_frame` in place of its slice of a table.
 
-    All of it is one transaction: if anything fails, the table is as it was. A table that lacks is created, and
-    one that lacks columns gets them. On PostgreSQL and SQLite writers of one table take turns.
+    It answers the schema that the table is in, None in SQLite.
+
+    All of it is one transaction: if anything fails, the table is as it was. A missing table is created, and one
+    that misses columns gets them. On PostgreSQL and SQLite writers of one table take turns.
 
     :param engine: where the table is.
     :param frame: the columns of a table.
     :param part: the slice that is replaced.
     :param table: the name of the table.
     :param schema: the database schema that it is in, None for the connection's default.
-    :param create_table: whether a table that lacks is created.
-    :raises AirflowFailException: if the table lacks and is not to be created.
+    :param create_table: whether a missing table is created.
+    :raises AirflowFailException: if the table is missing and is not to be created.
     :raises AirflowException: if the database refuses; its words are told without the values.
     """
     target = Table(
@@ -77,19 +79,19 @@ def replace_slice(
             _prepare(connection, target, create_table)
             mine = (target.c[name] == value for name, value in part.columns.items())
             replaced = connection.execute(target.delete().where(and_(*mine))).rowcount
-            for batch in pa.Table.from_pandas(frame, schema=SCHEMA).to_batches(ROWS_A_BATCH):
+            for start in range(0, len(frame), ROWS_A_BATCH):
+                batch = pa.Table.from_pandas(
+                    frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False
+                )
                 connection.execute(target.insert(), batch.to_pylist())
+            if schema is None and connection.dialect.name != "sqlite":
+                schema = inspect(connection).default_schema_name
     except (SQLAlchemyError, ValueError) as error:
         raise AirflowException(
             f"The table {target.fullname} is as it was, for the database refused: {_reason(error)}"
         ) from None
     log.info("Wrote %s rows to %s, in place of %s", f"{len(frame):,}", target.fullname, f"{replaced:,}")
-
-
-def default_schema(engine: Engine) -> str | None:
-    """Answer the schema of a table that names none, or None where there is no such thing as in SQLite."""
-    schema: str | None = inspect(engine).default_schema_name
-    return None if engine.dialect.name == "sqlite" else schema
+    return schema
 
 
 def _take_turns(connection: Connection, target: Table) -> None:
@@ -139,4 +141,4 @@ def _reason(error: SQLAlchemyError | ValueError) -> str:
     state = getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
     if state.startswith("22") or isinstance(error, ValueError):
         return f"{type(cause).__name__} {state}".strip()
-    return str(cause).strip().splitlines()[0]
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any, Self, TypeVar
+from urllib.request import urlopen
 
 import psutil
 
@@ -32,15 +33,11 @@ class Standalone:
     def __init__(self, home: Path, dags: dict[str, str] | list[Path], environment: dict[str, str]) -> None:
         self.home = home
         self.output = home / "standalone.log"
-        folder = home / "dags"
-        folder.mkdir(parents=True)
-        if isinstance(dags, dict):
-            for name, source in dags.items():
-                (folder / f"{name}.py").write_text(source)
-        else:
-            for path in dags:
-                shutil.copy(path, folder)
+        self._dags = dags
+        self._dags_folder = home / "dags"
+        self._dags_folder.mkdir(parents=True)
         api, *logs = _free_ports(3)
+        self._health = f"http://localhost:{api}/api/v2/monitor/health"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
@@ -67,9 +64,17 @@ class Standalone:
             self.wait_for(
                 lambda: "Airflow is ready" in self.output.read_text(), "Airflow to be ready", seconds=150
             )
+            self.wait_for(self._api_answers, "the API server to answer", seconds=150)
         except BaseException:
             self.__exit__()
             raise
+        # Only now, for a task that starts before the API server does fails.
+        if isinstance(self._dags, dict):
+            for name, source in self._dags.items():
+                (self._dags_folder / f"{name}.py").write_text(source)
+        else:
+            for path in self._dags:
+                shutil.copy(path, self._dags_folder)
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -135,6 +140,13 @@ class Standalone:
     def files_with(self, text: str) -> list[Path]:
         """Answer the files of the home, the database among them, that hold a text."""
         return [path for path in self.home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+    def _api_answers(self) -> bool:
+        try:
+            with urlopen(self._health, timeout=5) as answer:
+                return answer.status == 200
+        except OSError:
+            return False
 
     def _processes(self) -> list[psutil.Process]:
         roots = [psutil.Process(each.pid) for each in self._started if psutil.pid_exists(each.pid)]

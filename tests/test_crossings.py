@@ -666,7 +666,7 @@ def test_a_store_that_cannot_be_read_fails_the_poll_and_is_asked_again_at_the_ne
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
         store.failure = RuntimeError("away")
-        for _ in range(3):
+        for _ in range(2):
             with pytest.raises(RuntimeError, match="away"):
                 await life.poll(*LOW)
         store.failure = None
@@ -677,6 +677,22 @@ def test_a_store_that_cannot_be_read_fails_the_poll_and_is_asked_again_at_the_ne
         assert not warnings(caplog)
 
     asyncio.run(main())
+
+
+def test_a_store_that_stays_away_holds_no_alert_up_for_more_than_two_polls(at_once, caplog):
+    async def main():
+        store = Store({"version": 1, "told": ["a"]})
+        store.failure = RuntimeError("away")
+        life = Life(store)
+        for _ in range(2):
+            with pytest.raises(RuntimeError, match="away"):
+                await life.poll(*LOW)
+        assert await life.poll(*LOW) == ["a"]
+        assert await life.poll(*LOW) == []
+
+    asyncio.run(main())
+    [warning] = warnings(caplog)
+    assert "in memory only" in warning
 
 
 @pytest.mark.parametrize(

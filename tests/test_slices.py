@@ -138,6 +138,8 @@ def test_a_granularity_that_is_none_is_refused_in_one_sentence(granularity):
         ("2026-11-03 06:30:15.123456", MOMENT),
         ("2026-11-03T15:30:15.123456+09:00", MOMENT),
         ("2026-11-03", datetime(2026, 11, 3, tzinfo=UTC)),
+        (datetime(2026, 11, 3), datetime(2026, 11, 3, tzinfo=UTC)),
+        (MOMENT, MOMENT),
     ],
 )
 def test_a_snapshot_is_iso_8601_and_utc_unless_it_says_otherwise(text, moment):
@@ -145,7 +147,7 @@ def test_a_snapshot_is_iso_8601_and_utc_unless_it_says_otherwise(text, moment):
     assert read_moment(text).tzinfo is not None
 
 
-@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "2026-11-03T25:00", "None", None, 5, MOMENT])
+@pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "2026-11-03T25:00", "None", None, 5])
 def test_a_snapshot_that_is_no_time_is_refused_in_one_sentence(text):
     with pytest.raises(AirflowFailException) as caught:
         read_moment(text)

@@ -21,7 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS, keys_file_frame
 from airflow_provider_openrouter.slices import Slice
-from airflow_provider_openrouter.tables import IDENTITY, ROWS_A_BATCH, default_schema, replace_slice
+from airflow_provider_openrouter.tables import IDENTITY, ROWS_A_BATCH, replace_slice
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
@@ -407,8 +407,13 @@ def test_a_schema_that_lacks_is_missed(schema, database):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_default_schema_is_what_the_database_says(database):
-    assert default_schema(database.engine) == {"postgresql": "public", "sqlite": None}[database.name]
+def test_it_answers_the_schema_that_the_table_is_in(database):
+    schema = {"postgresql": "public", "sqlite": None}[database.name]
+    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id=None)
+    frame = keys_file_frame(keys(1), observed_at=OBSERVED_AT, part=part)
+    for given in (None, schema):
+        written = {"part": part, "table": "keys", "schema": given, "create_table": True}
+        assert replace_slice(database.engine, frame, **written) == schema
 
 
 # -- hostile names

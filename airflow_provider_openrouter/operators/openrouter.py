@@ -112,7 +112,9 @@ class OpenRouterInventoryOperator(BaseOperator):
         except OpenRouterRequestError as error:
             if error.status_code != 400:
                 raise
-            self.log.warning("Listing again without include_expired, so that expired keys may lack: %s", error)
+            self.log.warning(
+                "Listing again without include_expired, so that expired keys may be missing: %s", error
+            )
             return hook.list_keys(include_disabled=include_disabled, workspace_id=workspace_id)
 
     @cached_property

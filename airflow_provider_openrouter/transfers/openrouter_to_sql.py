@@ -29,7 +29,7 @@ class OpenRouterKeysToSqlOperator(OpenRouterInventoryOperator):
     :param sql_conn_id: the connection to the database, of any provider whose hook is a ``DbApiHook``. (templated)
     :param table: the name of the table. (templated)
     :param schema: the database schema that the table is in, None for the connection's default. (templated)
-    :param create_table: whether a table that lacks is created. Columns that lack are added in any case.
+    :param create_table: whether a missing table is created. Missing columns are added in any case.
     :raises OpenRouterError: of the kind that tells what helps; what cannot heal fails without task retries.
     :raises AirflowFailException: if an argument makes no sense, or if there is no table to write to.
     :raises AirflowException: if the database refuses.
@@ -64,14 +64,15 @@ class OpenRouterKeysToSqlOperator(OpenRouterInventoryOperator):
         observed_at = datetime.now(UTC)
         part = self._slice(observed_at)
         engine = self._engine()
+
+        from airflow_provider_openrouter.frame import keys_file_frame
+        from airflow_provider_openrouter.tables import replace_slice
+
         try:
             keys = self._list_keys()
-
-            from airflow_provider_openrouter.frame import keys_file_frame
-            from airflow_provider_openrouter.tables import default_schema, replace_slice
-
             frame = keys_file_frame(keys, observed_at=observed_at, part=part)
-            replace_slice(
+            del keys  # which a large account's memory need not hold twice
+            schema = replace_slice(
                 engine,
                 frame,
                 part=part,
@@ -79,9 +80,9 @@ class OpenRouterKeysToSqlOperator(OpenRouterInventoryOperator):
                 schema=self.schema or None,
                 create_table=self.create_table,
             )
-            target = table_target(engine.url, schema=self.schema or default_schema(engine), table=self.table)
         finally:
             engine.dispose()
+        target = table_target(engine.url, schema=schema, table=self.table)
         written = {
             "table": f"{self.schema}.{self.table}" if self.schema else self.table,
             **part.columns,

@@ -258,7 +258,16 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
 
     @property
     def _state_key(self) -> str:
-        watched = {**self.rule.arguments, "connection": self.openrouter_conn_id, "workspace": self.workspace_id}
+        # These and no others: another name or order would let every low key be told again after an upgrade.
+        watched = {
+            "threshold": self.rule.threshold.argument,
+            "key_hashes": self.rule.key_hashes,
+            "name_pattern": self.rule.name_pattern,
+            "include_disabled": self.rule.include_disabled,
+            "rearm_margin": self.rearm_margin.argument,
+            "connection": self.openrouter_conn_id,
+            "workspace": self.workspace_id,
+        }
         return f"openrouter_low:{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:32]}"
 
 

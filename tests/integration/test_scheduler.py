@@ -81,7 +81,7 @@ class Flaky(Sandbox):
 
 
 def test_a_dag_starts_once_for_each_crossing_whatever_happens_to_the_triggerer(tmp_path, record_property):
-    with Flaky(keys=7) as sandbox:
+    with Flaky(keys=0) as sandbox:
         connection = json.dumps(json.loads(sandbox.connection) | {"extra": json.dumps({"max_retries": 0})})
         keys = [
             sandbox.create_key(name=name, limit=100.0, limit_remaining=50.0, disabled=False, expires_at=None)

@@ -1098,8 +1098,6 @@ def test_the_state_key_is_a_digest_of_rule_connection_and_workspace(connect):
     same = [
         {},
         {"poll_interval": 0.3},
-        {"rearm_margin": 3},
-        {"rearm_margin": "10%"},
         {"max_consecutive_failures": 4},
         {"threshold": "5.00"},
         {"workspace_id": ""},
@@ -1114,6 +1112,8 @@ def test_the_state_key_is_a_digest_of_rule_connection_and_workspace(connect):
         {"openrouter_conn_id": "other"},
         {"workspace_id": "team"},
         {"workspace_id": "*"},
+        {"rearm_margin": 3},
+        {"rearm_margin": "10%"},
     ]
     with Server(Keys(key("a", 90), key("b", 90))) as server:
         connect(server)
