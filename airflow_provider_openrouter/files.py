@@ -77,8 +77,8 @@ def _write(path: ObjectStoragePath, content: memoryview) -> None:
 
 
 def _write_parquet(table: pa.Table, buffer: io.BytesIO) -> None:
-    # Measured with 100,000 keys: zstd takes half of snappy's bytes at about its speed, and smaller row groups only
-    # take more bytes and longer to read.
+    # Measured with 100,000 keys: zstd takes half of snappy's bytes at about its speed, and smaller row
+    # groups only take more bytes and longer to read.
     pa.parquet.write_table(table, buffer, compression="zstd")
 
 
