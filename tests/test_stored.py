@@ -1,6 +1,8 @@
 """What earlier releases stored in Airflow's database is still understood."""
 
+import asyncio
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -10,6 +12,8 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.events import read_event
 from airflow_provider_openrouter.exceptions import OpenRouterError
+from airflow_provider_openrouter.limits import Inventory
+from airflow_provider_openrouter.listings import Listing
 
 RELEASES = {path.stem: json.loads(path.read_text()) for path in Path(__file__).parent.glob("stored/*.json")}
 
@@ -51,3 +55,37 @@ def test_the_error_of_a_stored_event_is_raised_as_its_kind(event):
     assert str(error.value) == event["message"]
     assert isinstance(error.value, OpenRouterError) == isinstance(error.value, AirflowFailException) == ours
     assert not ours or error.value.status_code == event["status_code"]
+
+
+class Store(dict):
+    """The state store of an asset, as a release left it."""
+
+    async def aget(self, key):
+        return self.get(key)
+
+
+@pytest.mark.parametrize("state", stored("states"))
+def test_what_a_release_told_is_not_told_again(state, caplog):
+    classpath, kwargs = state["trigger"]
+    trigger = resolve_name(classpath)(**kwargs)
+    trigger.asset_state_store = Store({state["key"]: state["value"]})
+    low = [
+        {"hash": hash_, "name": "billing-eu", "limit": 100, "limit_remaining": 0.5} for hash_ in ("beef", "cafe")
+    ]
+    listing = Listing(
+        inventory=Inventory(low, observed_at=datetime(2026, 11, 3, tzinfo=UTC)),
+        error=None,
+        began=0,
+        ended=0,
+        turns=asyncio.Lock(),
+    )
+
+    async def told():
+        async def once():
+            yield listing
+
+        return [event.payload async for event in trigger.filter_shared_stream(once())]
+
+    [payload] = asyncio.run(told())
+    assert [key["hash"] for key in payload["keys"]] == ["cafe"]
+    assert payload["low_count"] == 2
