@@ -57,6 +57,10 @@ EACH_DATABASE = [
 # -- the databases, each in a time zone that is not UTC
 
 
+def views(dialect):
+    return f"observations_{dialect}", "days", "spend"
+
+
 class Table:
     """A history in a table."""
 
@@ -69,7 +73,7 @@ class Table:
         with self.engine.begin() as connection:
             table.create(connection)
             connection.execute(table.insert(), [dict.fromkeys(KINDS) | row for row in rows])
-        for script in (f"days_{dialect}", "spend"):
+        for script in views(dialect):
             self.run(text_of(script))
 
     def run(self, script):
@@ -108,7 +112,7 @@ class Lake:
             pa.parquet.write_table(table, path)
         self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone = 'Pacific/Auckland'")
-        for script in ("days_duckdb", "spend"):
+        for script in views("duckdb"):
             self.run(text_of(script))
 
     def run(self, script):
@@ -913,9 +917,8 @@ def test_days_are_those_of_the_calendar(history_of):
 
 def test_the_views_are_made_anew_when_their_files_run_again(history_of):
     history = history_of(*(row("key", NIGHT + day * DAY, usage=2.0 * day) for day in range(2)))
-    history.run(text_of(f"days_{history.dialect}"))
-    history.run(text_of("spend"))
-    history.run(text_of("spend"))
+    for script in (*views(history.dialect), "days", "spend", "spend"):
+        history.run(text_of(script))
     assert spend_of(history, "key") == [("2026-11-04", 2, 1)]
 
 
@@ -925,19 +928,14 @@ def test_the_columns_are_those_that_the_provider_writes():
 
 
 def test_databases_differ_in_how_they_count_days_and_in_nothing_else():
-    texts = [text_of(f"days_{dialect}") for dialect in DATABASES]
-    heads, tails = zip(
-        *(text.split("-- From here on the files for all databases are the same.\n") for text in texts),
-        strict=True,
-    )
-    assert len(set(tails)) == 1
-    views = {tuple(re.findall(r" AS (\w+),?$", head, re.MULTILINE)) for head in heads}
-    assert len(views) == 1
+    texts = [text_of(f"observations_{dialect}") for dialect in DATABASES]
+    columns = {tuple(re.findall(r" AS (\w+),?$", text, re.MULTILINE)) for text in texts}
+    assert len(columns) == 1
 
 
 def test_every_file_says_what_it_answers_and_runs_as_it_is():
     names = {path.name.removesuffix(".sql") for path in HISTORY.iterdir() if path.name.endswith(".sql")}
-    assert names == QUESTIONS | {f"days_{dialect}" for dialect in DATABASES} | {"spend"}
+    assert names == QUESTIONS | {view for dialect in DATABASES for view in views(dialect)}
     for name in names:
         text = text_of(name)
         assert text.startswith("-- ")
@@ -963,5 +961,5 @@ def test_airflow_runs_the_files_as_the_readme_says(keep, dialect, monkeypatch):
         sql = "".join((HISTORY / f"{name}.sql").read_text() for name in names)
         return SQLExecuteQueryOperator(task_id="ask", conn_id="warehouse", sql=sql, **arguments).execute({})
 
-    run(f"days_{dialect}", "spend", split_statements=True)
+    run(*views(dialect), split_statements=True)
     assert [tuple(told)[:6] for told in run("top_spenders")] == [(1, "prod", "key", "key", 2, 0)]

@@ -1,9 +1,5 @@
--- openrouter_key_days, for PostgreSQL (15 or newer): one row per source, key and UTC day of the snapshots.
--- However many snapshots and workspace scopes saw the key on a day, its row is the last of them.
---
--- Times are timestamptz, and the session's time zone does not matter. If your table has another name, put it at
--- the only FROM openrouter_keys. Run this file and then spend.sql, once, and again after an upgrade: they drop
--- their two views and make them anew.
+-- openrouter_key_days: one row per source, key and UTC day of the snapshots. However many snapshots and
+-- workspace scopes saw the key on a day, its row is the last of them.
 --
 -- Money is USD. A day's number counts from 1970-01-01, so that ages are differences. `days_ago` is 0 on the
 -- newest day of a source. `still_listed` is 0 if the key vanished in the course of the day. `listed_before` is
@@ -15,38 +11,7 @@ DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;
 
 CREATE VIEW openrouter_key_days AS
-WITH dated AS (
-    SELECT
-        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
-        disabled, "limit", limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage,
-        created_at, expires_at,
-        CAST(snapshot AT TIME ZONE 'UTC' AS date) AS snapshot_date,
-        CAST(created_at AT TIME ZONE 'UTC' AS date) AS created_date,
-        CAST(last_used_at AT TIME ZONE 'UTC' AS date) AS last_used_date,
-        CAST(expires_at AT TIME ZONE 'UTC' AS date) AS expires_date
-    FROM openrouter_keys
-),
-observations AS (
-    SELECT
-        dated.*,
-        to_char(snapshot_date, 'YYYY-MM-DD') AS day,
-        to_char(last_used_date, 'YYYY-MM-DD') AS last_used_day,
-        to_char(expires_date, 'YYYY-MM-DD') AS expires_day,
-        snapshot_date - DATE '1970-01-01' AS day_number,
-        created_date - DATE '1970-01-01' AS created_day_number,
-        last_used_date - DATE '1970-01-01' AS last_used_day_number,
-        expires_date - DATE '1970-01-01' AS expires_day_number,
-        CAST(date_trunc('week', CAST(snapshot_date AS timestamp)) AS date) + 7 - snapshot_date
-            AS days_until_monday,
-        CAST(date_trunc('month', CAST(snapshot_date AS timestamp)) + INTERVAL '1 month' AS date) - snapshot_date
-            AS days_until_next_month,
-        CAST(extract(epoch FROM observed_at AT TIME ZONE 'UTC' - snapshot_date) / 86400 AS double precision)
-            AS day_part,
-        split_part(coalesce(name, ''), '-', 1) AS prefix
-    FROM dated
-),
--- From here on the files for all databases are the same.
-placed AS (
+WITH placed AS (
     SELECT
         observations.*,
         max(day_number) OVER (PARTITION BY source) - day_number AS days_ago,
@@ -57,7 +22,7 @@ placed AS (
             max(observed_at) OVER (PARTITION BY source ORDER BY day_number
                 RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
         ) AS listed_before
-    FROM observations
+    FROM openrouter_key_observations AS observations
 ),
 ranked AS (
     SELECT

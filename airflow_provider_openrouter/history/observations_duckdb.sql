@@ -1,0 +1,39 @@
+-- openrouter_key_observations, for DuckDB (1.1 or newer): one row per source, workspace scope, key and
+-- snapshot, with its days as numbers. Only this file differs from database to database.
+--
+-- It reads a folder of parquet files, whose times have a time zone. Put your folder's path at the only
+-- read_parquet: a relative one is taken from where DuckDB runs, and s3:// works where DuckDB has its httpfs
+-- extension. Run this file, days.sql and spend.sql, in this order, once, and again after an upgrade: they drop
+-- their views and make them anew.
+
+DROP VIEW IF EXISTS openrouter_key_spend;
+DROP VIEW IF EXISTS openrouter_key_days;
+DROP VIEW IF EXISTS openrouter_key_observations;
+
+CREATE VIEW openrouter_key_observations AS
+WITH dated AS (
+    SELECT
+        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
+        disabled, "limit", limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage,
+        created_at, expires_at,
+        CAST(snapshot AT TIME ZONE 'UTC' AS date) AS snapshot_date,
+        CAST(created_at AT TIME ZONE 'UTC' AS date) AS created_date,
+        CAST(last_used_at AT TIME ZONE 'UTC' AS date) AS last_used_date,
+        CAST(expires_at AT TIME ZONE 'UTC' AS date) AS expires_date
+    FROM read_parquet('lake/keys/**/*.parquet', union_by_name = true, hive_partitioning = false)
+)
+SELECT
+    dated.*,
+    CAST(snapshot_date AS varchar) AS day,
+    CAST(last_used_date AS varchar) AS last_used_day,
+    CAST(expires_date AS varchar) AS expires_day,
+    snapshot_date - DATE '1970-01-01' AS day_number,
+    created_date - DATE '1970-01-01' AS created_day_number,
+    last_used_date - DATE '1970-01-01' AS last_used_day_number,
+    expires_date - DATE '1970-01-01' AS expires_day_number,
+    CAST(date_trunc('week', snapshot_date) AS date) + 7 - snapshot_date AS days_until_monday,
+    CAST(date_trunc('month', snapshot_date) + INTERVAL '1 month' AS date) - snapshot_date
+        AS days_until_next_month,
+    epoch(observed_at AT TIME ZONE 'UTC' - CAST(snapshot_date AS timestamp)) / 86400 AS day_part,
+    split_part(coalesce(name, ''), '-', 1) AS prefix
+FROM dated;
