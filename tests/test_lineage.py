@@ -8,6 +8,7 @@ import sys
 import pytest
 from airflow.models.connection import Connection
 from airflow.providers.postgres.hooks.postgres import PostgresHook
+from services import service
 from sqlalchemy import create_engine, make_url, text
 
 from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
@@ -160,7 +161,7 @@ def as_connection(url):
 @pytest.fixture(scope="module")
 def told(postgresql, tmp_path_factory):
     """A run of the DAG as Airflow does it: its folder, its output and its events."""
-    pytest.importorskip("airflow.providers.openlineage")
+    service("airflow.providers.openlineage")
     home = tmp_path_factory.mktemp("openlineage")
     (home / "dags").mkdir()
     (home / "dags" / "told.py").write_text(DAG + RUN)

@@ -1,17 +1,13 @@
 """Files of the list operator in a lake: S3, processes that are killed, a month of days, two accounts."""
 
-import importlib
 import io
 import json
-import os
 import random
 import secrets
 import subprocess
 import sys
 import threading
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow as pa
@@ -21,6 +17,8 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from pandas.testing import assert_frame_equal
+from services import service
+from tasks import Context
 
 from airflow_provider_openrouter.files import SCHEMA
 from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
@@ -28,31 +26,20 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
 
+pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
+
 SUFFIXES = (".parquet", ".csv", ".jsonl")
 PARTITIONS = "keys/date={snapshot}/{source}/{workspace_scope}"
 BUCKET = "lake"
 CREDENTIALS = {"login": "AKIAIOSFODNN7EXAMPLE", "password": "not-checked-by-moto"}
 
 
-@pytest.fixture(autouse=True)
-def _outside_the_task_runner(monkeypatch):
-    """Let Airflow keep silent about execute() being called here."""
-    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
-
-
 @pytest.fixture(scope="module")
 def s3_server():
     """A server of the S3 protocol, as a URL."""
-    for module in ("moto.server", "aiobotocore", "s3fs"):
-        try:
-            importlib.import_module(module)
-        except ImportError as error:
-            if os.environ.get("CI"):
-                raise
-            pytest.skip(f"needs apache-airflow-providers-amazon[s3fs] and moto[server]: {error}")
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    for module in ("aiobotocore", "s3fs"):
+        service(module)
+    server = service("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     yield f"http://{host}:{port}"
@@ -106,16 +93,6 @@ READERS = {
     ".csv": pd.read_csv,
     ".jsonl": lambda file: pd.read_json(file, lines=True),
 }
-
-
-class Context(dict):
-    """As much of a task's context as an operator needs."""
-
-    def __init__(self):
-        super().__init__(
-            ti=SimpleNamespace(xcom_push=lambda key, value: None),
-            outlet_events=defaultdict(lambda: SimpleNamespace(extra={})),
-        )
 
 
 def run(output_path, context=None, **arguments):
@@ -346,7 +323,7 @@ def test_a_process_killed_while_it_writes_leaves_no_torn_file(
 
 
 def test_what_a_killed_process_leaves_is_read_by_nobody(large, monkeypatch, tmp_path):
-    duckdb = pytest.importorskip("duckdb")
+    duckdb = service("duckdb")
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", large.connection)
     output_path = f"{tmp_path.as_uri()}/{PARTITIONS}.parquet"
     assert list(kill_while_writing(output_path, ["open", "rename"])) == [["killed", "-9"]] * 2
@@ -411,13 +388,7 @@ def month(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def duckdb(month):
-    try:
-        import duckdb
-    except ImportError:
-        if os.environ.get("CI"):
-            raise
-        pytest.skip("needs duckdb")
-    with duckdb.connect() as database:
+    with service("duckdb").connect() as database:
         database.sql("SET timezone = 'UTC'")
         database.sql(f"CREATE VIEW keys AS FROM read_parquet('{month}/keys/date=*/*/*.parquet')")
         yield database

@@ -4,16 +4,14 @@ import json
 import logging
 import subprocess
 import sys
-from collections import defaultdict
 from datetime import UTC, datetime
 from inspect import signature
-from types import SimpleNamespace
 
 import pandas as pd
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 from airflow.sdk import AssetAlias
-from airflow.sdk.bases.operator import ExecutorSafeguard
+from tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
@@ -24,18 +22,14 @@ from airflow_provider_openrouter.operators.openrouter import (
 )
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
 
+pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
+
 EVERYTHING = {"include_disabled": True, "include_expired": True}
 READERS = {
     ".parquet": pd.read_parquet,
     ".csv": pd.read_csv,
     ".jsonl": lambda path: pd.read_json(path, lines=True),
 }
-
-
-@pytest.fixture(autouse=True)
-def _outside_the_task_runner(monkeypatch):
-    """Let Airflow keep silent about execute() being called here."""
-    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
 
 
 @pytest.fixture
@@ -48,15 +42,6 @@ def log(capfd, caplog):
         return printed.out + printed.err or caplog.text
 
     return read
-
-
-class Context(dict):
-    """As much of a task's context as an operator needs, and what it left there."""
-
-    def __init__(self, **values):
-        self.xcoms = {}
-        push = SimpleNamespace(xcom_push=lambda key, value: self.xcoms.update({key: value}))
-        super().__init__(ti=push, outlet_events=defaultdict(lambda: SimpleNamespace(extra={})), **values)
 
 
 def run(context=None, **arguments):

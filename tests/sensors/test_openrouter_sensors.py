@@ -27,7 +27,7 @@ from airflow.providers.common.compat.sdk import (
     TaskDeferred,
 )
 from airflow.sdk import DAG
-from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, BaseOperator, ExecutorSafeguard, TriggerFailureReason
+from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, BaseOperator, TriggerFailureReason
 from airflow.sdk.exceptions import AirflowRescheduleException
 from servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Answer, Server, data, error
 
@@ -40,6 +40,8 @@ from airflow_provider_openrouter.exceptions import (
 )
 from airflow_provider_openrouter.sandbox import Sandbox
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+
+pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
 MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
 FIELDS = {
@@ -135,12 +137,6 @@ class Polls:
 
 def connection(base_url, password=TOKEN, **extras):
     return json.dumps({"conn_type": "openrouter", "host": base_url, "password": password, "extra": extras})
-
-
-@pytest.fixture(autouse=True)
-def _outside_the_task_runner(monkeypatch):
-    """Let Airflow keep silent about execute() being called here."""
-    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
 
 
 @pytest.fixture

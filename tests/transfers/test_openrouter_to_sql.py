@@ -5,19 +5,17 @@ import logging
 import subprocess
 import sys
 import traceback
-from collections import defaultdict
 from datetime import UTC, datetime, timedelta
 from inspect import signature
-from types import SimpleNamespace
 from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
 from airflow.sdk import AssetAlias
-from airflow.sdk.bases.operator import ExecutorSafeguard
 from sqlalchemy import MetaData, Table, create_engine, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
+from tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.frame import FILE_COLUMNS
@@ -26,14 +24,10 @@ from airflow_provider_openrouter.operators.openrouter import OpenRouterInventory
 from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
+pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
+
 PASSWORD = "a-database-password-never-to-be-shown"
 NAME = "a-key-name-never-to-be-shown"
-
-
-@pytest.fixture(autouse=True)
-def _outside_the_task_runner(monkeypatch):
-    """Let Airflow keep silent about execute() being called here."""
-    monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
 
 
 @pytest.fixture
@@ -55,15 +49,6 @@ def log(capfd, caplog):
         return printed.out + printed.err + caplog.text + "".join(repr(record.args) for record in caplog.records)
 
     return read
-
-
-class Context(dict):
-    """As much of a task's context as an operator needs, and what it left there."""
-
-    def __init__(self, **values):
-        self.xcoms = {}
-        push = SimpleNamespace(xcom_push=lambda key, value: self.xcoms.update({key: value}))
-        super().__init__(ti=push, outlet_events=defaultdict(lambda: SimpleNamespace(extra={})), **values)
 
 
 def run(context=None, **arguments):

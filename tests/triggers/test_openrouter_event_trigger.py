@@ -211,15 +211,9 @@ def beginnings(monkeypatch):
     return seen
 
 
-@pytest.fixture
-def shared():
-    pytest.importorskip("airflow.triggers.shared_stream", reason="Airflow shares streams from 3.3 on")
-    return Shared
-
-
 @pytest.fixture(params=["alone", "shared"])
 def triggerer(request):
-    return Alone if request.param == "alone" else request.getfixturevalue("shared")
+    return Alone if request.param == "alone" else Shared
 
 
 @pytest.fixture
@@ -416,11 +410,11 @@ def test_fifty_watchers_of_different_rules_poll_as_often_as_one_and_each_tells_i
     assert all(pause >= interval for pause in pauses(beginnings, server))
 
 
-def test_those_who_come_later_share_the_stream_and_those_who_leave_do_not_end_it(shared, connect, beginnings):
+def test_those_who_come_later_share_the_stream_and_those_who_leave_do_not_end_it(connect, beginnings):
     keys = Keys(key("a", 90))
 
     async def main():
-        runner = shared()
+        runner = Shared()
         first = Watcher(runner, trigger(poll_interval=0.1))
         await until(lambda: begun(server) == 2)
         second = Watcher(runner, trigger(poll_interval=0.1, threshold=50))
@@ -990,12 +984,10 @@ def test_without_a_store_it_remembers_in_memory_with_one_warning(store, triggere
 
 
 def accessors(*names: str):
-    context = pytest.importorskip("airflow.sdk.execution_time.context")
-    if not hasattr(context, "AssetStateStoreAccessors"):
-        pytest.skip("Airflow keeps state for assets from 3.3 on")
     from airflow.sdk import Asset
+    from airflow.sdk.execution_time.context import AssetStateStoreAccessors
 
-    return context.AssetStateStoreAccessors([Asset(name) for name in names])
+    return AssetStateStoreAccessors([Asset(name) for name in names])
 
 
 class Supervisor:
@@ -1025,12 +1017,10 @@ def supervisor(monkeypatch):
     return supervisor
 
 
-def test_the_store_of_one_asset_is_read_and_written_through_airflow(
-    shared, supervisor, connect, settling, caplog
-):
+def test_the_store_of_one_asset_is_read_and_written_through_airflow(supervisor, connect, settling, caplog):
     async def main():
         for told in ([["a"]], []):
-            async with watching(shared, trigger(store=accessors("keys"))) as [watcher]:
+            async with watching(Shared, trigger(store=accessors("keys"))) as [watcher]:
                 await polled(server, 3)
                 await until(lambda: supervisor.values)
             assert watcher.told == told
@@ -1046,11 +1036,11 @@ def test_the_store_of_one_asset_is_read_and_written_through_airflow(
 
 
 def test_one_row_that_serves_two_assets_remembers_in_memory_with_one_warning(
-    shared, supervisor, connect, settling, caplog
+    supervisor, connect, settling, caplog
 ):
     async def main():
         for _ in range(2):
-            async with watching(shared, trigger(store=accessors("a", "b"))) as [watcher]:
+            async with watching(Shared, trigger(store=accessors("a", "b"))) as [watcher]:
                 await until(lambda: watcher.events)
                 await polled(server, 2)
             assert watcher.told == [["a"]]

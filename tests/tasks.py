@@ -1,0 +1,14 @@
+"""As much of a task's context as an operator needs."""
+
+from collections import defaultdict
+from types import SimpleNamespace
+from typing import Any
+
+
+class Context(dict[str, Any]):
+    """A context, and what a task left in it: its XComs, and what it told its outlets."""
+
+    def __init__(self, **values: Any) -> None:
+        self.xcoms: dict[str, Any] = {}
+        push = SimpleNamespace(xcom_push=lambda key, value: self.xcoms.update({key: value}))
+        super().__init__(ti=push, outlet_events=defaultdict(lambda: SimpleNamespace(extra={})), **values)
