@@ -109,7 +109,7 @@ class _SharedListing:
     def __init__(self, openrouter_conn_id: str, workspace_id: str | None, include_disabled: bool) -> None:
         self.users = 0
         self.began = self.ended = -math.inf
-        self._hook = partial(OpenRouterHook, openrouter_conn_id)
+        self._openrouter_conn_id = openrouter_conn_id
         self._scope: dict[str, Any] = {"workspace_id": workspace_id, "include_disabled": include_disabled}
         self._client: OpenRouterClient | None = None
         self._last: Listing | None = None
@@ -174,7 +174,7 @@ class _SharedListing:
         return Inventory(client.list_keys(**self._scope, stopped=stopped), observed_at=observed_at)
 
     def _get_client(self) -> OpenRouterClient:
-        return self._hook().get_conn()
+        return OpenRouterHook(self._openrouter_conn_id).get_conn()
 
 
 _Scope = tuple[str, str | None, bool]

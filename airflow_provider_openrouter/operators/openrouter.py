@@ -151,9 +151,10 @@ class OpenRouterInventoryOperator(BaseOperator):
         }
 
     def _scope(self) -> str:
-        if not self.workspace_id:
+        workspace_id = read_workspace_id(self.workspace_id)
+        if workspace_id is None:
             return "default only"
-        return "every workspace" if self.workspace_id == "*" else self.workspace_id
+        return "every workspace" if workspace_id == "*" else workspace_id
 
     def _log_summary(self, summary: dict[str, Any]) -> None:
         self.log.info(
