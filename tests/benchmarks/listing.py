@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import platform
 import statistics
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from machine import machine
 
 HERE = Path(__file__).parent
 PEERS = ("session_loop", "sdk_loop", "http_operator")
@@ -52,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each contender (default: 3)")
     rounds = parser.parse_args().rounds
-    print(f"Python {platform.python_version()} on {platform.machine()}; medians of {rounds} rounds\n")
+    print(f"{machine()}; medians of {rounds} rounds\n")
     print("| | | seconds | provider / it | peak MB | requests | connections |")
     print("|---|---|--:|--:|--:|--:|--:|")
     for scene, options, peers in SCENES:

