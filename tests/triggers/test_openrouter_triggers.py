@@ -69,7 +69,7 @@ def connect(monkeypatch):
 
     def connect(server: Server, conn_id: str = "openrouter_default", *, password=TOKEN, **extras) -> None:
         fields = {"conn_type": "openrouter", "host": server.base_url, "password": password}
-        fields["extra"] = {"max_retries": 0, "timeout": 0.3} | extras
+        fields["extra"] = {"max_retries": 0, "timeout": 1} | extras
         monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
 
     return connect
