@@ -15,7 +15,7 @@ def is_literal(value: Any) -> bool:
         return "{{" not in value and "{%" not in value
     if isinstance(value, list | tuple | set):
         return all(map(is_literal, value))
-    return not hasattr(value, "resolve")
+    return not hasattr(value, "iter_references")  # as an XComArg has; a Path has "resolve", too
 
 
 def read_flag(name: str, value: Any) -> bool:

@@ -60,6 +60,8 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
     if target.protocol in STORES_WITHOUT_HALF_FILES:
         _write(target, content)
         return content.nbytes
+    if target.is_dir():
+        raise IsADirectoryError(f"{path} is a folder, which no file can replace.")  # Airflow 3.0 moves into it
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
     try:

@@ -21,6 +21,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
+from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 from airflow_provider_openrouter.slices import Slice
 
 log = logging.getLogger(__name__)
@@ -227,7 +228,12 @@ def _naive_utc(time: datetime) -> datetime:
 
 
 def _json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    except RecursionError:  # what could just be read cannot always be written
+        raise OpenRouterResponseError(
+            "A key has a field that is nested too deeply to be written as JSON: report it to OpenRouter."
+        ) from None
 
 
 _PROMISED: dict[str, set[type]] = {

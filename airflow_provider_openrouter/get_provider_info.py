@@ -7,11 +7,12 @@ from typing import Any
 from airflow_provider_openrouter import __version__
 
 CONNECTION_FORM: dict[str, Any] = {
-    "hidden-fields": ["login", "schema", "port"],
-    "relabeling": {"host": "Base URL", "password": "Management API key"},
+    "hidden-fields": ["login", "schema"],
+    "relabeling": {"host": "Base URL", "password": "Management API key"},  # nosec B105  # a label
     "placeholders": {
         "host": "https://openrouter.ai/api/v1",
-        "password": "sk-or-v1-… from https://openrouter.ai/settings/management-keys",
+        "port": "443, unless the base URL names another",
+        "password": "sk-or-v1-… from https://openrouter.ai/settings/management-keys",  # nosec B105
     },
 }
 
@@ -71,7 +72,7 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {
                     "timeout": {
                         "label": "Timeout (seconds)",
-                        "description": "How long one request may take, its body included. Default: 30.",
+                        "description": "For one request, its body included. At least 1, default: 30.",
                         "schema": {"type": ["number", "null"], "minimum": 1},
                     },
                     "max_retries": {
@@ -81,7 +82,7 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_concurrency": {
                         "label": "Concurrency",
-                        "description": "How many pages of a listing are fetched side by side. Default: 8.",
+                        "description": "Pages of a listing under way at once. From 1 to 32, default: 8.",
                         "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 32},
                     },
                     "allow_http": {

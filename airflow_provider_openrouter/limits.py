@@ -230,7 +230,7 @@ class LimitCheck:
         """One sentence on what the rule watches in vain, or nothing."""
         if self.missing:
             more = f" and {len(self.missing) - SHOWN} more" if len(self.missing) > SHOWN else ""
-            hashes = ", ".join(map(_plain, self.missing[:SHOWN]))
+            hashes = ", ".join(map(plain, self.missing[:SHOWN]))
             return (
                 f"key_hashes names keys that are not listed: {hashes}{more}. Are they deleted, disabled, "
                 "expired, or in another workspace?"
@@ -257,7 +257,7 @@ class LimitCheck:
         return f"{counts}: {'; '.join(map(self._describe, self.low[:SHOWN]))}{more}"
 
     def _describe(self, key: Record) -> str:
-        name = _plain(key.get("name")) or _plain(key.get("label")) or _plain(key["hash"])
+        name = plain(key.get("name")) or plain(key.get("label")) or plain(key["hash"])
         limit = f" of {_usd(key['limit'])}" if _is_number(key.get("limit")) else ""
         return f"{name} has {_usd(key['limit_remaining'])}{limit} left, {self._reset(key.get('limit_reset'))}"
 
@@ -265,7 +265,7 @@ class LimitCheck:
         if rhythm is None:
             return "never resets"
         after = next_reset(rhythm, self.observed_at)
-        return f"resets {_plain(rhythm)}" + (f", next on {after} at 00:00 UTC" if after else "")
+        return f"resets {plain(rhythm)}" + (f", next on {after} at 00:00 UTC" if after else "")
 
 
 def next_reset(rhythm: Any, now: datetime) -> date | None:
@@ -326,7 +326,7 @@ def _usd(amount: Any) -> str:
     return f"{'-' if usd < 0 else ''}${abs(usd):,.{digits}f}"
 
 
-def _plain(text: Any) -> str:
+def plain(text: Any) -> str:
     """Answer a text that came from elsewhere as part of a line: short, and without what moves a cursor."""
     characters = (character if character.isprintable() else " " for character in str(text or ""))
     return " ".join("".join(characters).split())[:80]

@@ -22,8 +22,8 @@ from threading import Lock, Thread
 from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
-TOKEN = "sk-or-v1-sandbox-management-key"  # noqa: S105  # it opens nothing
-INFERENCE_TOKEN = "sk-or-v1-sandbox-inference-key"  # noqa: S105
+TOKEN = "sk-or-v1-sandbox-management-key"  # noqa: S105  # nosec B105  # it opens nothing
+INFERENCE_TOKEN = "sk-or-v1-sandbox-inference-key"  # noqa: S105  # nosec B105
 PAGE_SIZE = 100
 
 TEAMS = ("billing", "chatbot", "search", "support", "research", "mobile", "marketing")

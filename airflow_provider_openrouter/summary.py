@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from airflow_provider_openrouter.limits import MOST
+
 LOWEST = 5
 
 
@@ -35,7 +37,7 @@ def summarize(frame: pd.DataFrame, *, observed_at: datetime, workspace: str) -> 
         "unlimited": int(frame["limit"].isna().sum()),
         "never_used": int(((spend == 0) & frame["last_used_at"].isna()).sum()),
         **{
-            window: round(float(frame[window].sum()), 6)
+            window: round(float(frame[window][frame[window].abs() < MOST].sum()), 6)
             for window in ("usage", "usage_daily", "usage_weekly", "usage_monthly")
         },
         "lowest": [

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from http.client import HTTPResponse
 from ipaddress import ip_address
 from threading import Event, Lock, Timer
 from typing import Any, NoReturn, Self
@@ -47,6 +48,8 @@ MANAGEMENT_KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
 MAX_RETRY_AFTER = 60.0
 MAX_WAIT = 300.0
 CHUNK = 1 << 16
+LARGEST_ANSWER = 100_000_000
+"""Bytes, unpacked: a page of 100 keys has a thousandth of that, and a small packed one could fill a worker."""
 
 
 class BearerAuth(AuthBase):
@@ -77,11 +80,21 @@ class BearerAuth(AuthBase):
         return text.replace(self._key, "***")
 
 
+class _Response(HTTPResponse):
+    """An answer of whose head is dropped what is no header: urllib3 would log it, and it may hold the key."""
+
+    def begin(self) -> None:
+        super().begin()
+        self.msg.set_payload("")
+        self.msg.defects.clear()
+
+
 class _AnswersInTime:
     """A connection that gives up in time on a proxy's word and on the head of an answer, however they trickle."""
 
     sock: Any
     timeout: float
+    response_class = _Response
 
     def connect(self) -> None:
         with self._in_time():
@@ -236,7 +249,7 @@ class Transport:
             timeout: Any = urllib3.Timeout(total=self._timeout)
             response = self._adapter.send(request, timeout=timeout, **self._environment)
             with response:
-                body = self._read(response, deadline)
+                body = self._read(where, response, deadline)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             late = time.monotonic() > deadline
             # "from None": the exceptions of requests hold the request, and the request holds the key.
@@ -245,13 +258,20 @@ class Transport:
             self._raise_for(where, response, body)
         return _data(where, body)
 
-    def _read(self, response: requests.Response, deadline: float) -> bytes:
+    def _read(self, where: str, response: requests.Response, deadline: float) -> bytes:
         """Read the body piece by piece: a socket's own timeout starts anew with every byte that comes in."""
         chunks: list[bytes] = []
+        size = 0
         while time.monotonic() <= deadline:
             chunk = response.raw.read1(CHUNK, decode_content=True)
             if not chunk:
                 return b"".join(chunks)
+            size += len(chunk)
+            if size > LARGEST_ANSWER:
+                raise OpenRouterResponseError(
+                    f"{where} answered with more than {LARGEST_ANSWER:,} bytes. Check that the connection's host "
+                    "is the API."
+                )
             chunks.append(chunk)
         raise TimeoutError
 
@@ -281,9 +301,9 @@ class Transport:
                 retry_after=_retry_after(response),
             )
         if 300 <= status < 400:
-            host = _host(response.headers.get("Location", ""))
+            host = self._auth.hide(_host(response.headers.get("Location", "")) or "itself")
             raise OpenRouterResponseError(
-                f"{answer}, a redirect to {host or 'itself'}, which is not followed, for it would take the "
+                f"{answer}, a redirect to {host}, which is not followed, for it would take the "
                 "key there. Set the connection's host to the API's own address.",
                 status_code=status,
             )
@@ -355,7 +375,7 @@ def _finite(number: str) -> float | str:
 
 _decoder = json.JSONDecoder(parse_constant=_refuse_constant)
 _careful_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_LONG_EXPONENT = re.compile(r"\d[eE]\+?\d{3,}\s*[,\]}]")
+_LONG_NUMBER = re.compile(r"\d[eE]\+?\d{3,}\s*[,\]}]|\d{200}")
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -366,7 +386,7 @@ def _data(where: str, body: bytes) -> Any:
         text = _NUL.sub(r"\1\\ufffd", text)
     try:
         # 1e999 is legal JSON that Python reads as infinity, which no JSON can hold: it stays text.
-        answer = (_careful_decoder if _LONG_EXPONENT.search(text) else _decoder).decode(text)
+        answer = (_careful_decoder if _LONG_NUMBER.search(text) else _decoder).decode(text)
         if _SURROGATE.search(text):  # half a surrogate pair is legal JSON that no UTF-8 can hold
             answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):

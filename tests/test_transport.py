@@ -1,6 +1,5 @@
 import logging
 import socket
-import subprocess
 import threading
 import time
 import traceback
@@ -343,55 +342,10 @@ def test_an_answer_that_breaks_off_is_no_answer(answer):
     assert raised.status_code is None
 
 
-def test_a_refused_connection_is_no_answer():
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        with pytest.raises(OpenRouterConnectionError, match="refused") as caught:
-            get(f"http://127.0.0.1:{unused.getsockname()[1]}/api/v1")
-    assert caught.value.transient
-
-
 def test_a_broken_connection_is_tried_again():
     with Server(in_turn(BREAKS, GOOD)) as server:
         assert get(server, max_retries=1) == [{"hash": "a"}]
     assert len(server.requests) == 2
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory):
-    pem = tmp_path_factory.mktemp("tls") / "self-signed.pem"
-    command = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2 -subj /CN=test"
-    subprocess.run(
-        [
-            *command.split(),
-            "-addext",
-            "subjectAltName=IP:127.0.0.1",
-            "-keyout",
-            pem,
-            "-out",
-            pem.with_suffix(".crt"),
-        ],
-        check=True,
-        capture_output=True,
-    )
-    pem.write_bytes(pem.read_bytes() + pem.with_suffix(".crt").read_bytes())
-    return pem
-
-
-def test_a_certificate_that_nobody_vouches_for_is_refused_at_once(certificate):
-    with (
-        Server(lambda request: GOOD, certificate=certificate) as server,
-        pytest.raises(OpenRouterConnectionError, match="REQUESTS_CA_BUNDLE") as caught,
-    ):
-        get(server, max_retries=3)
-    assert not caught.value.transient
-    assert not server.requests
-
-
-def test_a_certificate_named_in_the_environment_is_trusted(certificate, monkeypatch):
-    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate.with_suffix(".crt")))
-    with Server(lambda request: GOOD, certificate=certificate) as server:
-        assert get(server) == [{"hash": "a"}]
 
 
 # -- retries

@@ -180,5 +180,6 @@ def _extras(conn: Connection) -> dict[str, Any]:
         try:
             extras[name] = read(str(value).strip())
         except (ValueError, KeyError):
-            raise OpenRouterRequestError(f"the extra {name} must be {kind}, not {value!r}.") from None
+            # What it is instead is not shown: it might be the key, in the wrong field of the form.
+            raise OpenRouterRequestError(f"the extra {name} must be {kind}.") from None
     return extras

@@ -14,6 +14,7 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow_provider_openrouter.arguments import is_literal, read_flag, read_workspace_id
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.limits import plain
 from airflow_provider_openrouter.lineage import Target, file_target, lineage
 from airflow_provider_openrouter.slices import Slice, check_granularity, read_moment
 
@@ -165,7 +166,8 @@ class OpenRouterInventoryOperator(BaseOperator):
         )
         for key in summary["lowest"]:
             limit = "" if key["limit"] is None else f" of ${key['limit']:.2f}"
-            self.log.info("$%.2f left%s: %s (%s)", key["limit_remaining"], limit, key["name"], key["label"])
+            name, label = plain(key["name"]), plain(key["label"])
+            self.log.info("$%.2f left%s: %s (%s)", key["limit_remaining"], limit, name, label)
 
 
 class OpenRouterListKeysOperator(OpenRouterInventoryOperator):

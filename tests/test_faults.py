@@ -1,0 +1,754 @@
+"""
+What can go wrong, as the README's table tells it: each fault is caused for real, and met by a task.
+
+``print(test_faults.TABLE)`` shows the table as it must stand there.
+"""
+
+import asyncio
+import gzip
+import json
+import logging
+import re
+import socket
+import sqlite3
+from collections.abc import Callable
+from contextlib import ExitStack, aclosing
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowNotFoundException,
+    AirflowSensorTimeout,
+)
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
+from services import service
+from tasks import Context
+
+from airflow_provider_openrouter.events import read_event
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
+    OpenRouterConnectionError,
+    OpenRouterError,
+    OpenRouterRateLimitError,
+    OpenRouterRequestError,
+    OpenRouterResponseError,
+    OpenRouterServerError,
+)
+from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
+from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+from airflow_provider_openrouter.transport import LARGEST_ANSWER
+from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+
+pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
+
+README = Path(__file__).parent.parent / "README.md"
+HEADING = "## When something goes wrong"
+KEYS = [{"hash": f"hash-{number}", "name": f"name-{number}", "limit_remaining": 1.0} for number in range(3)]
+NOWHERE = "openrouter.invalid"
+
+
+class Stage:
+    """Where a fault is set up: servers, the environment, and the connection that a task reads."""
+
+    def __init__(self, stack: ExitStack, monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
+        self.environment = monkeypatch
+        self.folder = folder
+        self.servers: list[Server] = []
+        self.max_retries = 1
+        self.timeout = 30.0
+        self._stack = stack
+
+    def serve(self, answer: Callable[[Request], Answer], *, certificate: Path | None = None) -> Server:
+        server = self._stack.enter_context(Server(answer, certificate=certificate))
+        self.servers.append(server)
+        self.connect(host=server.base_url)
+        return server
+
+    def connect(self, *, extra: Any = None, **fields: Any) -> None:
+        extra = {"timeout": self.timeout, "max_retries": self.max_retries} | (extra or {})
+        self.connection("openrouter_default", conn_type="openrouter", **{"password": TOKEN} | fields, extra=extra)
+
+    def connection(self, name: str, **fields: Any) -> None:
+        self.environment.setenv(f"AIRFLOW_CONN_{name.upper()}", json.dumps(fields))
+
+    def closed_port(self) -> int:
+        unused = self._stack.enter_context(socket.socket())
+        unused.bind(("127.0.0.1", 0))
+        return unused.getsockname()[1]
+
+
+def list_keys(stage: Stage) -> Any:
+    return OpenRouterListKeysOperator(task_id="list_keys", xcom_format="records").execute(Context())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fault:
+    """
+    A row of the table.
+
+    :param name: what happens.
+    :param cause: makes it happen.
+    :param error: what is raised, None if the fault passes and every key is listed.
+    :param says: what the user reads, in the error or in the log; "…" stands for what is left out.
+    :param requests: how many of them arrive; None for any number.
+    :param transient: whether the error says that waiting may heal it.
+    :param repeated: whether the client repeats the request.
+    :param task: who meets it.
+    """
+
+    name: str
+    cause: Callable[[Stage], Any]
+    error: type[Exception] | None = None
+    says: str = ""
+    requests: int | None
+    transient: bool = False
+    repeated: bool = False
+    task: Callable[[Stage], Any] = list_keys
+
+    @property
+    def row(self) -> str:
+        """What stands in the README."""
+        error = f"`{self.error.__name__}`" if self.error else ""
+        cells = self.name, self.says, error, _yes(self.repeated), self._wait, self._task_retries
+        return f"| {' | '.join(cells)} |"
+
+    @property
+    def _task_retries(self) -> str:
+        return _yes(not issubclass(self.error, AirflowFailException)) if self.error else ""
+
+    @property
+    def _wait(self) -> str:
+        if self.error is None or self.task is not list_keys:
+            return ""
+        if self.transient:
+            return "waits on"
+        return "ends; deferred: after three more looks" if self.error in REFUSED else "ends"
+
+
+REFUSED = (OpenRouterAuthError, AirflowNotFoundException)
+
+
+def _yes(flag: bool) -> str:
+    return "yes" if flag else "no"
+
+
+# -- causes
+
+
+def serves(answer: Answer) -> Callable[[Stage], Any]:
+    return lambda stage: stage.serve(lambda request: answer)
+
+
+def serves_after(*faults: Answer) -> Callable[[Stage], Any]:
+    """Answer the first requests with faults, and the others with the keys."""
+
+    def answer(request: Request) -> Answer:
+        return faults[request.number] if request.number < len(faults) else data(KEYS[request.offset :])
+
+    return lambda stage: stage.serve(answer)
+
+
+def serves_too_late(answer: Answer) -> Callable[[Stage], Any]:
+    def cause(stage: Stage) -> None:
+        stage.timeout = 0.5
+        serves(answer)(stage)
+
+    return cause
+
+
+def fails_in_every_way(*, passes: bool) -> Callable[[Stage], Any]:
+    def cause(stage: Stage) -> None:
+        failures = [error(status, "upstream", headers=RETRY_AT_ONCE) for status in (500, 502, 503, 504)]
+        stage.max_retries = len(failures) if passes else len(failures) - 1
+        serves_after(*failures)(stage)
+
+    return cause
+
+
+def an_hour_to_wait(stage: Stage) -> None:
+    stage.environment.setattr("airflow_provider_openrouter.transport.MAX_RETRY_AFTER", 0.1)
+    serves_after(error(429, headers={"Retry-After": "3600"}))(stage)
+
+
+def keys_that_come_and_go(stage: Stage) -> None:
+    keys = [*KEYS]
+
+    def answer(request: Request) -> Answer:
+        if request.number == 1:
+            keys.insert(0, {"hash": "new"})
+        if request.number == 3:
+            keys.pop(0)
+        return data(keys[request.offset :][:2])
+
+    stage.serve(answer)
+
+
+def keys_that_come_faster_than_they_are_listed(stage: Stage) -> None:
+    stage.serve(lambda request: data([{"hash": f"{request.number} {number}"} for number in range(4)]))
+
+
+def a_server_without_include_expired(stage: Stage) -> None:
+    def answer(request: Request) -> Answer:
+        unknown = "include_expired" in request.query
+        return error(400, "Unrecognized key: include_expired") if unknown else data(KEYS[request.offset :])
+
+    stage.serve(answer)
+
+
+def a_packed_body_of_nothing(stage: Stage) -> None:
+    body = gzip.compress(b" " * (LARGEST_ANSWER + 1), 1)
+    serves(Answer(body=body, headers={"Content-Encoding": "gzip"}))(stage)
+
+
+def certificate(folder: Path, *, host: str = "127.0.0.1", days: int = 2) -> Path:
+    """Make a self-signed certificate, and its key with it, that is valid until so many days from now."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    names: x509.GeneralName = x509.DNSName(host)
+    if host[0].isdecimal():
+        names = x509.IPAddress(ip_address(host))
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=9))
+        .not_valid_after(now + timedelta(days=days))
+        .add_extension(x509.SubjectAlternativeName([names]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "certificate.pem"
+    pem.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    return pem
+
+
+def serves_tls(*, trusted: bool, **how: Any) -> Callable[[Stage], Any]:
+    def cause(stage: Stage) -> None:
+        pem = certificate(stage.folder, **how)
+        if trusted:
+            stage.environment.setenv("REQUESTS_CA_BUNDLE", str(pem))
+        stage.serve(lambda request: data(KEYS[request.offset :]), certificate=pem)
+
+    return cause
+
+
+def a_proxy_that_refuses(stage: Stage) -> None:
+    proxy = stage.serve(lambda request: error(500))
+    stage.environment.setenv("HTTPS_PROXY", f"http://{proxy.host}")  # it knows no CONNECT
+    stage.connect(host=NOWHERE)
+
+
+def connects(**fields: Any) -> Callable[[Stage], Any]:
+    def cause(stage: Stage) -> None:
+        server = stage.serve(lambda request: data([]))
+        stage.connect(**{"host": server.base_url} | fields)
+
+    return cause
+
+
+def has_no_connection(stage: Stage) -> None:
+    stage.environment.delenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", raising=False)
+
+
+# -- tasks
+
+
+def waits_for_a_nonsense_threshold(stage: Stage) -> Any:
+    return OpenRouterKeyLimitSensor(task_id="wait", threshold="150%")
+
+
+def waits_for_no_key(stage: Stage) -> Any:
+    sensor = OpenRouterKeyLimitSensor(task_id="wait", threshold=5, key_hashes="gone", fail_if_unwatched=True)
+    return sensor.execute(Context())
+
+
+def writes_below_a_file(stage: Stage) -> Any:
+    blocked = stage.folder / "file"
+    blocked.touch()
+    path = str(blocked / "folder" / "keys.parquet")
+    return OpenRouterListKeysOperator(task_id="list_keys", output_path=path).execute(Context())
+
+
+def writes_to_no_bucket(stage: Stage) -> Any:
+    for module in ("aiobotocore", "s3fs"):
+        service(module)
+    server = service("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        extra = {"endpoint_url": f"http://{host}:{port}", "region_name": "eu-west-1"}
+        stage.connection("lake", conn_type="aws", login="a", password="not-checked", extra=extra)
+        path = "s3://lake@no-such-bucket/keys.parquet"
+        return OpenRouterListKeysOperator(task_id="list_keys", output_path=path).execute(Context())
+    finally:
+        server.stop()
+
+
+def writes_a_table(stage: Stage) -> Any:
+    return OpenRouterKeysToSqlOperator(task_id="write", sql_conn_id="warehouse", table="keys").execute(Context())
+
+
+def writes_to_a_closed_database(stage: Stage) -> Any:
+    stage.connection("warehouse", conn_type="postgres", host="127.0.0.1", port=stage.closed_port(), schema="x")
+    return writes_a_table(stage)
+
+
+def writes_what_a_constraint_forbids(stage: Stage) -> Any:
+    path = stage.folder / "warehouse.db"
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE keys (name TEXT CHECK (name <> 'name-1'))")
+    stage.connection("warehouse", conn_type="sqlite", host=str(path))
+    return writes_a_table(stage)
+
+
+# -- the table
+
+FAULTS = [
+    Fault(
+        name="the key is wrong (401)",
+        cause=serves(error(401, "No auth credentials found")),
+        error=OpenRouterAuthError,
+        says="… answered 401 (No auth credentials found). The connection's password must be a management key in "
+        "force; … Create one at …",
+        requests=1,
+    ),
+    Fault(
+        name="the key is an inference key (403)",
+        cause=serves(error(403, "Only management keys can perform this operation")),
+        error=OpenRouterAuthError,
+        says="… answered 403 (Only management keys can perform this operation). …; an inference key cannot list "
+        "keys. Create one at …",
+        requests=1,
+    ),
+    Fault(
+        name="there is no key",
+        cause=connects(password=" "),
+        error=OpenRouterAuthError,
+        says="There is no management key. Create one at …",
+        requests=0,
+    ),
+    Fault(
+        name="the key has a line break, or a letter outside ASCII",
+        cause=connects(password="sk-or-v1-\n0123 é"),
+        error=OpenRouterAuthError,
+        says="The management key has a character that cannot be sent in an HTTP header …. Copy it anew, the key "
+        "alone.",
+        requests=0,
+    ),
+    Fault(
+        name="the base URL's path is wrong (404)",
+        cause=serves(error(404, "Not found")),
+        error=OpenRouterRequestError,
+        says="… answered 404 (Not found). Check workspace_id and the connection's host.",
+        requests=1,
+    ),
+    Fault(
+        name="another request is refused (other 4xx)",
+        cause=serves(error(422, "Invalid workspace_id")),
+        error=OpenRouterRequestError,
+        says="… answered 422 (Invalid workspace_id). Check workspace_id and the connection's host.",
+        requests=1,
+    ),
+    Fault(
+        name="the server does not know `include_expired` (400)",
+        cause=a_server_without_include_expired,
+        says="Listing again without include_expired, so that expired keys may be missing: …",
+        requests=3,
+    ),
+    Fault(
+        name="too many requests (429), for a while",
+        cause=serves_after(error(429, headers=RETRY_AT_ONCE)),
+        says="… answered 429 …. Trying again in … s (attempt 2).",
+        requests=3,
+        repeated=True,
+    ),
+    Fault(
+        name="too many requests, with a `Retry-After` above 60 s, of which 60 are waited",
+        cause=an_hour_to_wait,
+        says="… answered 429 …. Trying again in … s (attempt 2).",
+        requests=3,
+        repeated=True,
+    ),
+    Fault(
+        name="too many requests, throughout",
+        cause=serves(error(429, "Rate limit exceeded", headers=RETRY_AT_ONCE)),
+        error=OpenRouterRateLimitError,
+        says="… answered 429 (Rate limit exceeded): too many requests. Ask less often, or lower max_concurrency "
+        "in the connection.",
+        requests=2,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="the server fails (500, 502, 503, 504 …), for a while",
+        cause=fails_in_every_way(passes=True),
+        says="… answered 503 …. Trying again in … s (attempt 4).",
+        requests=6,
+        repeated=True,
+    ),
+    Fault(
+        name="the server fails, throughout",
+        cause=fails_in_every_way(passes=False),
+        error=OpenRouterServerError,
+        says="… answered 504 (upstream). The trouble is on the server's side: try again later.",
+        requests=4,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="the host is not known",
+        cause=lambda stage: stage.connect(host=NOWHERE),
+        error=OpenRouterConnectionError,
+        says="No whole answer from …: [Errno …. Check the network, the proxy and the connection's host.",
+        requests=0,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="the connection is refused",
+        cause=lambda stage: stage.connect(host=f"http://127.0.0.1:{stage.closed_port()}"),
+        error=OpenRouterConnectionError,
+        says="No whole answer from …: [Errno …] Connection refused. Check the network, the proxy and the …",
+        requests=0,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="the connection breaks in the middle of an answer",
+        cause=serves(Answer(body={"data": KEYS}, cut=20)),
+        error=OpenRouterConnectionError,
+        says="No whole answer from …: IncompleteRead. Check the network, the proxy and the connection's host.",
+        requests=2,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="no answer within the `timeout`",
+        cause=serves_too_late(HANGS),
+        error=OpenRouterConnectionError,
+        says="… gave no whole answer within … s. Check the network, or raise the connection's timeout.",
+        requests=2,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="an answer that trickles on beyond the `timeout`",
+        cause=serves_too_late(Answer(body={"data": KEYS}, trickle="body")),
+        error=OpenRouterConnectionError,
+        says="… gave no whole answer within … s. Check the network, or raise the connection's timeout.",
+        requests=2,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="the proxy refuses",
+        cause=a_proxy_that_refuses,
+        error=OpenRouterConnectionError,
+        says="No whole answer from …: Tunnel connection failed: …. Check the network, the proxy and the …",
+        requests=0,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="the certificate is self-signed, or of an authority that is not known",
+        cause=serves_tls(trusted=False),
+        error=OpenRouterConnectionError,
+        says="The certificate of … cannot be verified: self…signed certificate. If a proxy of yours signs it, "
+        "name its certificate in REQUESTS_CA_BUNDLE.",
+        requests=0,
+    ),
+    Fault(
+        name="the certificate is another host's",
+        cause=serves_tls(trusted=True, host="openrouter.example"),
+        error=OpenRouterConnectionError,
+        says="The certificate of … cannot be verified: … mismatch, certificate is not valid for …",
+        requests=0,
+    ),
+    Fault(
+        name="the certificate has expired",
+        cause=serves_tls(trusted=True, days=-1),
+        error=OpenRouterConnectionError,
+        says="The certificate of … cannot be verified: certificate has expired. …",
+        requests=0,
+    ),
+    Fault(
+        name="the certificate is one that `REQUESTS_CA_BUNDLE` names",
+        cause=serves_tls(trusted=True),
+        says="Listed 3 keys: …",
+        requests=2,
+    ),
+    Fault(
+        name="a redirect",
+        cause=serves(Answer(302, headers={"Location": "https://elsewhere.example/api/v1/keys"})),
+        error=OpenRouterResponseError,
+        says="… answered 302, a redirect to elsewhere.example, which is not followed, …. Set the connection's "
+        "host to the API's own address.",
+        requests=1,
+    ),
+    Fault(
+        name="a login page, or other HTML",
+        cause=serves(Answer(body="<html>Log in</html>", headers={"Content-Type": "text/html"})),
+        error=OpenRouterResponseError,
+        says="… answered 200 with something that is not JSON. Check that the connection's host is the API, and "
+        "that no proxy or login page answers in its place.",
+        requests=1,
+    ),
+    Fault(
+        name="JSON that ends too early",
+        cause=serves(Answer(body='{"data": [{"hash": "a"')),
+        error=OpenRouterResponseError,
+        says="… answered 200 with something that is not JSON. …",
+        requests=1,
+    ),
+    Fault(
+        name="JSON of another form",
+        cause=serves(Answer(body={"keys": []})),
+        error=OpenRouterResponseError,
+        says="… answered 200 with JSON that has no 'data'. Check that the connection's host is the API.",
+        requests=1,
+    ),
+    Fault(
+        name="`data` that is no list",
+        cause=serves(data({})),
+        error=OpenRouterResponseError,
+        says="/keys answered no list under 'data'. Check that the connection's host is the API.",
+        requests=1,
+    ),
+    Fault(
+        name="a record without `hash`",
+        cause=serves(data([*KEYS, {"name": "nameless"}])),
+        error=OpenRouterResponseError,
+        says="/keys answered a record without 'hash', …. Nothing is listed, lest it be lost: report it to …",
+        requests=1,
+    ),
+    Fault(
+        name="a packed body that cannot be unpacked",
+        cause=serves(Answer(body=b"\x1f\x8bnonsense", headers={"Content-Encoding": "gzip"})),
+        error=OpenRouterConnectionError,
+        says="No whole answer from …: …. Check the network, the proxy and the connection's host.",
+        requests=2,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="an answer of more than 100 MB, unpacked",
+        cause=a_packed_body_of_nothing,
+        error=OpenRouterResponseError,
+        says="… answered with more than 100,000,000 bytes. Check that the connection's host is the API.",
+        requests=1,
+    ),
+    Fault(
+        name="a server that ignores `offset`",
+        cause=serves(data(KEYS)),
+        error=OpenRouterResponseError,
+        says="The server ignores 'offset': …. Point the connection's host at OpenRouter's own API.",
+        requests=None,
+    ),
+    Fault(
+        name="keys are created or deleted meanwhile",
+        cause=keys_that_come_and_go,
+        says="Listed … keys: …",
+        requests=None,
+    ),
+    Fault(
+        name="keys are created faster than they are listed",
+        cause=keys_that_come_faster_than_they_are_listed,
+        error=OpenRouterResponseError,
+        says="The listing changes faster than it can be read: …. Run it again when fewer keys are being …",
+        requests=None,
+    ),
+    Fault(
+        name="there is no such connection",
+        cause=has_no_connection,
+        error=AirflowNotFoundException,
+        says="The conn_id `openrouter_default` isn't defined",
+        requests=0,
+    ),
+    Fault(
+        name="the connection's host is no URL",
+        cause=connects(host="https://open router.ai"),
+        error=OpenRouterRequestError,
+        says="Connection 'openrouter_default': The connection's host is no base URL: it must look like …",
+        requests=0,
+    ),
+    Fault(
+        name="the connection's host is plain `http`, and another machine",
+        cause=connects(host=f"http://{NOWHERE}"),
+        error=OpenRouterRequestError,
+        says="… would carry the management key unencrypted. Use https, or set allow_http in the connection …",
+        requests=0,
+    ),
+    Fault(
+        name="an extra makes no sense",
+        cause=connects(extra={"timeout": "soon"}),
+        error=OpenRouterRequestError,
+        says="Connection 'openrouter_default': the extra timeout must be a number of seconds.",
+        requests=0,
+    ),
+    Fault(
+        name="an argument makes no sense",
+        cause=serves_after(),
+        error=OpenRouterRequestError,
+        says="threshold must be an amount of USD of 0 or more, such as 5, or a percentage of the limit, …",
+        requests=0,
+        task=waits_for_a_nonsense_threshold,
+    ),
+    Fault(
+        name="no key is watched, with `fail_if_unwatched`; a warning at each look without it",
+        cause=serves_after(),
+        error=OpenRouterRequestError,
+        says="key_hashes names keys that are not listed: …. Are they deleted, disabled, expired, or in another …",
+        requests=2,
+        task=waits_for_no_key,
+    ),
+    Fault(
+        name="the file cannot be written",
+        cause=serves_after(),
+        error=NotADirectoryError,
+        says="[Errno …] …",
+        requests=2,
+        task=writes_below_a_file,
+    ),
+    Fault(
+        name="the bucket is missing",
+        cause=serves_after(),
+        error=FileNotFoundError,
+        says="The specified bucket does not exist",
+        requests=2,
+        task=writes_to_no_bucket,
+    ),
+    Fault(
+        name="the database refuses to be connected to",
+        cause=serves_after(),
+        error=AirflowException,
+        says="The table keys is as it was, for the database refused: …",
+        requests=2,
+        task=writes_to_a_closed_database,
+    ),
+    Fault(
+        name="the database refuses a row",
+        cause=serves_after(),
+        error=AirflowException,
+        says="The table keys is as it was, for the database refused: CHECK constraint failed: …",
+        requests=2,
+        task=writes_what_a_constraint_forbids,
+    ),
+]
+TABLE = "\n".join(
+    [
+        "| What happens | What you read | Error | Asked again | A waiting sensor | Task retries |",
+        "|---|---|---|---|---|---|",
+        *(fault.row for fault in FAULTS),
+    ]
+)
+LASTING = [fault for fault in FAULTS if fault.error and fault.task is list_keys]
+
+
+def by_name(faults: list[Fault]) -> list[Any]:
+    return [pytest.param(fault, id=fault.name) for fault in faults]
+
+
+@pytest.fixture
+def log(capfd, caplog):
+    """Answer what was logged: newer Airflows print what their tasks log, older ones use logging."""
+    caplog.set_level(logging.INFO)
+    return lambda: "".join(capfd.readouterr()) + caplog.text
+
+
+@pytest.fixture
+def stage(monkeypatch, tmp_path):
+    with ExitStack() as stack:
+        yield Stage(stack, monkeypatch, tmp_path)
+
+
+def says(fault: Fault) -> str:
+    """Answer the pattern of what a user reads."""
+    return ".*".join(map(re.escape, fault.says.split("…")))
+
+
+def asked(stage: Stage) -> int:
+    return sum(len(server.requests) for server in stage.servers)
+
+
+@pytest.mark.parametrize("fault", by_name([fault for fault in FAULTS if fault.error]))
+def test_a_task_that_meets_a_fault_raises_what_the_table_says(fault, stage, log):
+    fault.cause(stage)
+    with pytest.raises(fault.error, match=f"(?s){says(fault)}") as caught:
+        fault.task(stage)
+    assert type(caught.value) is fault.error
+    assert getattr(caught.value, "transient", False) is fault.transient
+    logged = log()
+    assert fault.requests in (None, asked(stage))
+    assert ("Trying again" in logged) is fault.repeated
+    assert TOKEN not in f"{caught.value} {logged}"
+
+
+@pytest.mark.parametrize("fault", by_name([fault for fault in FAULTS if not fault.error]))
+def test_a_task_that_meets_a_fault_that_passes_lists_every_key(fault, stage, log):
+    fault.cause(stage)
+    listed = fault.task(stage)
+    assert [key for key in listed if key in KEYS] == KEYS
+    logged = log()
+    assert re.search(f"(?s){says(fault)}", logged)
+    assert fault.requests in (None, asked(stage))
+    assert ("Trying again" in logged) is fault.repeated
+
+
+@pytest.mark.parametrize("fault", by_name(LASTING))
+def test_a_sensor_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, stage, log):
+    stage.max_retries = 0
+    fault.cause(stage)
+    sensor = OpenRouterKeyLimitSensor(task_id="wait", threshold=5, poke_interval=0.01, timeout=0)
+    with pytest.raises(AirflowSensorTimeout if fault.transient else AirflowFailException) as caught:
+        sensor.execute(Context())
+    assert ("The wait goes on." in log()) is fault.transient
+    if not fault.transient:
+        assert isinstance(caught.value, OpenRouterError)
+        assert re.search(f"(?s){says(fault)}", str(caught.value))
+
+
+@pytest.mark.parametrize("fault", by_name(LASTING))
+def test_a_trigger_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, stage, caplog):
+    stage.max_retries = 0
+    fault.cause(stage)
+    event = asyncio.run(first_event(caplog))
+    assert (event is None) is fault.transient
+    assert caplog.text.count("read anew") == (3 if fault.error in REFUSED else 0)
+    if event:
+        with pytest.raises(AirflowFailException, match=f"(?s){says(fault)}") as caught:
+            read_event(event)
+        assert isinstance(caught.value, OpenRouterError)
+
+
+async def first_event(caplog) -> dict[str, Any] | None:
+    """Answer what a trigger tells first, None if it says instead that it waits on."""
+    trigger = OpenRouterKeyLimitTrigger(threshold=5, poll_interval=0.01)
+    trigger._log = logging.getLogger("trigger")  # what Airflow's own logger prints, caplog does not see
+    async with asyncio.timeout(20), aclosing(trigger.run()) as events:
+        first = asyncio.ensure_future(anext(events))
+        while not first.done() and "The wait goes on." not in caplog.text:
+            await asyncio.sleep(0.01)
+        if first.done():
+            return first.result().payload
+        first.cancel()
+        await asyncio.gather(first, return_exceptions=True)
+        return None
+
+
+def test_the_table_of_the_readme_is_this_one():
+    section = README.read_text().partition(f"\n{HEADING}\n")[2].partition("\n## ")[0]
+    assert [line for line in section.splitlines() if line.startswith("|")] == TABLE.splitlines()
