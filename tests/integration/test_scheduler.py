@@ -6,6 +6,7 @@ from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from sandboxes import Flaky
 from standalone import Standalone
 
 from airflow_provider_openrouter.sandbox import Sandbox
@@ -62,22 +63,6 @@ for name, threshold in {"tenth": "10%", "dollar": 1}.items():
 
         told()
 """
-
-
-class Flaky(Sandbox):
-    """A sandbox that fails when it is told to, and remembers when each listing began."""
-
-    def __init__(self, **arguments):
-        super().__init__(**arguments)
-        self.fails = False
-        self.listings = []
-
-    def answer(self, target, authorization):
-        if target.endswith("offset=0"):
-            self.listings.append(time.monotonic())
-        if self.fails:
-            return 500, {"error": {"code": 500, "message": "Internal Server Error"}}
-        return super().answer(target, authorization)
 
 
 def test_a_dag_starts_once_for_each_crossing_whatever_happens_to_the_triggerer(tmp_path, record_property):

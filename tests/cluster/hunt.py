@@ -1,0 +1,58 @@
+"""A hunt for a secret in all that a cluster has written."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode, urlsafe_b64encode
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import pandas as pd
+from airflow.utils.json import XComDecoder
+from cluster import Cluster
+from cryptography.fernet import Fernet
+
+
+def disguises(secret: str) -> dict[str, bytes]:
+    """Answer how a secret may look: as it is, in a URL, and in base64 of what it is a part of."""
+    looks = {"plain": secret.encode(), "URL-quoted": quote(secret, safe="").encode()}
+    for encode in (b64encode, urlsafe_b64encode):
+        for before in range(3):
+            # Of the characters of base64 only those whose six bits are all the secret's.
+            first, end = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
+            looks[f"{encode.__name__}, {before} before"] = encode(bytes(before) + secret.encode())[first:end]
+    return looks
+
+
+def places(cluster: Cluster) -> Iterator[tuple[str, bytes]]:
+    """Answer every place that a cluster writes to, by its name: Redis keeps what went through it in the home."""
+    for path in cluster.home.rglob("*"):
+        if not path.is_file():
+            continue
+        name, content = path.relative_to(cluster.home).as_posix(), path.read_bytes()
+        yield name, content
+        if path.suffix == ".parquet" or b'"pandas.DataFrame"' in content:
+            yield f"{name} unpacked", unpacked(path).to_csv().encode()
+    yield "metadata database", cluster.dump().encode()
+    yield "warehouse", cluster.dump("warehouse").encode()
+
+
+def unpacked(path: Path) -> pd.DataFrame:
+    """Answer the frame in a file, of the lake or of an XCom."""
+    return pd.read_parquet(path) if path.suffix == ".parquet" else json.loads(path.read_text(), cls=XComDecoder)
+
+
+def found(secret: str, places: list[tuple[str, bytes]]) -> dict[str, set[str]]:
+    """Answer in which places a secret is, by how it looks."""
+    return {
+        look: names
+        for look, content in disguises(secret).items()
+        if (names := {name for name, bytes_ in places if content in bytes_})
+    }
+
+
+def decrypted(fernet_key: str, dump: str) -> list[str]:
+    """Answer what Airflow has encrypted in a dump."""
+    return [Fernet(fernet_key).decrypt(each).decode() for each in re.findall(r"gAAAA[\w-]+=*", dump)]

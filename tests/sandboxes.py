@@ -1,0 +1,44 @@
+"""Sandboxes of which more can go wrong."""
+
+from __future__ import annotations
+
+import time
+from threading import Event
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from airflow_provider_openrouter.sandbox import Sandbox
+
+
+class Flaky(Sandbox):
+    """
+    A sandbox that fails, or keeps clients waiting, when it is told to.
+
+    While ``fails`` is set it answers 500. Unless ``goes_on`` is set no page after the third is answered. It
+    remembers the hashes of its keys, and when each listing began.
+    """
+
+    def __init__(self, **arguments: Any) -> None:
+        self.hashes: list[str] = []
+        super().__init__(**arguments)
+        self.fails = False
+        self.goes_on = Event()
+        self.goes_on.set()
+        self.kept_waiting = 0
+        self.listings: list[float] = []
+
+    def create_key(self, **fields: Any) -> str:
+        hash_ = super().create_key(**fields)
+        self.hashes.append(hash_)
+        return hash_
+
+    def answer(self, target: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
+        offset = dict(parse_qsl(urlsplit(target).query)).get("offset")
+        if offset == "0":
+            self.listings.append(time.monotonic())
+        if self.fails:
+            return 500, {"error": {"code": 500, "message": "Internal Server Error"}}
+        if int(offset or 0) > 250 and not self.goes_on.is_set():
+            self.kept_waiting += 1
+            self.goes_on.wait()
+        return super().answer(target, authorization)
