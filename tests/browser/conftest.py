@@ -1,0 +1,48 @@
+"""A browser to look at pages with, and a picture of the page that a test failed on."""
+
+import pytest
+from services import program, service
+
+PATIENCE = 60_000  # milliseconds: a machine may be slow
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium without a window; not for longer than a module, as its event loop runs meanwhile."""
+    chromium = program("chromium", "chromium-browser", "google-chrome")
+    with (
+        service("playwright.sync_api").sync_playwright() as driver,
+        driver.chromium.launch(executable_path=chromium, args=["--disable-gpu", "--disable-quic"]) as browser,
+    ):
+        yield browser
+
+
+@pytest.fixture(scope="session")
+def expect():
+    """What Playwright expects, patiently."""
+    expect = service("playwright.sync_api").expect
+    expect.set_options(timeout=PATIENCE)
+    return expect
+
+
+@pytest.fixture
+def page(browser, airflow, tmp_path):
+    """An empty page for the module's Airflow; a picture of what is on it when a test fails goes to tmp_path."""
+    size = {"width": 1280, "height": 1000}
+    with browser.new_context(base_url=airflow.url, locale="en-US", viewport=size) as context:
+        context.set_default_timeout(PATIENCE)
+        yield context.new_page()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Have a failure say where its picture is."""
+    report = yield
+    if call.when == "call" and report.failed and "page" in item.funcargs:
+        picture = item.funcargs["tmp_path"] / "page.png"
+        try:
+            item.funcargs["page"].screenshot(path=picture, full_page=True)
+        except service("playwright.sync_api").Error as error:
+            picture = f"There is none: {error}"
+        report.sections.append(("screenshot", str(picture)))
+    return report

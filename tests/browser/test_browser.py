@@ -1,0 +1,191 @@
+"""What a person sees of the provider in the pages of a real Airflow, in a real browser."""
+
+import json
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from standalone import Standalone
+
+from airflow_provider_openrouter.get_provider_info import CONNECTION_FORM, get_provider_info
+from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN, Sandbox
+
+DAGS = Path(__file__).parents[2] / "dags"
+EXTRA_FIELDS = get_provider_info()["connection-types"][0]["conn-fields"]
+TYPED = "sk-or-v1-typed-into-the-form"
+REFUSED = "sk-or-v1-refused-by-the-sandbox"
+
+pytestmark = [
+    pytest.mark.airflow(">=3.3"),  # before, the pages are others
+    pytest.mark.xdist_group("airflow standalone"),
+    pytest.mark.timeout(600),
+]
+
+
+@pytest.fixture(scope="module")
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="module")
+def airflow(browser, sandbox, tmp_path_factory):
+    """The example DAGs in an Airflow, which starts only if there is a browser to look at it with."""
+    home = tmp_path_factory.mktemp("browser") / "home"
+    dags = [DAGS / "openrouter_key_limit_alert.py", DAGS / "openrouter_keys_snapshot.py"]
+    environment = {
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
+        "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
+    }
+    with Standalone(home, dags, environment) as airflow:
+        yield airflow
+    assert not [path for key in (TOKEN, INFERENCE_TOKEN, TYPED, REFUSED) for path in airflow.files_with(key)]
+
+
+def open_connections(page):
+    page.goto("/")
+    page.get_by_role("button", name="Admin").click()
+    page.get_by_role("menuitem", name="Connections").click()
+
+
+def add_connection(page, connection_id):
+    """Answer the form of a new connection."""
+    open_connections(page)
+    page.get_by_role("button", name="Add Connection").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Connection ID").fill(connection_id)
+    form.get_by_label("Connection Type").fill("OpenRouter")
+    page.get_by_role("option", name="OpenRouter", exact=True).click()
+    return form
+
+
+def click_for(page, connection_id, button):
+    """Click a button in the line of a connection."""
+    page.get_by_role("row", name=connection_id).get_by_role("button", name=button).click()
+
+
+def told_by_test(page, connection_id):
+    """Answer the title and the sentence that the test of a connection ends with."""
+    click_for(page, connection_id, "Test Connection")
+    title, sentence = page.get_by_role("status").filter(has_text="Test Connection").inner_text().split("\n")
+    return title, sentence
+
+
+def open_task(page, airflow, dag_id, task_id, tab=""):
+    """Open the page of a task in the first run of its DAG."""
+    find = "select run_id from dag_run where dag_id = :dag_id order by id"
+    (run_id,), *_ = airflow.query(find, dag_id=dag_id)
+    page.goto(f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{tab}")
+
+
+def all_on(page):
+    """Answer what is anywhere on a page, also what is typed into its fields."""
+    values = page.locator("input, textarea").evaluate_all("fields => fields.map(field => field.value)")
+    return "\n".join([page.content(), *values])
+
+
+def test_the_form_has_a_persons_words_hides_the_key_and_keeps_numbers_numbers(page, airflow, expect, tmp_path):
+    form = add_connection(page, "typed")
+    expect(form.get_by_role("region", name="Standard Fields").locator("label")).to_have_text(
+        ["Description", "Base URL", "Management API key", "Port"]
+    )
+    base_url, key = form.get_by_label("Base URL"), form.get_by_label("Management API key")
+    for field, name in ((base_url, "host"), (key, "password"), (form.get_by_label("Port"), "port")):
+        expect(field).to_have_attribute("placeholder", CONNECTION_FORM["placeholders"][name])
+    expect(key).to_have_attribute("type", "password")
+    base_url.fill("https://openrouter.example/api/v1")
+    key.fill(TYPED)
+
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    for field in EXTRA_FIELDS.values():
+        expect(form.get_by_label(field["label"])).to_have_accessible_description(field["description"])
+    numbers = {"Timeout (seconds)": "7.5", "Retries": "2", "Concurrency": "4"}
+    for label, number in numbers.items():
+        expect(form.get_by_label(label)).to_have_role("spinbutton")
+        form.get_by_label(label).fill(number)
+    form.get_by_text("Allow plain HTTP").click()
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_be_hidden()
+
+    page.reload()
+    click_for(page, "typed", "Edit Connection")
+    form = page.get_by_role("dialog")
+    expect(form.get_by_label("Base URL")).to_have_value("https://openrouter.example/api/v1")
+    expect(form.get_by_label("Management API key")).to_have_value("***")
+    form.get_by_role("button", name="Extra Fields", exact=True).click()
+    for label, number in numbers.items():
+        expect(form.get_by_label(label)).to_have_value(number)
+    expect(form.get_by_label("Allow plain HTTP")).to_be_checked()
+    assert TYPED not in all_on(page)
+    form.get_by_label("Retries").fill("3")
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_be_hidden()
+
+    airflow.run("connections", "export", str(tmp_path / "connections.json"))
+    stored = json.loads((tmp_path / "connections.json").read_text())["typed"]
+    assert (stored["conn_type"], stored["password"]) == ("openrouter", TYPED)
+    assert json.dumps(json.loads(stored["extra"])) == (
+        '{"timeout": 7.5, "max_retries": 3, "max_concurrency": 4, "allow_http": true}'
+    )
+
+
+TESTED = {
+    "management": (TOKEN, "Test Connection Successful", "The key works and is a management key."),
+    "inference": (INFERENCE_TOKEN, "Test Connection Failed", "The key works, but it is an inference key"),
+    "refused": (REFUSED, "Test Connection Failed", "The connection's password must be a management key"),
+}
+
+
+@pytest.mark.parametrize("connection_id", TESTED)
+def test_the_test_of_a_connection_says_what_the_key_is_and_not_the_key(connection_id, page, sandbox, expect):
+    key, title, sentence = TESTED[connection_id]
+    form = add_connection(page, connection_id)
+    url = urlsplit(sandbox.base_url)
+    form.get_by_label("Base URL").fill(f"http://{url.hostname}")
+    form.get_by_label("Port").fill(str(url.port))
+    form.get_by_label("Management API key").fill(key)
+    form.get_by_role("button", name="Save").click()
+    expect(form).to_be_hidden()
+    told = told_by_test(page, connection_id)
+    assert (told[0], sentence in told[1]) == (title, True), told
+    assert key not in all_on(page)
+
+
+def test_the_log_of_a_deferred_sensor_shows_each_check_and_the_end(page, airflow, sandbox, expect):
+    dag_id, task_id = "openrouter_key_limit_alert", "wait_for_low_key"
+    airflow.wait_for(lambda: airflow.task_states(dag_id).get(task_id) == "deferred", "a deferral")
+    open_task(page, airflow, dag_id, task_id)
+    expect(page.get_by_text("Deferred", exact=True)).to_be_visible()
+    checks = page.get_by_text("19 keys watched (3 more not measurable), 0 below 10% of the limit; the lowest: ")
+    by_the_worker, by_the_triggerer = checks.nth(0), checks.nth(2)
+    expect(by_the_worker).to_be_visible()
+    expect(by_the_triggerer).to_be_visible()
+    expect(page.get_by_text("Deferred", exact=True)).to_be_visible()
+
+    sandbox.create_key(name="about-to-run-dry", limit=10.0, limit_remaining=0.25, expires_at=None)
+    low = (
+        "20 keys watched (3 more not measurable), 1 below 10% of the limit: about-to-run-dry has $0.25 of $10.00"
+    )
+    expect(page.get_by_text(low)).to_be_visible()
+    expect(page.get_by_text("The trigger found 1 low key(s)")).to_be_visible()
+    expect(page.get_by_text("Success", exact=True)).to_be_visible()
+    assert TOKEN not in all_on(page)
+
+
+def test_the_summary_of_a_listing_can_be_read_among_its_xcoms(page, airflow, expect):
+    dag_id, task_id = "openrouter_keys_snapshot", "write_snapshot"
+    airflow.wait_for(lambda: airflow.run_states(dag_id) == ["success"], "the snapshot")
+    summary = airflow.xcom(dag_id, task_id, "summary")
+    open_task(page, airflow, dag_id, task_id, "xcom")
+    page.get_by_role("button", name="Expand all").click()
+    shown = page.get_by_role("row", name="summary")
+    for line in (
+        '"workspace": "every workspace"',
+        f'"keys": {summary["keys"]}',
+        f'"usage_monthly": {summary["usage_monthly"]}',
+        '"name": "billing-prod-0"',
+    ):
+        expect(shown).to_contain_text(line)
+    expect(shown.get_by_text('"usage_monthly"')).to_be_in_viewport()
+    assert TOKEN not in all_on(page)
