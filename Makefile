@@ -1,10 +1,11 @@
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 BIN := .venv/bin
+INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo demo-events test check benchmark constraints clean
+.PHONY: help demo demo-events test test-matrix test-cluster test-load check benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -18,31 +19,37 @@ demo-events: .venv/ready ## let a whole Airflow start a DAG when a key of a sand
 test: .venv/ready ## run the tests
 	$(BIN)/python -m pytest
 
-check: .venv/ready ## run what reads the code: ruff and mypy
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+test-matrix: .venv/ready ## run the tests on every supported line of Airflow, Python and pandas
+	$(BIN)/python scripts/matrix.py $(LINES)
+
+test-cluster: .venv/ready ## run the example DAGs on a cluster and kill its parts (needs redis-server)
+	$(INSTALL) -e '.[dev,cluster]'
+	$(BIN)/python -m pytest tests/cluster --numprocesses=0 -p no:randomly -v
+
+test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
+	$(BIN)/python tests/load/waiting.py
+
+check: .venv/ready ## run what reads the code: ruff, mypy and bandit
+	$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never
 
 benchmark: .venv/ready ## list, wait and write beside the alternatives and print the tables
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[benchmark]'
+	$(INSTALL) -e '.[benchmark]'
 	$(BIN)/python tests/benchmarks/listing.py
 	$(BIN)/python tests/benchmarks/waiting.py
 	$(BIN)/python tests/benchmarks/writing.py
+	$(BIN)/python tests/benchmarks/growth.py
 
-constraints: ## compile constraints.txt anew (needs uv)
-	uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+constraints: .venv/ready ## compile constraints.txt anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean: ## remove what was built or installed here
-	rm -rf .venv .demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .demo .matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "=== Setting up .venv, once"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.11 …" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv --clear .venv
-	@if command -v uv >/dev/null; then \
-		uv pip install --quiet --python $(BIN)/python -c constraints.txt pip -e '.[dev]'; \
-	else \
-		$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'; \
-	fi
+	$(BIN)/python -m pip install --quiet -c constraints.txt uv
+	$(INSTALL) pip -e '.[dev]'
 	@touch $@
