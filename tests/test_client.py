@@ -362,6 +362,8 @@ def test_the_key_is_in_no_log_and_no_repr(caplog):
                 "https://openrouter.ai:99999",
                 "https://[",
                 "https://open router.ai",
+                "https://openrouter.ai/api v1",
+                "https://openrouter.ai ",
                 "https://*.openrouter.ai",
                 "https://openrouter..ai",
                 "https://openrouter.ai/api?a=b",

@@ -195,11 +195,17 @@ def test_an_account_that_cannot_be_is_refused(nonsense):
         Sandbox(**nonsense)
 
 
+def heed_interrupts():
+    """As in a shell's foreground: tests that run in its background would hand on that they heed none."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_as_a_program_it_prints_its_connection_serves_and_ends_when_interrupted():
     options = ["--keys", "30", "--workspaces", "2", "--token", "mine"]
     with subprocess.Popen(
-        [*PROGRAM, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    ) as program:
+        [*PROGRAM, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        preexec_fn=heed_interrupts,
+    ) as program:  # fmt: skip
         try:
             line = program.stdout.readline()
             found = re.fullmatch(r"export AIRFLOW_CONN_OPENROUTER_DEFAULT='(.+)'\n", line)

@@ -644,9 +644,10 @@ SCHEMAS = (None, "public")
 # -- killed
 
 WRITER = """
-import os, signal, sys, time
+import os, signal, sys, time, warnings
 import test_tables
 
+warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of the fork, and Airflow prints that
 url, rows = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
 for line in sys.stdin:

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 from airflow.sdk import AssetAlias
+from lines import needs_frames_in_xcom
 from tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
@@ -25,6 +26,7 @@ from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
 EVERYTHING = {"include_disabled": True, "include_expired": True}
+FRAME = pytest.param("frame", marks=needs_frames_in_xcom)
 READERS = {
     ".parquet": pd.read_parquet,
     ".csv": pd.read_csv,
@@ -45,8 +47,10 @@ def log(capfd, caplog):
 
 
 def run(context=None, **arguments):
-    """Render the operator's templates and execute it."""
+    """Render the operator's templates and execute it; it returns records, which every Airflow can hand on."""
     context = Context() if context is None else context
+    if "output_path" not in arguments:
+        arguments = {"xcom_format": "records"} | arguments
     operator = OpenRouterListKeysOperator(task_id="list_keys", **arguments)
     operator.render_template_fields(context)
     return operator.execute(context)
@@ -61,8 +65,9 @@ def summary_of(**arguments):
 # -- what it returns
 
 
+@needs_frames_in_xcom
 def test_by_default_it_returns_a_typed_frame_of_every_key(sandbox, connection):
-    frame = run()
+    frame = OpenRouterListKeysOperator(task_id="list_keys").execute(Context())
     assert sandbox.requests[0] == "/api/v1/keys?include_disabled=true&include_expired=true&offset=0"
     assert list(frame) == [*FIELDS, "observed_at"]
     assert frame["hash"].tolist() == [key["hash"] for key in OpenRouterHook().list_keys(**EVERYTHING)]
@@ -91,25 +96,45 @@ def test_with_an_output_path_the_format_for_xcom_does_not_matter(connection, tmp
     assert run(output_path=path, xcom_format="records") == path
 
 
+@needs_frames_in_xcom
 @pytest.mark.parametrize("nothing", [None, "", "{{ none or '' }}"])
 def test_an_empty_output_path_is_none(nothing, connection):
     assert len(run(output_path=nothing)) == 25
 
 
+@needs_frames_in_xcom
 def test_an_account_without_keys_is_an_empty_frame_and_file(monkeypatch, tmp_path):
     with Sandbox(keys=0) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
-        assert run().empty
+        assert run(xcom_format="frame").empty
         assert run(xcom_format="records") == []
         assert pd.read_parquet(run(output_path=str(tmp_path / "keys.parquet"))).empty
 
 
+@needs_frames_in_xcom
 def test_a_field_new_to_the_api_is_in_frame_records_and_file(sandbox, connection, tmp_path):
     hash_ = sandbox.create_key(budget={"usd": 5})
-    assert run().set_index("hash")["budget"][hash_] == '{"usd": 5}'
+    assert run(xcom_format="frame").set_index("hash")["budget"][hash_] == '{"usd": 5}'
     assert run(xcom_format="records")[0]["budget"] == {"usd": 5}
     path = run(output_path=str(tmp_path / "keys.parquet"))
     assert pd.read_parquet(path).set_index("hash")["extra_fields"][hash_] == '{"budget": {"usd": 5}}'
+
+
+@pytest.mark.airflow("<3.3", pandas=">=3")
+@pytest.mark.parametrize("arguments", [{}, {"xcom_format": "{{ params.format }}"}], ids=["default", "template"])
+def test_a_frame_that_this_airflow_cannot_hand_on_is_refused_before_the_first_request(
+    arguments, sandbox, connection
+):
+    operator = OpenRouterListKeysOperator(task_id="list_keys", **arguments)
+    context = Context(params={"format": "frame"})
+    operator.render_template_fields(context)
+    with pytest.raises(AirflowFailException, match="cannot put a frame of pandas 3"):
+        operator.execute(context)
+    assert sandbox.requests == []
+
+
+def test_a_frame_that_is_not_pushed_is_returned_by_every_airflow(connection):
+    assert len(run(xcom_format="frame", do_xcom_push=False)) == 25
 
 
 # -- what it lists
@@ -169,7 +194,7 @@ class ServerWithoutExpiry(Sandbox):
         return super().answer(target, authorization)
 
 
-@pytest.mark.parametrize("xcom_format", ["frame", "records"])
+@pytest.mark.parametrize("xcom_format", [FRAME, "records"])
 def test_a_server_that_does_not_know_include_expired_is_asked_again_without_it(xcom_format, monkeypatch, log):
     with ServerWithoutExpiry() as server:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", server.connection)
@@ -214,10 +239,9 @@ def test_the_summary_counts_and_adds_up(sandbox, connection):
     }
 
 
-@pytest.mark.parametrize("arguments", [{}, {"xcom_format": "records"}, {"output_path": "file"}])
-def test_the_summary_is_json_and_the_same_whatever_is_returned(arguments, connection, tmp_path):
-    if "output_path" in arguments:
-        arguments = {"output_path": str(tmp_path / "keys.csv")}
+@pytest.mark.parametrize("xcom_format", [FRAME, "records", None])
+def test_the_summary_is_json_and_the_same_whatever_is_returned(xcom_format, connection, tmp_path):
+    arguments = {"xcom_format": xcom_format} if xcom_format else {"output_path": str(tmp_path / "keys.csv")}
     summary = summary_of(**arguments)
     assert json.loads(json.dumps(summary, allow_nan=False)) == summary
     assert summary | {"observed_at": ""} == summary_of() | {"observed_at": ""}
@@ -296,10 +320,9 @@ def test_a_bad_output_path_of_a_template_is_refused_before_the_first_request(pat
     assert sandbox.requests == []
 
 
-def test_an_output_path_that_is_no_text_is_refused_before_the_first_request(sandbox, connection, tmp_path):
+def test_an_output_path_that_is_no_text_is_refused_when_the_dag_is_parsed(tmp_path):
     with pytest.raises(AirflowFailException, match="must be text"):
-        run(output_path=tmp_path / "keys.csv")
-    assert sandbox.requests == []
+        OpenRouterListKeysOperator(task_id="list_keys", output_path=tmp_path / "keys.csv")
 
 
 def test_a_bad_xcom_format_is_refused_when_the_dag_is_parsed():

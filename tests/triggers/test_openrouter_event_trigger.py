@@ -211,7 +211,7 @@ def beginnings(monkeypatch):
     return seen
 
 
-@pytest.fixture(params=["alone", "shared"])
+@pytest.fixture(params=["alone", pytest.param("shared", marks=pytest.mark.airflow(">=3.3"))])
 def triggerer(request):
     return Alone if request.param == "alone" else Shared
 
@@ -410,6 +410,7 @@ def test_fifty_watchers_of_different_rules_poll_as_often_as_one_and_each_tells_i
     assert all(pause >= interval for pause in pauses(beginnings, server))
 
 
+@pytest.mark.airflow(">=3.3")
 def test_those_who_come_later_share_the_stream_and_those_who_leave_do_not_end_it(connect, beginnings):
     keys = Keys(key("a", 90))
 
@@ -1017,6 +1018,7 @@ def supervisor(monkeypatch):
     return supervisor
 
 
+@pytest.mark.airflow(">=3.3")
 def test_the_store_of_one_asset_is_read_and_written_through_airflow(supervisor, connect, settling, caplog):
     async def main():
         for told in ([["a"]], []):
@@ -1035,6 +1037,7 @@ def test_the_store_of_one_asset_is_read_and_written_through_airflow(supervisor, 
     assert not said(caplog, logging.WARNING)
 
 
+@pytest.mark.airflow(">=3.3")
 def test_one_row_that_serves_two_assets_remembers_in_memory_with_one_warning(
     supervisor, connect, settling, caplog
 ):
