@@ -17,7 +17,7 @@ REFUSED = "sk-or-v1-refused-by-the-sandbox"
 
 pytestmark = [
     pytest.mark.airflow(">=3.3"),  # before, the pages are others
-    pytest.mark.xdist_group("airflow standalone"),
+    pytest.mark.xdist_group("browser"),
     pytest.mark.timeout(600),
 ]
 
