@@ -20,7 +20,7 @@ test: .venv/ready ## run the tests
 	$(BIN)/python -m pytest
 
 test-matrix: .venv/ready ## run the tests on every supported line of Airflow, Python and pandas
-	$(BIN)/python scripts/matrix.py $(LINES)
+	$(BIN)/python scripts/matrix.py $(ONLY)
 
 test-cluster: .venv/ready ## run the example DAGs on a cluster and kill its parts (needs redis-server)
 	$(INSTALL) -e '.[dev,cluster]'
@@ -39,8 +39,10 @@ benchmark: .venv/ready ## list, wait and write beside the alternatives and print
 	$(BIN)/python tests/benchmarks/writing.py
 	$(BIN)/python tests/benchmarks/growth.py
 
-constraints: .venv/ready ## compile constraints.txt anew
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
+constraints: ## compile constraints.txt anew, without the .venv that it is for
+	$(PYTHON) -m venv build/tools
+	build/tools/bin/python -m pip install --quiet uv
+	build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean: ## remove what was built or installed here

@@ -28,8 +28,9 @@ log = logging.getLogger(__name__)
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
 EVERY_WORKSPACE = "*"
 ONE_DAY = 86_400
-MOST = 100
-"""Retries of a request, and requests under way at once: urllib3 makes room for each of them at the start."""
+MOST_RETRIES = 100
+MOST_AT_ONCE = 100
+"""Requests that may be under way at once: urllib3 makes room for all of them at the start."""
 SECONDS_BETWEEN_PROGRESS = 10.0
 REPEATED = {"workspace_id", "creator_user_id", "limit_reset"}
 """Fields that are the same in many records: each value is held once, which saves a tenth of the memory."""
@@ -62,10 +63,12 @@ class OpenRouterClient:
     ) -> None:
         if not 0 < timeout <= ONE_DAY:
             raise OpenRouterRequestError(f"timeout must be above 0 and at most {ONE_DAY} seconds, not {timeout}.")
-        if not 0 <= max_retries <= MOST:
-            raise OpenRouterRequestError(f"max_retries must be from 0 to {MOST}, not {max_retries}.")
-        if not 1 <= max_concurrency <= MOST:
-            raise OpenRouterRequestError(f"max_concurrency must be from 1 to {MOST}, not {max_concurrency}.")
+        if not 0 <= max_retries <= MOST_RETRIES:
+            raise OpenRouterRequestError(f"max_retries must be from 0 to {MOST_RETRIES}, not {max_retries}.")
+        if not 1 <= max_concurrency <= MOST_AT_ONCE:
+            raise OpenRouterRequestError(
+                f"max_concurrency must be from 1 to {MOST_AT_ONCE}, not {max_concurrency}."
+            )
         _check_base_url(base_url, allow_http)
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
@@ -225,7 +228,7 @@ def _check_base_url(base_url: str, allow_http: bool) -> None:
         well_formed = url.scheme in ("http", "https") and (url.port or True)
         (url.hostname or "").encode("idna")
         requests.Request("GET", base_url).prepare()
-        well_formed = well_formed and "".join(base_url.split()) == base_url  # not every requests minds space
+        well_formed = well_formed and "".join(base_url.split()) == base_url  # older requests take white space
     except ValueError:  # those of requests are of that kind, too
         well_formed = False
     if not well_formed or url.username is not None or url.query or url.fragment:

@@ -77,13 +77,13 @@ def get_provider_info() -> dict[str, Any]:
                     },
                     "max_retries": {
                         "label": "Retries",
-                        "description": "How often a request is tried again if waiting may help. Default: 5.",
-                        "schema": {"type": ["integer", "null"], "minimum": 0},
+                        "description": "How often a request is tried again. From 0 to 100, default: 5.",
+                        "schema": {"type": ["integer", "null"], "minimum": 0, "maximum": 100},
                     },
                     "max_concurrency": {
                         "label": "Concurrency",
-                        "description": "Pages of a listing under way at once. From 1 to 32, default: 8.",
-                        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 32},
+                        "description": "Pages of a listing under way at once. From 1 to 100, default: 8.",
+                        "schema": {"type": ["integer", "null"], "minimum": 1, "maximum": 100},
                     },
                     "allow_http": {
                         "label": "Allow plain HTTP",

@@ -260,6 +260,10 @@ class Transport:
 
     def _read(self, where: str, response: requests.Response, deadline: float) -> bytes:
         """Read the body piece by piece: a socket's own timeout starts anew with every byte that comes in."""
+        if "," in response.headers.get("Content-Encoding", ""):  # it could fill a worker before it is counted
+            raise OpenRouterResponseError(
+                f"{where} answered with something packed twice. Check that the connection's host is the API."
+            )
         chunks: list[bytes] = []
         size = 0
         while time.monotonic() <= deadline:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
@@ -82,7 +83,7 @@ class Airflow:
         kill(self.processes())
         for process in self._started.values():
             process.wait()
-        self._guard.kill()
+        self._guard.kill()  # which else would kill what could not be killed here
         self._guard.communicate()
 
     def add(self, dags: dict[str, str] | list[Path]) -> None:
@@ -222,9 +223,10 @@ def _is_in(process: psutil.Process, session: int) -> bool:
 def kill(processes: list[psutil.Process]) -> None:
     """Kill processes and wait until they have ended."""
     for process in processes:
-        if process.is_running():
+        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
             process.kill()
-    psutil.wait_procs(processes, timeout=30)
+    _, alive = psutil.wait_procs(processes, timeout=30)
+    assert not alive, f"They were killed and live: {alive}"
 
 
 def _guard() -> None:

@@ -73,7 +73,7 @@ class Line:
         stamp.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._run([uv, "venv", "--clear", "--python", self.python, self.binaries.parent]):
-            raise NotRunError(f"There is no Python {self.python} on the PATH that works, and uv brought none.")
+            raise NotRunError(f"There is no virtual environment of Python {self.python}; the log says why.")
         if self._run([uv, "pip", "install", "--python", self.binaries / "python", *install]):
             raise NotRunError("The installation failed.")
         stamp.write_text(made_from)
@@ -86,7 +86,7 @@ class Line:
     def test(self, arguments: list[str]) -> dict[str, int]:
         """Run the tests, and answer how many there were of each outcome."""
         status = self._run([self.binaries / "python", "-m", "pytest", *arguments])
-        summary = self.log.read_text(errors="replace").splitlines()[-1].strip("= ")
+        summary = (self.log.read_text(errors="replace").splitlines() or [""])[-1].strip("= ")
         print(f"    {summary}", flush=True)
         counts = {outcome: int(count) for count, outcome in re.findall(r"(\d+) (\w+)", summary)}
         if status > 1 or "passed" not in counts:

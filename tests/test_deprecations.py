@@ -17,11 +17,6 @@ OURS = [
     *(path.stem for path in DAGS.glob("*.py")),
     *(f"unusual_prefix_0123abcd_{path.stem}" for path in DAGS.glob("*.py")),  # as DagBag imports them
 ]
-OF_PANDAS = [
-    kind
-    for name in ("PandasDeprecationWarning", "PandasFutureWarning")
-    if (kind := getattr(pd.errors, name, None))
-]
 KINDS = (DeprecationWarning, PendingDeprecationWarning, FutureWarning)
 DEPRECATIONS = [
     *KINDS,

@@ -343,7 +343,7 @@ FAULTS = [
     ),
     Fault(
         name="the key has a line break, or a letter outside ASCII",
-        cause=connects(password="sk-or-v1-\n0123 é"),
+        cause=connects(password=f"{TOKEN}\n é"),
         error=OpenRouterAuthError,
         says="The management key has a character that cannot be sent in an HTTP header …. Copy it anew, the key "
         "alone.",

@@ -1,7 +1,8 @@
 """
 Whatever a server, a connection or a stored row says: a right answer or one of our errors, in time and keyless.
 
-``FUZZ_EXAMPLES=20000 python -m pytest tests/test_fuzz.py`` looks longer than a change must wait for.
+``FUZZ_EXAMPLES=20000 .venv/bin/python -m pytest tests/test_fuzz.py --timeout=0`` looks longer than a change must
+wait for.
 """
 
 import csv
@@ -393,7 +394,7 @@ def test_any_event_is_low_keys_or_an_error(event):
     try:
         keys = read_event(event)
     except AirflowException as error:
-        assert str(error) is not None  # noqa: PT017  # an error that cannot be shown is none
+        str(error)  # an error that cannot be shown is none
         return
     assert keys == event["keys"]
 
@@ -449,7 +450,7 @@ def test_any_connection_is_a_client_or_refused(connection):
         try:
             client = OpenRouterHook().get_conn()
             client._transport()
-            assert client.max_concurrency <= 100 >= client.max_retries
+            assert max(client.max_concurrency, client.max_retries) <= 100
             said = ""
         except AirflowException as error:
             said = str(error)

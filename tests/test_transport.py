@@ -1,3 +1,4 @@
+import gzip
 import logging
 import socket
 import threading
@@ -340,6 +341,13 @@ def test_an_answer_that_breaks_off_is_no_answer(answer):
     assert type(raised) is OpenRouterConnectionError
     assert raised.transient
     assert raised.status_code is None
+
+
+def test_an_answer_that_is_packed_twice_is_not_unpacked():
+    packed = gzip.compress(gzip.compress(b'{"data": []}'))
+    raised = failure(Answer(body=packed, headers={"Content-Encoding": "gzip, gzip"}))
+    assert type(raised) is OpenRouterResponseError
+    assert "packed twice" in str(raised)
 
 
 def test_a_broken_connection_is_tried_again():

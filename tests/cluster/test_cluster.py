@@ -14,7 +14,7 @@ from redis import Redis
 from sandboxes import Flaky
 from sqlalchemy import create_engine, text
 
-pytestmark = [pytest.mark.xdist_group("cluster"), pytest.mark.timeout(900)]
+pytestmark = pytest.mark.timeout(900)
 
 EXAMPLES = sorted((Path(__file__).parents[2] / "dags").glob("*.py"))
 TOKEN = "sk-or-v1-a/management+key=of-the-cluster"
@@ -84,7 +84,7 @@ def test_the_warehouse_dag_fills_the_lake_and_the_warehouse(cluster, warehouse):
 
 
 def test_a_key_that_runs_low_ends_the_wait_and_starts_the_dag_of_its_event(cluster, accounts, record_property):
-    task_states(cluster, "openrouter_key_limit_alert", "wait_for_low_key", ["deferred"])
+    reaches(cluster, "openrouter_key_limit_alert", "wait_for_low_key", ["deferred"])
     assert cluster.run_states("openrouter_key_low_event") == []
 
     with measured(record_property, "seconds from crossing to run, checked every 15 s"):
@@ -108,8 +108,8 @@ def test_tasks_whose_worker_is_killed_while_they_list_are_run_by_the_other_one(
     account = accounts["slow"]
     account.goes_on.clear()
     cluster.trigger("keeps_slow")
-    task_states(cluster, "keeps_slow", "write_file", ["running"])
-    task_states(cluster, "keeps_slow", "write_table", ["running"])
+    reaches(cluster, "keeps_slow", "write_file", ["running"])
+    reaches(cluster, "keeps_slow", "write_table", ["running"])
     cluster.wait_for(lambda: len(account.listings) >= 2 and account.kept_waiting >= 2, "both to list")
     killed = worker_of(cluster, "keeps_slow", "write_file")
     cluster.kill(killed)
@@ -164,7 +164,7 @@ def test_what_a_killed_triggerer_waited_for_is_taken_over_and_told_once(cluster,
     cluster.wait_for(lambda: len(cluster.triggerers()) == 1, "the other triggerer's absence to be noticed")
     [victim] = cluster.triggerers()
     cluster.trigger("waits_stored")
-    task_states(cluster, "waits_stored", "wait", ["deferred"] * 3)
+    reaches(cluster, "waits_stored", "wait", ["deferred"] * 3)
     cluster.wait_for(lambda: holders(cluster) == {victim}, "all triggers to be the one triggerer's")
     cluster.start("triggerer-2")
     cluster.wait_for(lambda: len(cluster.triggerers()) == 2, "the other triggerer")
@@ -181,7 +181,7 @@ def test_what_a_killed_triggerer_waited_for_is_taken_over_and_told_once(cluster,
     assert cluster.xcom("alerts_stored", "told") == ["alert-1"]
 
     for number, low in enumerate(("wait-0", "wait-1", "wait-2"), start=1):
-        task_states(cluster, "waits_stored", "wait", ["deferred"] * (4 - number) + ["success"] * (number - 1))
+        reaches(cluster, "waits_stored", "wait", ["deferred"] * (4 - number) + ["success"] * (number - 1))
         runs_low(account, keys[low])
     ends(cluster, "waits_stored")
     listed(cluster, account, times=5)
@@ -202,7 +202,7 @@ def test_an_outage_of_a_minute_delays_everything_and_loses_and_doubles_nothing(
     runs_low(account, keys["alert-0"])
     ends(cluster, "alerts_flaky")
     cluster.trigger("waits_flaky")
-    task_states(cluster, "waits_flaky", "wait", ["deferred"] * 3)
+    reaches(cluster, "waits_flaky", "wait", ["deferred"] * 3)
 
     account.fails = True
     over = time.monotonic() + 60
@@ -215,7 +215,7 @@ def test_an_outage_of_a_minute_delays_everything_and_loses_and_doubles_nothing(
     account.fails = False
 
     with measured(record_property, "seconds from the end of an outage to the last of what it delayed"):
-        task_states(cluster, "waits_flaky", "wait", ["deferred", "deferred", "success"])
+        reaches(cluster, "waits_flaky", "wait", ["deferred", "deferred", "success"])
         ends(cluster, "alerts_flaky", runs=2)
         ends(cluster, "keeps_flaky")
     assert cluster.xcom("alerts_flaky", "told") == ["alert-1"]
@@ -276,8 +276,8 @@ def ends(cluster, dag_id, *, runs=1, seconds=180):
     )
 
 
-def task_states(cluster, dag_id, task_id, states):
-    """Wait until the instances of a task, in the order of the alphabet, are in these states."""
+def reaches(cluster, dag_id, task_id, states):
+    """Wait until the instances of a task are in these states, sorted."""
     query = "select state from task_instance where dag_id = :dag_id and task_id = :task_id order by state"
     cluster.wait_for(
         lambda: [state for (state,) in cluster.query(query, dag_id=dag_id, task_id=task_id)] == states,

@@ -8,6 +8,7 @@ import os
 import time
 from multiprocessing.managers import BaseManager
 from threading import Thread
+from typing import Any
 
 from airflow_provider_openrouter.sandbox import Sandbox
 
@@ -26,8 +27,8 @@ class Account(Sandbox):
     def connection_of(self, name: str) -> str:
         return json.dumps(json.loads(self.connection) | {"password": name})
 
-    def answer(self, target, authorization):
-        self._asked.append((time.time(), authorization.removeprefix("Bearer "), target))
+    def answer(self, target: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
+        self._asked.append((time.time(), (authorization or "").removeprefix("Bearer "), target))
         return super().answer(target, f"Bearer {self.token}")
 
     def asked(self, began: float, ended: float) -> list[tuple[str, str]]:

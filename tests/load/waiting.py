@@ -85,7 +85,7 @@ class Outcome:
     ended: list[float] = field(default_factory=list)
 
 
-def outcome(cluster: Cluster, sensors: list[Sensor], crossings: Crossings, interval: float) -> Outcome:
+def judged(cluster: Cluster, sensors: list[Sensor], crossings: Crossings, interval: float) -> Outcome:
     """Hold what became of each sensor against what should have."""
     woken = [crossings.plan.woken_by(sensor) for sensor in sensors]
     waiting = woken.count(None)
@@ -97,9 +97,9 @@ def outcome(cluster: Cluster, sensors: list[Sensor], crossings: Crossings, inter
     result = Outcome()
     if (running := running_triggers(cluster)) != waiting:
         result.wrong.append(f"{running} triggers run, not {waiting}.")
-    outcomes: dict[int, Any] = {number: outcome for number, *outcome in cluster.query(OUTCOMES)}
+    became: dict[int, Any] = {number: what for number, *what in cluster.query(OUTCOMES)}
     for number, (sensor, key) in enumerate(zip(sensors, woken, strict=True)):
-        state, ended_at, records = outcomes[number]
+        state, ended_at, records = became[number]
         told = None if records is None else [record["hash"] for record in records]
         should = ("deferred", None) if key is None else ("success", [crossings.hashes[key]])
         if (state, told) != should:
@@ -183,7 +183,7 @@ def main() -> None:
         connections = {f"AIRFLOW_CONN_{name.upper()}": account.connection_of(name) for name in [ONE, *plan.many]}
         with airflow({"ours": rules, "interval": interval, "seconds": seconds}, connections) as cluster:
             cost = cost_of_waiting(cluster, len(sensors), settle=interval, seconds=seconds, meanwhile=crossings)
-            result = outcome(cluster, sensors, crossings, interval)
+            result = judged(cluster, sensors, crossings, interval)
         asked = account.asked(crossings.began, crossings.began + seconds)
 
     print(f"{machine()}; {options.minutes:g} minutes, {interval:g} s between looks, {len(plan.keys)} keys")
