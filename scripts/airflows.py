@@ -215,18 +215,27 @@ def _session(leader: int) -> list[psutil.Process]:
 
 def _is_in(process: psutil.Process, session: int) -> bool:
     try:
-        return os.getsid(process.pid) == session and process.status() != psutil.STATUS_ZOMBIE
-    except (ProcessLookupError, psutil.NoSuchProcess):  # it has ended meanwhile
+        return os.getsid(process.pid) == session and _lives(process)
+    except ProcessLookupError:  # it has ended meanwhile
         return False
 
 
 def kill(processes: list[psutil.Process]) -> None:
-    """Kill processes and wait until they have ended."""
+    """Kill processes and wait until they have ended, whether or not their parents take notice."""
     for process in processes:
         with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
             process.kill()
-    _, alive = psutil.wait_procs(processes, timeout=30)
-    assert not alive, f"They were killed and live: {alive}"
+    deadline = time.monotonic() + 30
+    while living := [process for process in processes if _lives(process)]:
+        assert time.monotonic() < deadline, f"They were killed and live: {living}"
+        time.sleep(0.05)
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _guard() -> None:
