@@ -86,7 +86,10 @@ class Line:
     def test(self, arguments: list[str]) -> dict[str, int]:
         """Run the tests, and answer how many there were of each outcome."""
         status = self._run([self.binaries / "python", "-m", "pytest", *arguments])
-        summary = (self.log.read_text(errors="replace").splitlines() or [""])[-1].strip("= ")
+        said = self.log.read_text(errors="replace")
+        # Not always the last line: Airflow may log while the interpreter ends.
+        summaries = re.findall(r"^=* ?(\d+ \w+.* in \d.*?) ?=*$", said, re.MULTILINE)
+        summary = summaries[-1] if summaries else "There is no summary."
         print(f"    {summary}", flush=True)
         counts = {outcome: int(count) for count, outcome in re.findall(r"(\d+) (\w+)", summary)}
         if status > 1 or "passed" not in counts:

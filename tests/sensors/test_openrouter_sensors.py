@@ -355,7 +355,7 @@ def test_the_modes_ask_for_the_same_workspace(mode, workspace, found, monkeypatc
 @pytest.mark.parametrize("fault", TRANSIENT)
 def test_a_transient_error_is_one_warning_and_the_wait_goes_on(mode, when, fault, serve, log):
     listings = [*[FULL] * (when == "later"), TRANSIENT[fault], LOW]
-    server = serve(*listings, **{"timeout": 0.3} if fault == "a server that hangs" else {})
+    server = serve(*listings, **{"timeout": 1} if fault == "a server that hangs" else {})
     assert hashes(wait(mode)) == ["low"]
     (line,) = warnings(log())
     assert "The wait goes on." in line
