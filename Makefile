@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.t
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo demo-events test test-matrix test-cluster test-load check benchmark constraints clean
+.PHONY: help demo demo-events test test-browser test-matrix test-cluster test-load check benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -18,6 +18,9 @@ demo-events: .venv/ready ## let a whole Airflow start a DAG when a key of a sand
 
 test: .venv/ready ## run the tests
 	$(BIN)/python -m pytest
+
+test-browser: .venv/ready ## look at the pages of a whole Airflow with a browser (needs chromium)
+	$(BIN)/python -m pytest tests/browser --numprocesses=0
 
 test-matrix: .venv/ready ## run the tests on every supported line of Airflow, Python and pandas
 	$(BIN)/python scripts/matrix.py $(ONLY)

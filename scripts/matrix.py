@@ -55,7 +55,7 @@ class Line:
     @property
     def environment(self) -> dict[str, str]:
         path = f"{self.binaries}{os.pathsep}{os.environ['PATH']}"
-        # CI: where a service is missing, its tests fail and are not skipped.
+        # CI: Hypothesis tries the same examples on every line.
         chosen = os.environ | {"CI": "1", "PATH": path, "UV_COMPILE_BYTECODE": "1"}
         chosen.pop("PYTHONDONTWRITEBYTECODE", None)
         return chosen

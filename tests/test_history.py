@@ -11,13 +11,13 @@ from random import Random
 from urllib.parse import urlencode
 from uuid import uuid4
 
+import duckdb
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
-from services import service
 
 from airflow_provider_openrouter.frame import FILE_COLUMNS
 
@@ -110,7 +110,7 @@ class Lake:
             if number % 3 == 1:
                 table = table.append_column("day_number", pa.array(["not ours"] * len(table)))
             pa.parquet.write_table(table, path)
-        self.connection = service("duckdb").connect()
+        self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone = 'Pacific/Auckland'")
         for script in views("duckdb"):
             self.run(text_of(script))

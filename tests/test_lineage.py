@@ -9,7 +9,6 @@ import pytest
 from airflow.models.connection import Connection
 from airflow.providers.postgres.hooks.postgres import PostgresHook
 from lines import BEFORE_AIRFLOW_3_3, needs_dag_test, without_what_airflow_masks
-from services import service
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -163,7 +162,6 @@ def as_connection(url):
 @pytest.fixture(scope="module", params=[pytest.param("dag.test", marks=needs_dag_test)])
 def told(postgresql, tmp_path_factory):
     """A run of the DAG as Airflow does it: its folder, its output and its events."""
-    service("airflow.providers.openlineage")
     home = tmp_path_factory.mktemp("openlineage")
     (home / "dags").mkdir()
     (home / "dags" / "told.py").write_text(DAG + RUN)

@@ -1,7 +1,9 @@
 """A browser to look at pages with, and a picture of the page that a test failed on."""
 
+import shutil
+
+import playwright.sync_api as playwright
 import pytest
-from services import program, service
 
 PATIENCE = 60_000  # milliseconds: a machine may be slow
 
@@ -9,9 +11,10 @@ PATIENCE = 60_000  # milliseconds: a machine may be slow
 @pytest.fixture(scope="module")
 def browser():
     """Chromium without a window; not for longer than a module, as its event loop runs meanwhile."""
-    chromium = program("chromium", "chromium-browser", "google-chrome")
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    assert chromium, "There is no Chromium on the PATH: install the package of your system."
     with (
-        service("playwright.sync_api").sync_playwright() as driver,
+        playwright.sync_playwright() as driver,
         driver.chromium.launch(executable_path=chromium, args=["--disable-gpu", "--disable-quic"]) as browser,
     ):
         yield browser
@@ -20,9 +23,8 @@ def browser():
 @pytest.fixture(scope="session")
 def expect():
     """What Playwright expects, patiently."""
-    expect = service("playwright.sync_api").expect
-    expect.set_options(timeout=PATIENCE)
-    return expect
+    playwright.expect.set_options(timeout=PATIENCE)
+    return playwright.expect
 
 
 @pytest.fixture
@@ -42,7 +44,7 @@ def pytest_runtest_makereport(item, call):
         picture = item.funcargs["tmp_path"] / "page.png"
         try:
             item.funcargs["page"].screenshot(path=picture, full_page=True)
-        except service("playwright.sync_api").Error as error:
+        except playwright.Error as error:
             picture = f"There is none: {error}"
         report.sections.append(("screenshot", str(picture)))
     return report

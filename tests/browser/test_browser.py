@@ -15,11 +15,7 @@ EXTRA_FIELDS = get_provider_info()["connection-types"][0]["conn-fields"]
 TYPED = "sk-or-v1-typed-into-the-form"
 REFUSED = "sk-or-v1-refused-by-the-sandbox"
 
-pytestmark = [
-    pytest.mark.airflow(">=3.3"),  # before, the pages are others
-    pytest.mark.xdist_group("browser"),
-    pytest.mark.timeout(600),
-]
+pytestmark = pytest.mark.timeout(600)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import sys
 import threading
 from datetime import UTC, datetime, timedelta
 
+import duckdb
 import pandas as pd
 import pyarrow as pa
 import pyarrow.dataset
@@ -17,7 +18,7 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from pandas.testing import assert_frame_equal
-from services import service
+from s3 import running_s3
 from tasks import Context
 
 from airflow_provider_openrouter.files import SCHEMA
@@ -37,13 +38,8 @@ CREDENTIALS = {"login": "AKIAIOSFODNN7EXAMPLE", "password": "not-checked-by-moto
 @pytest.fixture(scope="module")
 def s3_server():
     """A server of the S3 protocol, as a URL."""
-    for module in ("aiobotocore", "s3fs"):
-        service(module)
-    server = service("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    yield f"http://{host}:{port}"
-    server.stop()
+    with running_s3() as url:
+        yield url
 
 
 class Bucket:
@@ -317,7 +313,6 @@ def test_a_process_killed_while_it_writes_leaves_no_torn_file(
 
 
 def test_what_a_killed_process_leaves_is_read_by_nobody(large, monkeypatch, tmp_path):
-    duckdb = service("duckdb")
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", large.connection)
     output_path = f"{tmp_path.as_uri()}/{PARTITIONS}.parquet"
     assert list(kill_while_writing(output_path, ["open", "rename"])) == [["killed", "-9"]] * 2
@@ -381,28 +376,28 @@ def month(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def duckdb(month):
-    with service("duckdb").connect() as database:
+def lake_in_duckdb(month):
+    with duckdb.connect() as database:
         database.sql("SET timezone = 'UTC'")
         database.sql(f"CREATE VIEW keys AS FROM read_parquet('{month}/keys/date=*/*/*.parquet')")
         yield database
 
 
-def test_thirty_days_are_one_table_in_duckdb(duckdb):
-    assert duckdb.sql("SELECT count(*), count(DISTINCT snapshot) FROM keys").fetchall() == [(465, 30)]
+def test_thirty_days_are_one_table_in_duckdb(lake_in_duckdb):
+    assert lake_in_duckdb.sql("SELECT count(*), count(DISTINCT snapshot) FROM keys").fetchall() == [(465, 30)]
     types = {
         "string": "VARCHAR",
         "boolean": "BOOLEAN",
         "number": "DOUBLE",
         "timestamp": "TIMESTAMP WITH TIME ZONE",
     }
-    described = {name: kind for name, kind, *_ in duckdb.sql("DESCRIBE keys").fetchall()}
+    described = {name: kind for name, kind, *_ in lake_in_duckdb.sql("DESCRIBE keys").fetchall()}
     described.pop("date", None)
     assert described == {name: types[kind] for name, kind in FILE_COLUMNS.items()}
 
 
-def test_spend_per_day_is_one_query_in_duckdb(duckdb):
-    rows = duckdb.sql(
+def test_spend_per_day_is_one_query_in_duckdb(lake_in_duckdb):
+    rows = lake_in_duckdb.sql(
         'SELECT snapshot::DATE::VARCHAR, count(*), sum("usage") FROM keys GROUP BY ALL ORDER BY ALL'
     ).fetchall()
     assert rows == [
@@ -410,20 +405,20 @@ def test_spend_per_day_is_one_query_in_duckdb(duckdb):
     ]
 
 
-def test_unknown_fields_are_queried_as_json_in_duckdb(duckdb):
-    rows = duckdb.sql(
+def test_unknown_fields_are_queried_as_json_in_duckdb(lake_in_duckdb):
+    rows = lake_in_duckdb.sql(
         "SELECT \"usage\"::INT, extra_fields::JSON ->> '$.budget.usd' FROM keys "
         "WHERE snapshot = '2026-09-30' AND (extra_fields::JSON ->> '$.budget.usd') IS NOT NULL ORDER BY 1"
     ).fetchall()
     assert rows == [(number, str(number)) for number in range(2, 30, 5)]
-    [(without,)] = duckdb.sql(
+    [(without,)] = lake_in_duckdb.sql(
         "SELECT count(*) FROM keys WHERE snapshot = '2026-09-30' AND extra_fields IS NULL"
     ).fetchall()
     assert without == 6
 
 
-def test_an_unknown_field_named_as_a_column_of_the_file_does_not_replace_it(duckdb):
-    [(snapshots, mine)] = duckdb.sql(
+def test_an_unknown_field_named_as_a_column_of_the_file_does_not_replace_it(lake_in_duckdb):
+    [(snapshots, mine)] = lake_in_duckdb.sql(
         "SELECT count(DISTINCT snapshot), min(extra_fields::JSON ->> '$.observed_at') FROM keys "
         "WHERE extra_fields LIKE '%only_on_4\"%'"
     ).fetchall()
