@@ -21,6 +21,7 @@ from typing import Any, TypeAlias
 
 from airflow_provider_openrouter.arguments import read_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+from airflow_provider_openrouter.text import plain
 
 Record: TypeAlias = dict[str, Any]
 
@@ -324,9 +325,3 @@ def _usd(amount: Any) -> str:
     usd = Decimal(str(amount))
     digits = 2 if usd == 0 or abs(usd) >= Decimal("0.01") else 6
     return f"{'-' if usd < 0 else ''}${abs(usd):,.{digits}f}"
-
-
-def plain(text: Any) -> str:
-    """Answer a text that came from elsewhere as part of a line: short, and without what moves a cursor."""
-    characters = (character if character.isprintable() else " " for character in str(text or ""))
-    return " ".join("".join(characters).split())[:80]

@@ -41,6 +41,7 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
+from airflow_provider_openrouter.text import plain
 
 log = logging.getLogger(__name__)
 
@@ -281,7 +282,7 @@ class Transport:
 
     def _raise_for(self, where: str, response: requests.Response, body: bytes) -> NoReturn:
         status = response.status_code
-        said = self._auth.hide(_message(body.decode("utf-8", "replace")))[:200]
+        said = plain(self._auth.hide(_message(body.decode("utf-8", "replace"))), longest=200)
         answer = f"{where} answered {status}" + (f" ({said})" if said else "")
         if status in (401, 403):
             raise OpenRouterAuthError(
@@ -305,7 +306,7 @@ class Transport:
                 retry_after=_retry_after(response),
             )
         if 300 <= status < 400:
-            host = self._auth.hide(_host(response.headers.get("Location", "")) or "itself")
+            host = plain(self._auth.hide(_host(response.headers.get("Location", "")) or "itself"), longest=200)
             raise OpenRouterResponseError(
                 f"{answer}, a redirect to {host}, which is not followed, for it would take the "
                 "key there. Set the connection's host to the API's own address.",
@@ -414,7 +415,7 @@ def _message(text: str) -> str:
     for name in ("error", "message"):
         if isinstance(said, dict):
             said = said.get(name, "")
-    return " ".join(said.split()) if isinstance(said, str) else ""
+    return said if isinstance(said, str) else ""
 
 
 def _connection_error(where: str, timeout: float, error: BaseException) -> OpenRouterConnectionError:
@@ -431,7 +432,10 @@ def _connection_error(where: str, timeout: float, error: BaseException) -> OpenR
             transient=False,
         )
     # Of a broken answer only the kind of break is told: its text may hold anything, even the key.
-    what = str(reason) if isinstance(reason, OSError) else type(reason).__name__
+    if isinstance(error, urllib3.exceptions.DecodeError):
+        what = "its body cannot be unpacked"
+    else:
+        what = str(reason) if isinstance(reason, OSError) else type(reason).__name__
     return OpenRouterConnectionError(
         f"No whole answer from {where}: {what}. Check the network, the proxy and the connection's host.",
         # What requests was given in vain is a ValueError, or a bare OSError: a missing file of certificates.

@@ -34,10 +34,11 @@ from airflow_provider_openrouter.exceptions import (
 from airflow_provider_openrouter.files import write_file
 from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import Inventory, LimitRule, Threshold, plain
+from airflow_provider_openrouter.limits import Inventory, LimitRule, Threshold
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.slices import Slice
 from airflow_provider_openrouter.summary import summarize
+from airflow_provider_openrouter.text import plain
 from airflow_provider_openrouter.triggers.openrouter import (
     OpenRouterKeyLimitEventTrigger,
     OpenRouterKeyLimitTrigger,

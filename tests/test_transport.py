@@ -190,6 +190,7 @@ def test_each_status_has_its_error(status, kind, transient):
         ({"error": {"code": 400, "message": "Invalid offset", "metadata": {"a": 1}}}, "(Invalid offset)"),
         ({"error": "Invalid offset"}, "(Invalid offset)"),
         ({"error": {"message": "Invalid\n offset"}}, "(Invalid offset)"),
+        ({"error": "\x1b[2JInvalid\u2028\x85offset"}, "([2JInvalid offset)"),
         ("Invalid offset", "(Invalid offset)"),
         (b"\xff offset", "(\N{REPLACEMENT CHARACTER} offset)"),
         ("x" * 100_000, f"({'x' * 200})"),
@@ -220,6 +221,10 @@ def test_a_redirect_is_not_followed_and_its_target_named(status):
 @pytest.mark.parametrize("location", ["/elsewhere", "", "http://[", "https:///x"])
 def test_a_redirect_without_a_host_is_an_error_too(location):
     assert "redirect to itself" in str(failure(Answer(302, headers={"Location": location})))
+
+
+def test_a_redirect_moves_no_cursor_in_the_log():
+    assert "redirect to cexample.com," in str(failure(Answer(302, headers={"Location": "//\x1bcexample.com"})))
 
 
 # -- bodies

@@ -14,9 +14,9 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow_provider_openrouter.arguments import is_literal, read_flag, read_workspace_id
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import plain
 from airflow_provider_openrouter.lineage import Target, file_target, lineage
 from airflow_provider_openrouter.slices import Slice, check_granularity, read_moment
+from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
     import pandas as pd
