@@ -29,8 +29,8 @@ from airflow.providers.common.compat.sdk import (
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from s3 import running_s3
 from servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
-from services import service
 from tasks import Context
 
 from airflow_provider_openrouter.events import read_event
@@ -175,11 +175,6 @@ def fails_in_every_way(*, passes: bool) -> Callable[[Stage], Any]:
     return cause
 
 
-def an_hour_to_wait(stage: Stage) -> None:
-    stage.environment.setattr("airflow_provider_openrouter.transport.MAX_RETRY_AFTER", 0.1)
-    serves_after(error(429, headers={"Retry-After": "3600"}))(stage)
-
-
 def keys_that_come_and_go(stage: Stage) -> None:
     keys = [*KEYS]
 
@@ -284,18 +279,11 @@ def writes_below_a_file(stage: Stage) -> Any:
 
 
 def writes_to_no_bucket(stage: Stage) -> Any:
-    for module in ("aiobotocore", "s3fs"):
-        service(module)
-    server = service("moto.server").ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    try:
-        host, port = server.get_host_and_port()
-        extra = {"endpoint_url": f"http://{host}:{port}", "region_name": "eu-west-1"}
+    with running_s3() as url:
+        extra = {"endpoint_url": url, "region_name": "eu-west-1"}
         stage.connection("lake", conn_type="aws", login="a", password="not-checked", extra=extra)
         path = "s3://lake@no-such-bucket/keys.parquet"
         return OpenRouterListKeysOperator(task_id="list_keys", output_path=path).execute(Context())
-    finally:
-        server.stop()
 
 
 def writes_a_table(stage: Stage) -> Any:
@@ -378,8 +366,8 @@ FAULTS = [
     ),
     Fault(
         name="too many requests, with a `Retry-After` above 60 s, of which 60 are waited",
-        cause=an_hour_to_wait,
-        says="… answered 429 …. Trying again in … s (attempt 2).",
+        cause=serves_after(error(429, headers={"Retry-After": "3600"})),
+        says="… answered 429 …. Trying again in 60.0 s (attempt 2).",
         requests=3,
         repeated=True,
     ),
@@ -539,7 +527,7 @@ FAULTS = [
         name="a packed body that cannot be unpacked",
         cause=serves(Answer(body=b"\x1f\x8bnonsense", headers={"Content-Encoding": "gzip"})),
         error=OpenRouterConnectionError,
-        says="No whole answer from …: …. Check the network, the proxy and the connection's host.",
+        says="No whole answer from …: its body cannot be unpacked. Check the network, the proxy and the …",
         requests=2,
         transient=True,
         repeated=True,
