@@ -72,15 +72,15 @@ class Airflow:
         )
         try:
             self._start_all()
+            # Only now, for a task that starts before the API server does fails.
+            self.add(self._dags)
         except BaseException:
             self.__exit__()
             raise
-        # Only now, for a task that starts before the API server does fails.
-        self.add(self._dags)
         return self
 
     def __exit__(self, *error: object) -> None:
-        kill(self.processes())
+        kill(self.processes)
         for process in self._started.values():
             process.wait()
         self._guard.kill()  # which else would kill what could not be killed here
@@ -104,9 +104,9 @@ class Airflow:
 
     def kill(self, name: str) -> None:
         """Kill a component and its children, as a machine that is switched off does."""
-        processes = _session(self._started[name].pid)
-        assert processes, f"There is no {name} to kill."
-        kill(processes)
+        leader = self._started[name].pid
+        assert _session(leader), f"There is no {name} to kill."
+        kill(lambda: _session(leader))
 
     def process(self, name: str) -> psutil.Process:
         """Answer the process of a component; its children are its own."""
@@ -155,12 +155,12 @@ class Airflow:
             if answer := condition():
                 return answer
             time.sleep(0.2)
-        outputs = (f"--- {path.name}\n{path.read_text()[-8_000:]}" for path in sorted(self.home.glob("*.log")))
+        outputs = (f"--- {path.name}\n{read_log(path)[-8_000:]}" for path in sorted(self.home.glob("*.log")))
         raise AssertionError("\n".join([f"Waited {seconds} s for {what} in vain.", *outputs]))
 
     def logs(self) -> str:
         """Answer all that was logged: by the components and by the tasks."""
-        return "\n".join(path.read_text("utf-8", "replace") for path in self.home.rglob("*.log"))
+        return "\n".join(map(read_log, self.home.rglob("*.log")))
 
     def files_with(self, text: str) -> list[Path]:
         """Answer the files of the home that hold a text."""
@@ -199,6 +199,11 @@ class Airflow:
         print(session, file=self._guard.stdin, flush=True)
 
 
+def read_log(path: Path) -> str:
+    """Answer what is in a file that is written meanwhile, and may end within a character."""
+    return path.read_text("utf-8", "replace")
+
+
 def free_ports(count: int) -> list[int]:
     """Answer ports of loopback that nothing listens on."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
@@ -220,14 +225,14 @@ def _is_in(process: psutil.Process, session: int) -> bool:
         return False
 
 
-def kill(processes: list[psutil.Process]) -> None:
-    """Kill processes and wait until they have ended, whether or not their parents take notice."""
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-            process.kill()
+def kill(find: Callable[[], list[psutil.Process]]) -> None:
+    """Kill living processes as long as any are found, for one that dies may just have started another."""
     deadline = time.monotonic() + 30
-    while living := [process for process in processes if _lives(process)]:
-        assert time.monotonic() < deadline, f"They were killed and live: {living}"
+    while processes := find():
+        assert time.monotonic() < deadline, f"They were killed and live: {processes}"
+        for process in processes:
+            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+                process.kill()
         time.sleep(0.05)
 
 
@@ -240,7 +245,7 @@ def _lives(process: psutil.Process) -> bool:
 
 def _guard() -> None:
     sessions = [int(line) for line in sys.stdin]  # to its end: that of the process which started this one
-    kill([process for session in sessions for process in _session(session)])
+    kill(lambda: [process for session in sessions for process in _session(session)])
 
 
 if __name__ == "__main__":

