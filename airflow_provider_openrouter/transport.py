@@ -51,6 +51,8 @@ MAX_WAIT = 300.0
 CHUNK = 1 << 16
 LARGEST_ANSWER = 100_000_000
 """Bytes, unpacked: a page of 100 keys has a thousandth of that, and a small packed one could fill a worker."""
+UNPACKED_IN_PIECES = {"", "identity", "gzip", "x-gzip", "deflate"}
+"""Encodings of which no chunk becomes more than can be counted: what is packed twice, or by zstd, could."""
 
 
 class BearerAuth(AuthBase):
@@ -261,9 +263,10 @@ class Transport:
 
     def _read(self, where: str, response: requests.Response, deadline: float) -> bytes:
         """Read the body piece by piece: a socket's own timeout starts anew with every byte that comes in."""
-        if "," in response.headers.get("Content-Encoding", ""):  # it could fill a worker before it is counted
+        if response.headers.get("Content-Encoding", "").strip().lower() not in UNPACKED_IN_PIECES:
             raise OpenRouterResponseError(
-                f"{where} answered with something packed twice. Check that the connection's host is the API."
+                f"{where} answered with something packed in a way that was not asked for. Check that the "
+                "connection's host is the API."
             )
         chunks: list[bytes] = []
         size = 0
@@ -306,7 +309,7 @@ class Transport:
                 retry_after=_retry_after(response),
             )
         if 300 <= status < 400:
-            host = plain(self._auth.hide(_host(response.headers.get("Location", "")) or "itself"), longest=200)
+            host = plain(_host(self._auth.hide(response.headers.get("Location", ""))) or "itself", longest=200)
             raise OpenRouterResponseError(
                 f"{answer}, a redirect to {host}, which is not followed, for it would take the "
                 "key there. Set the connection's host to the API's own address.",
