@@ -1,8 +1,9 @@
 """Airflow, as the tests see it: a home of its own for each process, set before Airflow is imported."""
 
+import logging
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -87,6 +88,20 @@ def outside_the_task_runner(monkeypatch: pytest.MonkeyPatch) -> None:
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
+
+
+@pytest.fixture
+def log(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
+    """Answer once what has been logged: newer Airflows print what their tasks log, older ones use logging."""
+    caplog.set_level(logging.INFO)
+
+    def read() -> str:
+        printed = "".join(capfd.readouterr())
+        logged = [record for record in caplog.records if record.getMessage() not in printed]
+        caplog.clear()
+        return "\n".join([printed, *map(caplog.handler.format, logged)])
+
+    return read
 
 
 @pytest.fixture(scope="session")

@@ -171,9 +171,10 @@ def test_a_fault_that_stays_is_raised_and_leaves_no_thread(fault, kind, first, c
     caplog.set_level(logging.DEBUG)
     account = Account(2_000, latency=0.003)
     max_retries = int("Retry-After" in fault.headers)
+    timeout = 0.8 if fault.delay or fault.trickle else 10
     with Server(lambda request: fault if request.number >= first else account(request)) as server:
         with pytest.raises(OpenRouterError) as caught:
-            client(server, timeout=0.8, max_retries=max_retries).list_keys()
+            client(server, timeout=timeout, max_retries=max_retries).list_keys()
         assert not page_threads()
     assert type(caught.value) is kind
     assert len(server.requests) < 40
@@ -181,20 +182,25 @@ def test_a_fault_that_stays_is_raised_and_leaves_no_thread(fault, kind, first, c
     assert TOKEN not in shown
 
 
-def test_a_429_pauses_the_whole_window():
-    account = Account(6_000, latency=0.05)
-    limited = []
+def test_a_429_pauses_the_whole_window(caplog):
+    caplog.set_level(logging.INFO)
+    account = Account(6_000)
+    first, last = 2_700, 3_330  # of the eight pages that are under way together, 90 keys apart
+    limited = threading.Event()
 
     def answer(request):
-        if request.number == 30:
-            limited.append(request.arrived)
+        if request.offset == last and not limited.is_set():
+            limited.set()
             return error(429, headers={"Retry-After": "2"})
+        if first <= request.offset < last:
+            while "Trying again" not in caplog.text and not server.stopped.wait(0.01):
+                pass
         return account(request)
 
     with Server(answer) as server:
-        assert hashes(client(server, max_retries=1).list_keys()) == account.hashes
-    paused = [request for request in server.requests if 0.5 < request.arrived - limited[0] < 1.5]
-    assert len(paused) <= 1
+        assert hashes(client(server, max_concurrency=8, max_retries=1).list_keys()) == account.hashes
+    refused, *later = [request.arrived for request in server.requests if request.offset >= last]
+    assert min(later) - refused > 1.9
 
 
 # -- what is asked

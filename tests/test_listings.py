@@ -10,9 +10,11 @@ import time
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import pairwise
 
+import polling
 import psutil
 import pytest
-from servers import BREAKS, HANGS, TOKEN, Account, Answer, Server, error
+from polling import ROUNDING, begun, eventually, listing_threads, until
+from servers import BREAKS, HANGS, Account, Answer, Server, error
 
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
@@ -24,13 +26,14 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterServerError,
 )
 from airflow_provider_openrouter.limits import LimitRule
-from airflow_provider_openrouter.listings import Listing, listings
+from airflow_provider_openrouter.listings import Listing, _sleep_until, listings
 
 RULE = LimitRule(threshold=5)
 NO_HURRY = 60
 """Seconds between listings, for those who are to have but one."""
-ROUNDING = 0.001
-"""Seconds that a timer may be early."""
+
+connect = polling.connect
+nothing_is_left = polling.nothing_is_left
 
 
 class Slow:
@@ -65,33 +68,24 @@ class Gate:
         return self.account(request)
 
 
-@pytest.fixture
-def connect(monkeypatch):
-    """Let a connection lead to a server."""
-
-    def connect(server: Server, conn_id: str = "team", **extras) -> str:
-        fields = {"conn_type": "openrouter", "host": server.base_url, "password": TOKEN}
-        fields["extra"] = {"max_retries": 0, "timeout": 10} | extras
-        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields))
-        return conn_id
-
-    return connect
-
-
 @pytest.fixture(autouse=True)
-def nothing_is_left(caplog):
+def collected(nothing_is_left):
+    """Let asyncio tell of the tasks that were forgotten."""
     yield
     gc.collect()
-    assert eventually(lambda: not listing_threads()), listing_threads()
-    assert not [
-        each.getMessage()
-        for each in caplog.get_records("call")
-        if each.name == "asyncio" and each.levelno >= logging.ERROR
-    ]
 
 
-def listing_threads() -> list[str]:
-    return [thread.name for thread in threading.enumerate() if thread.name.startswith("openrouter-")]
+@pytest.fixture
+def rests(monkeypatch):
+    """The moments of which those who take listings await the later one, each time."""
+    seen = []
+
+    async def noting(*moments):
+        seen.append(moments)
+        await _sleep_until(*moments)
+
+    monkeypatch.setattr("airflow_provider_openrouter.listings._sleep_until", noting)
+    return seen
 
 
 def sockets(server: Server) -> list:
@@ -99,32 +93,12 @@ def sockets(server: Server) -> list:
     return [each for each in psutil.Process().net_connections("tcp") if each.raddr and each.raddr.port == port]
 
 
-def eventually(true, seconds: float = 10) -> bool:
-    deadline = time.monotonic() + seconds
-    while not true() and time.monotonic() < deadline:
-        time.sleep(0.01)
-    return true()
+def asking(conn_id: str = "openrouter_default", **how):
+    usual = {"poll_interval": 0.2, "include_disabled": False, "workspace_id": None}
+    return aclosing(listings(conn_id, **usual | how))
 
 
-async def until(true) -> None:
-    async with asyncio.timeout(10):
-        while not true():
-            await asyncio.sleep(0.005)
-
-
-def asking(conn_id: str = "team", *, poll_interval=0.2, include_disabled=False, workspace_id=None, patient=False):
-    return aclosing(
-        listings(
-            conn_id,
-            poll_interval=poll_interval,
-            include_disabled=include_disabled,
-            workspace_id=workspace_id,
-            patient=patient,
-        )
-    )
-
-
-async def take(count: int = 1, conn_id: str = "team", **how) -> list[Listing]:
+async def take(count: int = 1, conn_id: str = "openrouter_default", **how) -> list[Listing]:
     taken: list[Listing] = []
     async with asyncio.timeout(20), asking(conn_id, **how) as shared:
         async for listing in shared:
@@ -134,7 +108,7 @@ async def take(count: int = 1, conn_id: str = "team", **how) -> list[Listing]:
     return taken
 
 
-async def keep_taking(taken: list[Listing], conn_id: str = "team", **how) -> None:
+async def keep_taking(taken: list[Listing], conn_id: str = "openrouter_default", **how) -> None:
     async with asking(conn_id, **how) as shared:
         async for listing in shared:
             taken.append(listing)
@@ -153,10 +127,6 @@ async def cancel(*tasks: asyncio.Task) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def begun(server: Server) -> int:
-    return sum(request.path == "/keys" and not request.offset for request in server.requests)
 
 
 def hashes(listing: Listing) -> list[str]:
@@ -199,9 +169,8 @@ def test_users_that_begin_at_different_times_fall_into_step(seconds, late, conne
             await until(lambda: server.requests)
             await asyncio.sleep(late)
             tasks.append(asyncio.create_task(keep_taking(taken[1], poll_interval=0.4)))
-            async with asyncio.timeout(4):
-                await until(lambda: all(len(each) > 2 for each in taken))
-                await until(lambda: all(taken[0][-back] is taken[1][-back] for back in (1, 2)))
+            await until(lambda: all(len(each) > 2 for each in taken))
+            await until(lambda: all(taken[0][-back] is taken[1][-back] for back in (1, 2)))
 
     with Server(Slow(Account(3), seconds)) as server:
         connect(server)
@@ -244,20 +213,20 @@ def test_a_user_takes_the_last_listing_if_it_began_within_half_its_own_interval(
 
 
 @pytest.mark.parametrize("patient", [False, True])
-def test_the_interval_is_counted_from_the_beginning_of_a_listing(patient, connect):
+def test_the_interval_is_counted_from_the_beginning_of_a_listing(patient, connect, rests):
     with Server(Slow(Account(3), 0.1)) as server:
         connect(server)
         taken = asyncio.run(take(3, poll_interval=0.5, patient=patient))
     for before, after in pairwise(taken):
         assert before.ended - before.began >= 0.2
         assert after.began - before.began >= 0.5 - ROUNDING
-        assert after.began - before.ended < 0.5
         assert before.inventory.observed_at < after.inventory.observed_at
+    assert rests[patient:] == [(listing.began + 0.5, listing.ended + 0.25) for listing in taken[:-1]]
 
 
 @pytest.mark.parametrize("patient", [False, True])
 @pytest.mark.parametrize("fails", [False, True])
-def test_a_listing_that_takes_long_is_followed_by_a_rest_of_half_an_interval(fails, patient, connect):
+def test_a_listing_that_takes_long_is_followed_by_a_rest_of_half_an_interval(fails, patient, connect, rests):
     slow = Slow(Account(3), 0.3)
 
     def answer(request):
@@ -270,26 +239,27 @@ def test_a_listing_that_takes_long_is_followed_by_a_rest_of_half_an_interval(fai
     first, second = taken
     assert all((listing.error is not None) is fails for listing in taken)
     assert first.ended - first.began >= 0.6
-    assert 0.2 - ROUNDING <= second.began - first.ended < 0.4
+    assert second.began - first.ended >= 0.2 - ROUNDING
+    assert rests[patient:] == [(first.began + 0.4, first.ended + 0.2)]
 
 
-def test_after_failures_in_a_row_the_patient_wait_longer_and_others_do_not(connect):
-    async def watch(patient: bool) -> list[float]:
-        taken = await take(5, poll_interval=0.15, patient=patient)
-        return [after.began - before.began for before, after in pairwise(taken)]
-
+@pytest.mark.parametrize(
+    ("patient", "pauses"), [(True, [0.15, 0.3, 0.6, 0.15]), (False, [0.15, 0.15, 0.15, 0.15])]
+)
+def test_after_failures_in_a_row_the_patient_wait_longer_and_others_do_not(patient, pauses, connect, rests):
     def answer(request):
-        return account(request) if begun(server) % 5 == 4 else error(500)  # the fourth of five goes well
+        return account(request) if begun(server) == 4 else error(500)
 
     account = Account(3)
     with Server(answer) as server:
         connect(server)
-        patient = asyncio.run(watch(True))
-        others = asyncio.run(watch(False))
-    least = [0.15, 0.3, 0.6, 0.15]
-    assert all(each <= pause + ROUNDING for each, pause in zip(least, patient, strict=True))
-    assert patient[3] < 0.3
-    assert all(0.15 - ROUNDING <= pause < 0.3 for pause in others)
+        taken = asyncio.run(take(5, poll_interval=0.15, patient=patient))
+    assert [listing.error is None for listing in taken] == [False, False, False, True, False]
+    for (before, after), pause in zip(pairwise(taken), pauses, strict=True):
+        assert after.began - before.began >= pause - ROUNDING
+    assert rests[patient:] == [
+        (listing.began + pause, listing.ended + pause / 2) for listing, pause in zip(taken, pauses, strict=False)
+    ]
 
 
 @pytest.mark.parametrize("left", ["after a listing", "after a failure", "in flight", "while the other goes on"])
@@ -304,13 +274,11 @@ def test_the_patient_begin_no_sooner_than_the_interval_after_anybodys_last_listi
             await until(lambda: server.requests if left == "in flight" else taken)
             if left != "while the other goes on":
                 await cancel(other)
-            [listing] = await take(poll_interval=0.6, patient=patient)
+            [listing] = await take(poll_interval=0.6 if patient else NO_HURRY, patient=patient)
             gate.opened.set()
         assert listing.error is None
         if patient:
             assert listing.began - began >= 0.6 - ROUNDING
-        else:
-            assert listing.began - began < 0.6
         assert begun(server) == 2 - (left == "while the other goes on" and not patient)
 
     taken: list[Listing] = []
@@ -320,17 +288,20 @@ def test_the_patient_begin_no_sooner_than_the_interval_after_anybodys_last_listi
 
 
 def test_users_of_longer_intervals_ask_nothing_of_their_own(connect):
-    async def watch(*intervals: float) -> int:
-        before = begun(server)
-        async with in_background(*(keep_taking([], poll_interval=interval) for interval in intervals)):
-            await asyncio.sleep(1.5)
-        return begun(server) - before
+    shortest = 0.25
+    taken: list[Listing] = []
+
+    async def main():
+        others = (keep_taking([], poll_interval=shortest + number * 0.013) for number in range(1, 100))
+        async with in_background(keep_taking(taken, poll_interval=shortest), *others):
+            await until(lambda: len(taken) == 6)
 
     with Server(Account(3)) as server:
         connect(server)
-        alone = asyncio.run(watch(0.25))
-        together = asyncio.run(watch(*(0.25 + number * 0.013 for number in range(100))))
-    assert together <= alone + 1
+        began = time.monotonic()
+        asyncio.run(main())
+        most = 1 + (time.monotonic() - began) / (shortest / 2)  # one begun within half an interval is shared
+    assert begun(server) <= most
 
 
 @pytest.mark.parametrize(
@@ -340,7 +311,7 @@ def test_users_of_longer_intervals_ask_nothing_of_their_own(connect):
         ({"workspace_id": None}, {"workspace_id": "*"}),
         ({"workspace_id": "workspace-0"}, {"workspace_id": "workspace-1"}),
         ({"include_disabled": False}, {"include_disabled": True}),
-        ({"conn_id": "team"}, {"conn_id": "other_team"}),
+        ({"conn_id": "openrouter_default"}, {"conn_id": "other"}),
     ],
     ids=lambda scope: "-".join(f"{value}" for value in scope.values()),
 )
@@ -351,8 +322,8 @@ def test_users_of_different_keys_share_nothing(one, other, connect):
         return [task.result() for task in tasks]
 
     with Server(Account(5, workspaces=2)) as server:
-        connect(server, "team")
-        connect(server, "other_team")
+        connect(server)
+        connect(server, "other")
         [ours, theirs, ours_too, theirs_too] = asyncio.run(main())
     assert ours == ours_too
     assert theirs == theirs_too
@@ -410,7 +381,7 @@ def test_a_server_that_hangs_delays_no_other(connect):
 
     with Server(lambda request: HANGS) as hanging, Server(Account(3)) as server:
         for number in range(30):
-            connect(hanging, f"hanging_{number}", timeout=3)
+            connect(hanging, f"hanging_{number}", timeout=60)
         connect(server, "answering")
         assert all(listing.error is None for listing in asyncio.run(main()))
     assert begun(server) == 5
@@ -444,7 +415,7 @@ def test_a_listing_that_fails_is_shared_as_a_failure(fault, kind, connect):
         return await asyncio.gather(*(user() for _ in range(20)))
 
     with Server(lambda request: fault) as server:
-        connect(server, timeout=0.3)
+        connect(server, timeout=0.3 if fault is HANGS else 10)
         failures = asyncio.run(main())
     assert [type(failure) for failure in failures] == [kind] * 20
     assert len(server.requests) == 1
@@ -550,7 +521,7 @@ def test_those_who_leave_take_nothing_from_those_who_stay(leaving, connect):
     gate = Gate(Account(3))
 
     async def main():
-        tasks = [asyncio.create_task(take(2, poll_interval=0.1)) for _ in range(10)]
+        tasks = [asyncio.create_task(take(2, poll_interval=0.4)) for _ in range(10)]
         await until(lambda: server.requests)
         await cancel(*(tasks[number] for number in leaving))
         gate.opened.set()
@@ -594,7 +565,7 @@ def test_when_the_last_one_leaves_during_a_wait_the_connection_is_closed(connect
     with Server(lambda request: error(500, headers={"Retry-After": "60"})) as server:
         connect(server, max_retries=5)
         asyncio.run(main())
-        assert eventually(lambda: not sockets(server), seconds=1)
+        assert eventually(lambda: not sockets(server))
 
 
 def test_when_the_last_one_leaves_the_listing_ends_after_the_request_in_flight(connect):
@@ -627,8 +598,9 @@ def test_a_listing_that_was_given_up_and_still_hangs_holds_up_no_new_one(sleeper
         return account(request)
 
     async def main():
-        async with in_background(*(keep_taking([], poll_interval=NO_HURRY) for _ in range(sleepers))):
-            await until(lambda: begun(server) == sleepers)
+        sleeping = []
+        async with in_background(*(keep_taking(sleeping, poll_interval=NO_HURRY) for _ in range(sleepers))):
+            await until(lambda: len(sleeping) == sleepers)
             await asyncio.sleep(0.1)
             hangs.set()
             async with in_background(take(poll_interval=0.01)):
@@ -652,7 +624,7 @@ def test_a_listing_that_was_given_up_and_hangs_ends_at_its_timeout(connect):
         assert not sockets(server)
 
     with Server(lambda request: HANGS) as server:
-        connect(server, timeout=1, max_retries=5)
+        connect(server, timeout=3, max_retries=5)
         asyncio.run(main())
     assert len(server.requests) == 1
 
@@ -694,7 +666,7 @@ def test_one_may_leave_at_any_step(steps, connect):
 @pytest.mark.parametrize("leave", ["aclose", "forget", "time out"])
 def test_a_user_that_leaves_frees_everything(leave, connect):
     async def main():
-        shared = listings("team", poll_interval=NO_HURRY, include_disabled=False, workspace_id=None)
+        shared = listings("openrouter_default", poll_interval=NO_HURRY, include_disabled=False, workspace_id=None)
         await anext(shared)
         assert listing_threads()
         if leave == "aclose":
@@ -793,8 +765,7 @@ def test_users_that_come_and_go_at_random_leave_nothing_and_hold_up_nobody(seed,
             await asyncio.gather(*(user() for _ in range(150)))
             healthy.set()
             number = len(lasting)
-            await until(lambda: len(lasting) >= number + 4)
-            assert lasting[-1].error is None
+            await until(lambda: len(lasting) >= number + 4 and lasting[-1].error is None)
         await until(lambda: not listing_threads())
 
     with Server(answer) as server:

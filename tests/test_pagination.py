@@ -1,7 +1,8 @@
 import random
 import time
 from collections.abc import Callable
-from threading import Event, Lock
+from concurrent.futures import wait
+from threading import Barrier, Event, Lock
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -171,39 +172,45 @@ def test_a_page_size_that_changes_meanwhile_loses_nothing(before, after):
 
 
 class Pages:
-    """Answers the offset as the page, and tells how many were fetched at once."""
+    """
+    Answers the offset as the page, and tells how many were fetched at once.
 
-    def __init__(self, seconds: float = 0.0) -> None:
+    :param together: how many pages, from the one at 20 on, are answered once all of them are asked for.
+    """
+
+    def __init__(self, seconds: float = 0.0, *, together: int = 1) -> None:
         self.seconds = seconds
         self.asked: list[int] = []
         self.most = self._now = 0
         self._lock = Lock()
+        self._held = range(20, 20 + together)
+        self._gate = Barrier(together, timeout=60)
 
     def __call__(self, offset: int) -> list[dict[str, int]]:
         with self._lock:
             self.asked.append(offset)
             self._now += 1
             self.most = max(self.most, self._now)
+        if offset in self._held:
+            self._gate.wait()
         time.sleep(self.seconds)
         with self._lock:
             self._now -= 1
         return [{"offset": offset}]
 
 
-@pytest.fixture
-def pages() -> Pages:
-    return Pages(0.02)
-
-
-def test_the_first_page_goes_alone(pages):
+def test_the_first_page_goes_alone():
+    pages = Pages()
     with Window(8) as window:
         window.turn_to(pages)
         assert window.page(0, range(1, 100)) == [{"offset": 0}]
+        wait(window._ahead.values())
     assert pages.asked == [0]
 
 
 @pytest.mark.parametrize("limit", [1, 2, 3, 8])
-def test_pages_are_fetched_side_by_side_up_to_the_limit(pages, limit):
+def test_pages_are_fetched_side_by_side_up_to_the_limit(limit):
+    pages = Pages(0.02, together=limit)
     with Window(limit) as window:
         window.turn_to(pages)
         answers = [window.page(offset, range(offset + 1, 60)) for offset in range(60)]
@@ -214,10 +221,9 @@ def test_pages_are_fetched_side_by_side_up_to_the_limit(pages, limit):
 
 def opened(window: Window, pages: Pages) -> int:
     """Answer how many pages are asked for when one is."""
-    before = len(pages.asked)
     window.page(1_000, range(1_001, 2_000))
-    time.sleep(0.2)
-    return len(pages.asked) - before
+    wait(window._ahead.values())
+    return sum(offset >= 1_000 for offset in pages.asked)
 
 
 def test_the_window_closes_by_half():

@@ -644,63 +644,81 @@ SCHEMAS = (None, "public")
 # -- killed
 
 WRITER = """
-import os, signal, sys, time, warnings
+import itertools, os, signal, sys, threading, warnings
 import test_tables
+from sqlalchemy import event
+from sqlalchemy.engine import Engine
 
 warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of the fork, and Airflow prints that
 url, rows = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
+
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def write(version, table, last, seconds):
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # newer Airflows print the log
+    begun = itertools.count(1)
+
+    def at_a_statement(*_):
+        if next(begun) == last:
+            threading.Timer(seconds, die).start() if seconds else die()
+
+    event.listen(Engine, "before_cursor_execute", at_a_statement)
+    event.listen(Engine, "commit", at_a_statement)
+    test_tables.Database(url).write(test_tables.keys(*range(rows), usage=version), table=table)
+    os._exit(next(begun) - 1)
+
+
 for line in sys.stdin:
-    version, table, moment = line.split()
-    start = time.monotonic()
-    child = os.fork()
-    if not child:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # newer Airflows print the log
-        sent = test_tables.keys(*range(rows), usage=float(version))
-        test_tables.Database(url).write(sent, table=table)
-        os._exit(0)
-    while time.monotonic() < start + float(moment):
-        if os.waitpid(child, os.WNOHANG)[0]:
-            print("done", time.monotonic() - start, flush=True)
-            break
-        time.sleep(0.002)
-    else:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        print("killed", moment, flush=True)
+    version, table, last, seconds = line.split()
+    if not os.fork():
+        write(float(version), table, int(last), float(seconds))
+    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
 """
 
 
 def test_a_writer_that_is_killed_at_any_moment_leaves_a_whole_slice_and_can_be_run_again(database):
     rows, others, seed = 6_000, keys(1, 2, 3), random.randrange(1_000_000)
-    moments, url = random.Random(seed), database.engine.url.render_as_string(hide_password=False)
+    chance, url = random.Random(seed), database.engine.url.render_as_string(hide_password=False)
     program = [sys.executable, "-c", WRITER, url, str(rows)]
     with subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, cwd=Path(__file__).parent) as writer:
 
-        def write(version, table, seconds):
-            writer.stdin.write(f"{version} {table} {seconds}\n")
+        def write(version, table="keys", *, last=0, seconds=0.0):
+            """Write, killed so long after the last statement begins, and answer -9; or how many there were."""
+            writer.stdin.write(f"{version} {table} {last} {seconds}\n")
             writer.stdin.flush()
-            fate, seconds = writer.stdout.readline().split()
-            return fate, float(seconds)
+            return int(writer.stdout.readline())
+
+        def version_of_the_slice():
+            if "keys" not in database.tables:
+                return 0
+            query = "SELECT usage, count(*) FROM keys WHERE source = 'team' GROUP BY usage"
+            with database.engine.connect() as connection:
+                ((version, count),) = connection.exec_driver_sql(query)
+            assert count == rows, seed
+            return version
 
         assert writer.stdout.readline() == "ready\n"
-        fate, took = write(1, "measure", 100)
-        assert fate == "done"
-        fates, last = [], 0
-        for version in range(1, 9):
-            fate, _ = write(version, "keys", moments.uniform(0, took))
-            fates.append(fate)
-            mine = database.rows(source="team") if "keys" in database.tables else []
-            assert len(mine) in ({0, rows} if last == 0 else {rows}), seed
-            versions = {row["usage"] for row in mine} or {0}
-            assert len(versions) == 1, seed
-            assert last <= max(versions) <= version, seed
-            assert fate == "killed" or versions == {version}, seed
-            last = max(versions)
-            if version == 4:
-                database.write(others, source="other")
+        to_create, to_replace = write(1, "measure"), write(1, "measure")
+        for last in range(1, to_create + 1):
+            assert write(2, last=last) == -9
+            assert version_of_the_slice() == 0
+        assert write(3) == to_create
+        database.write(others, source="other")
+        for last in range(1, to_replace + 1):
+            assert write(4, last=last) == -9
+            assert version_of_the_slice() == 3
+        before = 3
+        for version in range(5, 11):  # amid a statement
+            fate = write(version, last=chance.randint(1, to_replace), seconds=chance.uniform(0, 0.1))
+            after = version_of_the_slice()
+            assert before <= after <= version, seed
+            assert fate == -9 or after == version, seed
+            before = after
         writer.stdin.close()
-    assert "killed" in fates, seed
     database.write(keys(*range(rows)))
     for source, sent in (("other", others), ("team", keys(*range(rows)))):
         database.write(sent, source=source, table="clean")

@@ -5,7 +5,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import CancelledError, ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -108,24 +108,31 @@ def test_this_machine_is_never_asked_through_a_proxy(monkeypatch):
     assert not proxy.requests
 
 
-def test_a_proxy_that_trickles_does_not_hang(monkeypatch):
-    def trickle(listening: socket.socket) -> None:
+@contextmanager
+def trickling(head: bytes = b""):
+    """Answer one client with a head, and then byte by byte for as long as it stays."""
+
+    def trickle() -> None:
         connection, _ = listening.accept()
         with connection, suppress(OSError):
             connection.recv(1 << 16)
-            for _ in range(100):
+            connection.sendall(head)
+            while True:
                 connection.sendall(b"H")
                 time.sleep(0.1)
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{listening.getsockname()[1]}")
-        thread = threading.Thread(target=trickle, args=(listening,))
+        thread = threading.Thread(target=trickle, daemon=True)
         thread.start()
-        began = time.monotonic()
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        thread.join()
+
+
+def test_a_proxy_that_trickles_for_ever_does_not_hang(monkeypatch):
+    with trickling() as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy)
         with pytest.raises(OpenRouterConnectionError):
             get("https://openrouter.invalid", timeout=1)
-        assert time.monotonic() - began < 8
-        thread.join()
 
 
 def test_a_missing_file_of_certificates_cannot_heal(monkeypatch):
@@ -314,12 +321,12 @@ def test_an_answer_that_takes_too_long_is_no_answer(answer):
     assert "within 1 s" in str(raised)
 
 
-@pytest.mark.parametrize("part", ["head", "body"])
-def test_an_answer_that_trickles_does_not_hang(part):
-    began = time.monotonic()
-    raised = failure(Answer(body=GOOD.body, trickle=part, seconds=12), timeout=1)
-    assert type(raised) is OpenRouterConnectionError
-    assert time.monotonic() - began < 8
+@pytest.mark.parametrize(
+    "head", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n"], ids=["head", "body"]
+)
+def test_an_answer_that_trickles_for_ever_does_not_hang(head):
+    with trickling(head) as base_url, pytest.raises(OpenRouterConnectionError, match="within 1 s"):
+        get(base_url, timeout=1)
 
 
 def test_a_head_that_breaks_off_is_an_error():
@@ -348,11 +355,19 @@ def test_an_answer_that_breaks_off_is_no_answer(answer):
     assert raised.status_code is None
 
 
-def test_an_answer_that_is_packed_twice_is_not_unpacked():
+@pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "compress", "nonsense"])
+def test_an_answer_that_is_packed_in_a_way_that_was_not_asked_for_is_not_unpacked(encoding):
     packed = gzip.compress(gzip.compress(b'{"data": []}'))
-    raised = failure(Answer(body=packed, headers={"Content-Encoding": "gzip, gzip"}))
+    raised = failure(Answer(body=packed, headers={"Content-Encoding": encoding}))
     assert type(raised) is OpenRouterResponseError
-    assert "packed twice" in str(raised)
+    assert "not asked for" in str(raised)
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "x-gzip", "GZIP", " gzip"])
+def test_a_packed_answer_is_unpacked(encoding):
+    packed = gzip.compress(b'{"data": ["whole"]}')
+    with Server(lambda request: Answer(body=packed, headers={"Content-Encoding": encoding})) as server:
+        assert get(server) == ["whole"]
 
 
 def test_a_broken_connection_is_tried_again():
@@ -396,7 +411,7 @@ def test_waits_side_by_side_count_once():
     with Server(answers) as server, transport(server.base_url, max_retries=4) as opened:
         with ThreadPoolExecutor(4) as threads:
             list(threads.map(lambda _: opened.get("/keys", {}), range(4)))
-        assert opened._waited < 2
+        assert opened._waited < 4
 
 
 def test_retries_are_bounded_in_time():
@@ -501,13 +516,14 @@ ECHOES = {
     "a long text": lambda said: error(400, "x" * 160 + said),
     "no json": lambda said: Answer(200, said),
     "redirect": lambda said: Answer(302, said, headers={"Location": f"https://example.com/{said}"}),
+    "redirect to it": lambda said: Answer(302, headers={"Location": f"https://{said.split()[1]}.example.com/"}),
     "status line": lambda said: Answer(raw=f"{said}\r\n\r\n".encode()),
     "length": lambda said: Answer(raw=f"HTTP/1.1 200 OK\r\nContent-Length: {said}\r\n\r\n{{}}".encode()),
     "chunk": lambda said: Answer(raw=f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{said}\r\n".encode()),
 }
 
 
-@pytest.mark.parametrize("token", [TOKEN, TOKEN + '"/\\'], ids=["plain", "quoted"])
+@pytest.mark.parametrize("token", [TOKEN, TOKEN.upper(), TOKEN + '"/\\'], ids=["plain", "capitals", "quoted"])
 @pytest.mark.parametrize("form", ECHOES)
 def test_a_key_that_the_server_echoes_is_not_shown(form, token, caplog):
     caplog.set_level(logging.DEBUG)
@@ -517,7 +533,7 @@ def test_a_key_that_the_server_echoes_is_not_shown(form, token, caplog):
     ):
         get(server, token=token)
     shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + caplog.text
-    assert TOKEN[:30] not in shown
+    assert TOKEN[:30] not in shown.lower()
 
 
 def test_an_error_holds_no_request_that_holds_the_key():

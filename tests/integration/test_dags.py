@@ -4,6 +4,8 @@ import json
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -97,22 +99,30 @@ def test_the_snapshot_dag_writes_every_key_and_hands_on_the_frame(
 
 
 @needs_dag_test
-def test_the_alert_dag_defers_until_a_key_is_low_and_formats_a_message(dag_bag, monkeypatch):
+def test_the_alert_dag_defers_until_a_key_is_low_and_formats_a_message(dag_bag, monkeypatch, log):
     dag = dag_bag.dags["openrouter_key_limit_alert"]
     monkeypatch.setattr(dag.get_task("wait_for_low_key"), "poke_interval", 0.2)
-    with Sandbox(drain=20) as sandbox:
+    with Sandbox() as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        key = sandbox.create_key(
+            name="spent", label="sk-or-v1-49a...8bd", limit=10.0, limit_remaining=10.0, expires_at=None
+        )
+
+        def spend():
+            while len(sandbox.requests) < 9:
+                time.sleep(0.01)
+            sandbox.update_key(key, limit_remaining=0.25)
+
+        threading.Thread(target=spend, daemon=True).start()
         run = dag.test()
 
     assert run.state == "success"
+    assert "The trigger found 1 low key(s)" in log()
     tasks = {instance.task_id: instance for instance in run.get_task_instances()}
-    [low, *_] = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key")
-    assert low["name"] == "billing-prod-0"
-    assert low["limit_remaining"] < low["limit"] / 10
-    assert "- billing-prod-0 (sk-or-v1-49a...8bd): $0." in tasks["format_message"].xcom_pull(
-        task_ids="format_message"
-    )
-    assert len(sandbox.requests) > 8
+    [low] = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key")
+    assert (low["hash"], low["limit_remaining"]) == (key, 0.25)
+    message = tasks["format_message"].xcom_pull(task_ids="format_message")
+    assert "- spent (sk-or-v1-49a...8bd): $0.25 of $10.00 left" in message
 
 
 @needs_dag_test

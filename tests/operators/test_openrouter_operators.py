@@ -1,7 +1,6 @@
 """The operator that lists keys: what it returns, writes, sums up and refuses."""
 
 import json
-import logging
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -32,18 +31,6 @@ READERS = {
     ".csv": pd.read_csv,
     ".jsonl": lambda path: pd.read_json(path, lines=True),
 }
-
-
-@pytest.fixture
-def log(capfd, caplog):
-    """Answer what the log of the task says: newer Airflows print it, older ones use logging."""
-    caplog.set_level(logging.INFO)
-
-    def read():
-        printed = capfd.readouterr()
-        return printed.out + printed.err or caplog.text
-
-    return read
 
 
 def run(context=None, **arguments):

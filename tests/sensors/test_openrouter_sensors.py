@@ -275,7 +275,7 @@ def test_a_key_that_runs_low_while_it_waits_is_found(mode, monkeypatch):
                 time.sleep(0.01)
             sandbox.update_key(spent, limit_remaining=0.25)
 
-        spender = threading.Thread(target=spend)
+        spender = threading.Thread(target=spend, daemon=True)
         spender.start()
         keys = wait(mode, threshold=0.5)
         spender.join()
@@ -338,7 +338,7 @@ def test_the_modes_ask_for_the_same_workspace(mode, workspace, found, monkeypatc
             sandbox.update_key(first, limit_remaining=0.5)
             sandbox.update_key(second, limit_remaining=0.25)
 
-        spender = threading.Thread(target=spend)
+        spender = threading.Thread(target=spend, daemon=True)
         spender.start()
         keys = wait(mode, workspace_id=workspace if workspace == "*" else ids[workspace], threshold=1)
         spender.join()

@@ -1,0 +1,78 @@
+"""What the tests of whoever lists again and again have in common: how they connect, wait, count and clean up."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+import time
+from collections.abc import Callable, Iterator
+from logging import DEBUG, ERROR
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+from servers import TOKEN, Server
+
+from airflow_provider_openrouter.sandbox import Sandbox
+
+NEW_TOKEN = "sk-or-v1-fedcba9876543210-never-to-be-shown-either"
+ROUNDING = 0.001
+"""Seconds that a timer may be early."""
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let a connection lead to a server."""
+
+    def connect(
+        server: Server, conn_id: str = "openrouter_default", *, password: str = TOKEN, **extras: Any
+    ) -> None:
+        fields = {"conn_type": "openrouter", "host": server.base_url, "password": password}
+        extra = {"max_retries": 0, "timeout": 10} | extras
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps(fields | {"extra": extra}))
+
+    return connect
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
+    """See to it that each test leaves no thread, no task that was forgotten, and no key in what was logged."""
+    caplog.set_level(DEBUG)
+    yield
+    assert eventually(lambda: not listing_threads()), listing_threads()
+    logged = [each for phase in ("call", "teardown") for each in caplog.get_records(phase)]
+    shown = "\n".join([*map(caplog.handler.format, logged), *capfd.readouterr()])
+    assert TOKEN not in shown
+    assert NEW_TOKEN not in shown
+    assert not [each.getMessage() for each in logged if each.name == "asyncio" and each.levelno >= ERROR]
+
+
+def listing_threads() -> list[str]:
+    names = [thread.name for thread in threading.enumerate()]
+    return [name for name in names if name.startswith("openrouter-") and name != "openrouter-sandbox"]
+
+
+def eventually(true: Callable[[], Any]) -> bool:
+    deadline = time.monotonic() + 20
+    while not true() and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return bool(true())
+
+
+async def until(true: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not true():
+            await asyncio.sleep(0.005)
+
+
+def begun(server: Server | Sandbox) -> int:
+    """Count the listings that a server has seen begin."""
+    if isinstance(server, Server):
+        return sum(each.path == "/keys" and not each.offset for each in server.requests)
+    return sum(map(_begins_a_listing, server.requests))
+
+
+def _begins_a_listing(target: str) -> bool:
+    url = urlsplit(target)
+    return url.path.endswith("/keys") and dict(parse_qsl(url.query)).get("offset", "0") == "0"
