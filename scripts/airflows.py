@@ -226,13 +226,19 @@ def _is_in(process: psutil.Process, session: int) -> bool:
 
 
 def kill(find: Callable[[], list[psutil.Process]]) -> None:
-    """Kill living processes as long as any are found, for one that dies may just have started another."""
+    """
+    Kill processes, and wait until they have ended, whether or not their parents take notice.
+
+    :param find: answers living ones; it is asked again, for one that dies may just have started another.
+    """
+    killed: set[psutil.Process] = set()
     deadline = time.monotonic() + 30
-    while processes := find():
-        assert time.monotonic() < deadline, f"They were killed and live: {processes}"
-        for process in processes:
+    while living := {*find(), *filter(_lives, killed)}:
+        assert time.monotonic() < deadline, f"They were killed and live: {living}"
+        for process in living:
             with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
                 process.kill()
+        killed |= living
         time.sleep(0.05)
 
 

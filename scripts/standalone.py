@@ -36,13 +36,24 @@ class Standalone(Airflow):
         self.start("triggerer")
 
     def _triggerer(self) -> list[psutil.Process]:
-        return [each for each in self.processes() if "triggerer" in _command(each)]
+        """Answer its living processes: in the same session are those of the other components."""
+        processes = self.processes()
+        parents = {each.pid for each in processes if "triggerer" in _command(each)}
+        return [each for each in processes if not parents.isdisjoint(_line(each))]
 
     def _start_all(self) -> None:
         self.start("standalone")
         output = self.home / "standalone.log"
         self.wait_for(lambda: "Airflow is ready" in read_log(output), "Airflow to be ready", seconds=150)
         self.wait_for(self._health, "the API server to answer", seconds=150)
+
+
+def _line(process: psutil.Process) -> set[int]:
+    """Answer a process and those it descends from."""
+    try:
+        return {process.pid, *(each.pid for each in process.parents())}
+    except psutil.NoSuchProcess:
+        return set()
 
 
 def _command(process: psutil.Process) -> str:

@@ -244,7 +244,9 @@ def test_a_listing_that_takes_long_is_followed_by_a_rest_of_half_an_interval(fai
 
 
 @pytest.mark.parametrize(
-    ("patient", "pauses"), [(True, [0.15, 0.3, 0.6, 0.15]), (False, [0.15, 0.15, 0.15, 0.15])]
+    ("patient", "pauses"),
+    [(True, [0.15, 0.3, 0.6, 0.15]), (False, [0.15, 0.15, 0.15, 0.15])],
+    ids=["patient", "others"],
 )
 def test_after_failures_in_a_row_the_patient_wait_longer_and_others_do_not(patient, pauses, connect, rests):
     def answer(request):
