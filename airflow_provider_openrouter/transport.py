@@ -377,13 +377,13 @@ def _refuse_constant(constant: str) -> NoReturn:
     raise ValueError(f"{constant} is not JSON")
 
 
-def _finite(number: str) -> float | str:
-    return float(number) if math.isfinite(float(number)) else number
+def _finite(numeral: str) -> float | str:
+    """Answer a number; 1e999, which Python reads as infinity and no JSON can hold, stays text."""
+    number = float(numeral)
+    return number if math.isfinite(number) else numeral
 
 
-_decoder = json.JSONDecoder(parse_constant=_refuse_constant)
-_careful_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
-_LONG_NUMBER = re.compile(r"\d[eE]\+?\d{3,}\s*[,\]}]|\d{200}")
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
 _NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 
@@ -393,8 +393,7 @@ def _data(where: str, body: bytes) -> Any:
     if "\\u0000" in text:  # legal JSON that PostgreSQL holds neither as text nor as JSON
         text = _NUL.sub(r"\1\\ufffd", text)
     try:
-        # 1e999 is legal JSON that Python reads as infinity, which no JSON can hold: it stays text.
-        answer = (_careful_decoder if _LONG_NUMBER.search(text) else _decoder).decode(text)
+        answer = _decoder.decode(text)
         if _SURROGATE.search(text):  # half a surrogate pair is legal JSON that no UTF-8 can hold
             answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
