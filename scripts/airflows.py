@@ -10,13 +10,13 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
 from urllib.request import urlopen
 
 import psutil
+from sessions import Guard, kill, session
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import Engine
 from sqlalchemy.pool import NullPool
@@ -67,9 +67,7 @@ class Airflow:
         self._started: dict[str, subprocess.Popen[bytes]] = {}
 
     def __enter__(self) -> Self:
-        self._guard = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, start_new_session=True, text=True
-        )
+        self._guard = Guard()
         try:
             self._start_all()
             # Only now, for a task that starts before the API server does fails.
@@ -83,8 +81,7 @@ class Airflow:
         kill(self.processes)
         for process in self._started.values():
             process.wait()
-        self._guard.kill()  # which else would kill what could not be killed here
-        self._guard.communicate()
+        self._guard.close()
 
     def add(self, dags: dict[str, str] | list[Path]) -> None:
         """Add DAG files, by name, or as paths of files to copy."""
@@ -98,15 +95,15 @@ class Airflow:
     def start(self, name: str) -> None:
         """Start a component, such as one that was killed."""
         if name in self._started:
-            assert not _session(self._started[name].pid), f"{name} runs already."
+            assert not session(self._started[name].pid), f"{name} runs already."
             self._started[name].wait()
         self._start(name, [sys.executable, "-m", "airflow", *self.commands[name]])
 
     def kill(self, name: str) -> None:
         """Kill a component and its children, as a machine that is switched off does."""
         leader = self._started[name].pid
-        assert _session(leader), f"There is no {name} to kill."
-        kill(lambda: _session(leader))
+        assert session(leader), f"There is no {name} to kill."
+        kill(lambda: session(leader))
 
     def process(self, name: str) -> psutil.Process:
         """Answer the process of a component; its children are its own."""
@@ -114,7 +111,7 @@ class Airflow:
 
     def processes(self) -> list[psutil.Process]:
         """Answer the living processes of all components, their children among them."""
-        return [each for process in self._started.values() for each in _session(process.pid)]
+        return [each for process in self._started.values() for each in session(process.pid)]
 
     def run(self, *command: str) -> str:
         """Run an Airflow command and answer what it prints."""
@@ -177,7 +174,7 @@ class Airflow:
                 start_new_session=True,
             )
         self._started[name] = process
-        self._watch(process.pid)
+        self._guard.watch(process.pid)
 
     def _start_all(self) -> None:
         raise NotImplementedError
@@ -194,10 +191,6 @@ class Airflow:
     def _database(self) -> Engine:
         return create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
 
-    def _watch(self, session: int) -> None:
-        """Have a session killed should this process die before it stops what it started."""
-        print(session, file=self._guard.stdin, flush=True)
-
 
 def read_log(path: Path) -> str:
     """Answer what is in a file that is written meanwhile, and may end within a character."""
@@ -211,48 +204,3 @@ def free_ports(count: int) -> list[int]:
     for each in sockets:
         each.close()
     return ports
-
-
-def _session(leader: int) -> list[psutil.Process]:
-    """Answer the living processes of a session: also those whose parents have died."""
-    return [process for process in psutil.process_iter() if _is_in(process, leader)]
-
-
-def _is_in(process: psutil.Process, session: int) -> bool:
-    try:
-        return os.getsid(process.pid) == session and _lives(process)
-    except ProcessLookupError:  # it has ended meanwhile
-        return False
-
-
-def kill(find: Callable[[], list[psutil.Process]]) -> None:
-    """
-    Kill processes, and wait until they have ended, whether or not their parents take notice.
-
-    :param find: answers living ones; it is asked again, for one that dies may just have started another.
-    """
-    killed: set[psutil.Process] = set()
-    deadline = time.monotonic() + 30
-    while living := {*find(), *filter(_lives, killed)}:
-        assert time.monotonic() < deadline, f"They were killed and live: {living}"
-        for process in living:
-            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
-                process.kill()
-        killed |= living
-        time.sleep(0.05)
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        return process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _guard() -> None:
-    sessions = [int(line) for line in sys.stdin]  # to its end: that of the process which started this one
-    kill(lambda: [process for session in sessions for process in _session(session)])
-
-
-if __name__ == "__main__":
-    _guard()

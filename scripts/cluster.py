@@ -131,7 +131,6 @@ class Cluster(Airflow):
 
     def _start_all(self) -> None:
         self._postgresql = self._services.enter_context(running_postgresql())
-        self._watch(self._postgresql.get_pid())
         for database in ("airflow", "warehouse"):
             self._postgresql.psql(f"CREATE DATABASE {database};")
         self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"] = self._postgresql.get_uri(

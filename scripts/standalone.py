@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import psutil
-from airflows import Airflow, free_ports, kill, read_log
+from airflows import Airflow, free_ports, read_log
+from sessions import kill
 
 
 class Standalone(Airflow):
