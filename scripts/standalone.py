@@ -29,15 +29,18 @@ class Standalone(Airflow):
 
     def kill_triggerer(self) -> None:
         """Kill the triggerer, as a machine that is switched off does."""
-        assert self._triggerer(), "There is no triggerer to kill."
-        kill(self._triggerer)
+        if "triggerer" in self._started:
+            self.kill("triggerer")
+        else:
+            assert self._triggerer(), "There is no triggerer to kill."
+            kill(self._triggerer)
 
     def start_triggerer(self) -> None:
         """Start a triggerer in place of the one that was killed."""
         self.start("triggerer")
 
     def _triggerer(self) -> list[psutil.Process]:
-        """Answer its living processes: in the same session are those of the other components."""
+        """Answer the living processes of the first one: in the same session are those of the other components."""
         processes = self.processes()
         parents = {each.pid for each in processes if "triggerer" in _command(each)}
         return [each for each in processes if not parents.isdisjoint(_line(each))]
