@@ -104,6 +104,14 @@ def log(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> 
     return read
 
 
+@pytest.fixture(autouse=True)
+def handlers_of_the_tasks_log() -> Iterator[None]:
+    """Take away what dag.test() of Airflow 3.0 leaves behind: a handler that writes to that test's output."""
+    yield
+    handlers = logging.getLogger("airflow.task").handlers
+    handlers[:] = [handler for handler in handlers if type(handler) is not logging.StreamHandler]
+
+
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
     """A migrated database, as dag.test() needs one."""
