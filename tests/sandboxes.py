@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
-from threading import Event
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -42,3 +44,23 @@ class Flaky(Sandbox):
             self.kept_waiting += 1
             self.goes_on.wait()
         return super().answer(target, authorization)
+
+
+@contextmanager
+def once_asked(sandbox: Sandbox, requests: int, change: Callable[[], object]) -> Iterator[None]:
+    """Make a change once a sandbox has had so many requests, unless what asks it has ended before."""
+    ended = Event()
+
+    def wait() -> None:
+        while len(sandbox.requests) < requests:
+            if ended.wait(0.01):
+                return
+        change()
+
+    waiting = Thread(target=wait)
+    waiting.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        waiting.join()

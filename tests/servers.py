@@ -40,8 +40,7 @@ class Answer:
 
     :param body: bytes as they are, text as UTF-8, anything else as JSON.
     :param delay: seconds before anything is sent.
-    :param trickle: "head" or "body" comes in thirty pieces.
-    :param seconds: how long the pieces take.
+    :param trickle: "head" or "body" comes in thirty pieces, for three seconds.
     :param cut: how many bytes of the body are sent before the connection breaks; -1 breaks it before the head.
     :param raw: sent in place of everything else, after which the connection closes.
     """
@@ -51,7 +50,6 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     delay: float = 0.0
     trickle: str = ""
-    seconds: float = 3.0
     cut: int | None = None
     raw: bytes | None = None
 
@@ -194,7 +192,7 @@ class _Handler(BaseHTTPRequestHandler):
             yield whole
             size = -(-len(slow) // 30)
             for start in range(0, len(slow), size):
-                if self.server.owner.stopped.wait(answer.seconds / 30):
+                if self.server.owner.stopped.wait(0.1):
                     return
                 yield slow[start : start + size]
             yield rest

@@ -142,6 +142,7 @@ class Road:
     def connection(self, answer) -> str:
         """Let the server answer so, and answer a connection to it."""
         self._server.answer = answer
+        self.log.said = ""
         return json.dumps({"conn_type": "openrouter", "host": self._server.base_url, "password": TOKEN})
 
     def lists(self, answer, *, workspaces: bool = False, timeout: float = 10) -> list[dict] | OpenRouterError:

@@ -13,7 +13,7 @@ from itertools import pairwise
 import polling
 import psutil
 import pytest
-from polling import ROUNDING, begun, eventually, listing_threads, until
+from polling import ROUNDING, begun, eventually, listing_threads, now_and_then, until
 from servers import BREAKS, HANGS, Account, Answer, Server, error
 
 from airflow_provider_openrouter.exceptions import (
@@ -290,20 +290,19 @@ def test_the_patient_begin_no_sooner_than_the_interval_after_anybodys_last_listi
 
 
 def test_users_of_longer_intervals_ask_nothing_of_their_own(connect):
-    shortest = 0.25
-    taken: list[Listing] = []
-
     async def main():
-        others = (keep_taking([], poll_interval=shortest + number * 0.013) for number in range(1, 100))
-        async with in_background(keep_taking(taken, poll_interval=shortest), *others):
+        taken: list[Listing] = []
+        others = (keep_taking([], poll_interval=0.25 + number * 0.013) for number in range(1, 100))
+        async with in_background(keep_taking(taken, poll_interval=0.25), *others):
             await until(lambda: len(taken) == 6)
 
-    with Server(Account(3)) as server:
-        connect(server)
-        began = time.monotonic()
-        asyncio.run(main())
-        most = 1 + (time.monotonic() - began) / (shortest / 2)  # one begun within half an interval is shared
-    assert begun(server) <= most
+    def ask_nothing():
+        with Server(Account(3)) as server:
+            connect(server)
+            asyncio.run(main())
+        return begun(server) == 6
+
+    assert now_and_then(ask_nothing)
 
 
 @pytest.mark.parametrize(

@@ -4,13 +4,12 @@ import json
 import os
 import subprocess
 import sys
-import threading
-import time
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from lines import DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
+from sandboxes import once_asked
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 
@@ -107,14 +106,8 @@ def test_the_alert_dag_defers_until_a_key_is_low_and_formats_a_message(dag_bag, 
         key = sandbox.create_key(
             name="spent", label="sk-or-v1-49a...8bd", limit=10.0, limit_remaining=10.0, expires_at=None
         )
-
-        def spend():
-            while len(sandbox.requests) < 9:
-                time.sleep(0.01)
-            sandbox.update_key(key, limit_remaining=0.25)
-
-        threading.Thread(target=spend, daemon=True).start()
-        run = dag.test()
+        with once_asked(sandbox, 9, lambda: sandbox.update_key(key, limit_remaining=0.25)):
+            run = dag.test()
 
     assert run.state == "success"
     assert "The trigger found 1 low key(s)" in log()

@@ -29,6 +29,7 @@ from airflow.providers.common.compat.sdk import (
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, BaseOperator, TriggerFailureReason
 from lines import AIRFLOW_3_0, AirflowRescheduleException, DagBag, needs_dag_test
+from sandboxes import once_asked
 from servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Answer, Server, data, error
 
 from airflow_provider_openrouter import exceptions
@@ -153,21 +154,6 @@ def serve(monkeypatch):
         yield start
 
 
-@pytest.fixture
-def log(capfd, caplog):
-    """Answer what the log of the task says: newer Airflows print it, older ones use logging."""
-    caplog.set_level(logging.INFO)
-
-    def read():
-        printed = "".join(capfd.readouterr())
-        return printed + "\n".join(line for line in caplog.text.splitlines() if _message(line) not in printed)
-
-    def _message(line):
-        return re.sub(r"^[A-Z]+ +\S+:\d+ ", "", line)
-
-    return read
-
-
 def warnings(text):
     return [line for line in text.splitlines() if re.search(r"\[warning|\[error|WARNING|ERROR", line)]
 
@@ -269,16 +255,8 @@ def test_a_key_that_runs_low_while_it_waits_is_found(mode, monkeypatch):
     with Sandbox() as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
         spent = sandbox.create_key(limit=100.0, limit_remaining=100.0, expires_at=None)
-
-        def spend():
-            while len(sandbox.requests) < 5:
-                time.sleep(0.01)
-            sandbox.update_key(spent, limit_remaining=0.25)
-
-        spender = threading.Thread(target=spend, daemon=True)
-        spender.start()
-        keys = wait(mode, threshold=0.5)
-        spender.join()
+        with once_asked(sandbox, 5, lambda: sandbox.update_key(spent, limit_remaining=0.25)):
+            keys = wait(mode, threshold=0.5)
     assert [(record["hash"], record["limit_remaining"]) for record in keys] == [(spent, 0.25)]
 
 
@@ -333,15 +311,11 @@ def test_the_modes_ask_for_the_same_workspace(mode, workspace, found, monkeypatc
         second = sandbox.create_key(workspace_id=ids[1], limit=9.0, limit_remaining=9.0)
 
         def spend():
-            while len(sandbox.requests) < 8:
-                time.sleep(0.01)
             sandbox.update_key(first, limit_remaining=0.5)
             sandbox.update_key(second, limit_remaining=0.25)
 
-        spender = threading.Thread(target=spend, daemon=True)
-        spender.start()
-        keys = wait(mode, workspace_id=workspace if workspace == "*" else ids[workspace], threshold=1)
-        spender.join()
+        with once_asked(sandbox, 8, spend):
+            keys = wait(mode, workspace_id=workspace if workspace == "*" else ids[workspace], threshold=1)
     names = {first: "first", second: "second"}
     assert keys
     assert {names[hash_] for hash_ in hashes(keys)} <= set(found)
@@ -1004,9 +978,10 @@ def test_the_key_is_shown_nowhere(mode, when, fault, serve, log, caplog):
         shown.append(repr(wait(mode, context, poke_interval=0.02)))
     except OpenRouterError as caught:
         shown += [repr(caught), str(vars(caught)), *traceback.format_exception(caught)]
-    shown += [log(), caplog.text, *context.trigger_rows, *context.payloads]
+    logged = caplog.text  # with what log() takes for printed already
+    shown += [logged, log(), *context.trigger_rows, *context.payloads]
     assert server.requests[-1].headers["Authorization"] == f"Bearer {TOKEN}"
-    assert "http" in caplog.text
+    assert "http" in logged
     assert TOKEN not in "\n".join(shown)
 
 
