@@ -12,7 +12,7 @@ from airflow.exceptions import AirflowProviderDeprecationWarning, RemovedInAirfl
 
 DAGS = Path(__file__).parent.parent / "dags"
 OURS = [
-    "airflow_provider_openrouter.tables",
+    "airflow_provider_openrouter.snapshots.tables",
     "airflow_provider_openrouter.hooks.openrouter",
     *(path.stem for path in DAGS.glob("*.py")),
     *(f"unusual_prefix_0123abcd_{path.stem}" for path in DAGS.glob("*.py")),  # as DagBag imports them

@@ -30,11 +30,11 @@ from airflow.providers.common.compat.sdk import (
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from s3 import running_s3
-from servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
-from tasks import Context
+from support.s3 import running_s3
+from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
+from support.tasks import Context
 
-from airflow_provider_openrouter.events import read_event
+from airflow_provider_openrouter.api.transport import LARGEST_ANSWER
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -47,8 +47,8 @@ from airflow_provider_openrouter.exceptions import (
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
-from airflow_provider_openrouter.transport import LARGEST_ANSWER
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+from airflow_provider_openrouter.watch.events import read_event
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 

@@ -21,28 +21,28 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from servers import TOKEN, Answer, Server, data
-from tasks import Context
+from support.servers import TOKEN, Answer, Server, data
+from support.tasks import Context
 
-from airflow_provider_openrouter.client import OpenRouterClient
-from airflow_provider_openrouter.events import read_event
+from airflow_provider_openrouter.api.client import OpenRouterClient
 from airflow_provider_openrouter.exceptions import (
     OpenRouterError,
     OpenRouterRequestError,
     OpenRouterResponseError,
 )
-from airflow_provider_openrouter.files import write_file
-from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import Inventory, LimitRule, Threshold
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
-from airflow_provider_openrouter.slices import Slice
-from airflow_provider_openrouter.summary import summarize
+from airflow_provider_openrouter.snapshots.files import write_file
+from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
+from airflow_provider_openrouter.snapshots.partition import Slice
+from airflow_provider_openrouter.snapshots.summary import summarize
 from airflow_provider_openrouter.text import plain
 from airflow_provider_openrouter.triggers.openrouter import (
     OpenRouterKeyLimitEventTrigger,
     OpenRouterKeyLimitTrigger,
 )
+from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Threshold
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 SECONDS = 20

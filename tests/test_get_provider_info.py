@@ -49,7 +49,7 @@ def test_a_field_of_the_form_may_be_left_empty_and_has_a_schema_that_is_one(fiel
 def test_the_fields_of_the_form_take_the_defaults_of_the_client():
     import inspect
 
-    from airflow_provider_openrouter.client import OpenRouterClient
+    from airflow_provider_openrouter.api.client import OpenRouterClient
 
     parameters = inspect.signature(OpenRouterClient).parameters
     for name, field in CONNECTION_TYPE["conn-fields"].items():

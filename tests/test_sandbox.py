@@ -50,7 +50,7 @@ def test_keys_come_in_pages_of_100_newest_first():
 
 
 def test_a_key_has_the_fields_of_the_api(sandbox):
-    from airflow_provider_openrouter.frame import FIELDS
+    from airflow_provider_openrouter.snapshots.frame import FIELDS
 
     assert all(key.keys() == FIELDS.keys() for key in data(sandbox, EVERYTHING))
 

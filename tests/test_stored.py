@@ -10,10 +10,10 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 
 from airflow_provider_openrouter import exceptions
-from airflow_provider_openrouter.events import read_event
 from airflow_provider_openrouter.exceptions import OpenRouterError
-from airflow_provider_openrouter.limits import Inventory
-from airflow_provider_openrouter.listings import Listing
+from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.polling import Listing
+from airflow_provider_openrouter.watch.rule import Inventory
 
 RELEASES = {path.stem: json.loads(path.read_text()) for path in Path(__file__).parent.glob("stored/*.json")}
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_openrouter.client import OpenRouterClient
+    from airflow_provider_openrouter.api.client import OpenRouterClient
 
 
 class OpenRouterHook(BaseHook):
@@ -106,7 +106,7 @@ class OpenRouterHook(BaseHook):
         workspace_id: str | None = None,
     ) -> pd.DataFrame:
         """
-        List every key once into a typed frame (see :mod:`airflow_provider_openrouter.frame`).
+        List every key once into a typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`).
 
         :param include_disabled: whether to list keys that are disabled.
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
@@ -114,7 +114,7 @@ class OpenRouterHook(BaseHook):
         :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
         :raises OpenRouterError: of the kind that tells what helps.
         """
-        from airflow_provider_openrouter.frame import keys_frame
+        from airflow_provider_openrouter.snapshots.frame import keys_frame
 
         observed_at = datetime.now(UTC)
         keys = self.list_keys(
@@ -135,7 +135,7 @@ class OpenRouterHook(BaseHook):
         return self._connect()
 
     def _connect(self, **instead: Any) -> OpenRouterClient:
-        from airflow_provider_openrouter.client import OpenRouterClient
+        from airflow_provider_openrouter.api.client import OpenRouterClient
 
         conn = self.get_connection(self.openrouter_conn_id)
         try:

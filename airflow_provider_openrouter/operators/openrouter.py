@@ -14,8 +14,8 @@ from airflow.sdk.bases.xcom import BaseXCom
 from airflow_provider_openrouter.arguments import is_literal, read_flag, read_workspace_id
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.lineage import Target, file_target, lineage
-from airflow_provider_openrouter.slices import Slice, check_granularity, read_moment
+from airflow_provider_openrouter.snapshots.lineage import Target, file_target, lineage
+from airflow_provider_openrouter.snapshots.partition import Slice, check_granularity, read_moment
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class OpenRouterInventoryOperator(BaseOperator):
         **written: Any,
     ) -> None:
         """Sum the keys up in the log and in XCom, and tell the outlet assets what was written."""
-        from airflow_provider_openrouter.summary import summarize
+        from airflow_provider_openrouter.snapshots.summary import summarize
 
         summary = summarize(frame, observed_at=observed_at, workspace=self._scope())
         self._log_summary(summary)
@@ -174,7 +174,7 @@ class OpenRouterListKeysOperator(OpenRouterInventoryOperator):
     """
     Lists every API key of an OpenRouter account, and hands them on as a frame, as records or as a file.
 
-    It returns the typed frame (see :mod:`airflow_provider_openrouter.frame`); with ``xcom_format="records"`` the
+    It returns the typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`); with ``xcom_format="records"`` the
     API's own dicts; with ``output_path`` it writes a file and returns its path, and tells outlet assets ``path``
     and ``bytes``, too. All other parameters are those of :class:`OpenRouterInventoryOperator`.
 
@@ -214,14 +214,14 @@ class OpenRouterListKeysOperator(OpenRouterInventoryOperator):
         part = self._slice(observed_at)
         keys = self._list_keys()
 
-        from airflow_provider_openrouter.frame import keys_file_frame, keys_frame
+        from airflow_provider_openrouter.snapshots.frame import keys_file_frame, keys_frame
 
         if not self.output_path:
             frame = keys_frame(keys, observed_at=observed_at)
             self._tell(context, frame, observed_at)
             return frame if as_frame else keys
 
-        from airflow_provider_openrouter.files import write_file
+        from airflow_provider_openrouter.snapshots.files import write_file
 
         path = part.fill_in(self.output_path)
         frame = keys_file_frame(keys, observed_at=observed_at, part=part)

@@ -14,11 +14,11 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_provider_openrouter.arguments import is_literal, read_interval, read_workspace_id
-from airflow_provider_openrouter.events import read_event
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, without_task_retries
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import Inventory, LimitRule, Record
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Record
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context

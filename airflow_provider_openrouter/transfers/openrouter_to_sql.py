@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
 
-from airflow_provider_openrouter.lineage import table_target
 from airflow_provider_openrouter.operators.openrouter import OpenRouterInventoryOperator
+from airflow_provider_openrouter.snapshots.lineage import table_target
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -65,8 +65,8 @@ class OpenRouterKeysToSqlOperator(OpenRouterInventoryOperator):
         part = self._slice(observed_at)
         engine = self._engine()
 
-        from airflow_provider_openrouter.frame import keys_file_frame
-        from airflow_provider_openrouter.tables import replace_slice
+        from airflow_provider_openrouter.snapshots.frame import keys_file_frame
+        from airflow_provider_openrouter.snapshots.tables import replace_slice
 
         try:
             keys = self._list_keys()

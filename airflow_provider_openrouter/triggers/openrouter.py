@@ -13,12 +13,12 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_provider_openrouter.arguments import read_interval, read_workspace_id
-from airflow_provider_openrouter.crossings import Crossings
-from airflow_provider_openrouter.events import crossing_event, error_event, low_event
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import LimitRule, Record, Threshold
-from airflow_provider_openrouter.listings import Listing, listings
+from airflow_provider_openrouter.watch.alert_state import Crossings
+from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event
+from airflow_provider_openrouter.watch.polling import Listing, listings
+from airflow_provider_openrouter.watch.rule import LimitRule, Record, Threshold
 
 REFUSALS = 3
 """How often a refusal is waited out, each time twice as long: the key may be about to be replaced."""
@@ -79,7 +79,7 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
     ``include_disabled`` share their listings. A transient error is a warning, and the wait goes on. A refused key
     (401, 403), or a connection that cannot be read, is waited out three times, for one, two and four intervals,
     and the connection read anew: the key may be about to be replaced. Whatever ends the wait is told as an event
-    (see :mod:`airflow_provider_openrouter.events`).
+    (see :mod:`airflow_provider_openrouter.watch.events`).
 
     :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
     :param openrouter_conn_id: the connection to OpenRouter.
@@ -144,7 +144,7 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
     Starts DAGs, by way of an asset, when keys run low: once for each key, until it has recovered.
 
     Of each poll in which keys newly crossed the threshold it yields one event, which tells those keys (see
-    :mod:`airflow_provider_openrouter.events`). A key is armed again once it is back at or above the threshold and
+    :mod:`airflow_provider_openrouter.watch.events`). A key is armed again once it is back at or above the threshold and
     the margin, or is no longer watched: topped up, reset, without limit, disabled, expired or deleted. What was
     told is kept in the state store of the asset, where Airflow has one (3.3), so that it is not told again after
     a restart; without one, or if several assets share the trigger, it is kept in memory only.

@@ -10,7 +10,7 @@ from urllib.request import urlopen
 
 
 def provider(url: str) -> Callable[[], list]:
-    from airflow_provider_openrouter.client import OpenRouterClient
+    from airflow_provider_openrouter.api.client import OpenRouterClient
 
     return OpenRouterClient("key", base_url=url).list_keys
 

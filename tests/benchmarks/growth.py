@@ -29,7 +29,7 @@ STEPS = ("list", "frame", "write")
 
 
 def provider(url: str):
-    from airflow_provider_openrouter.files import write_file
+    from airflow_provider_openrouter.snapshots.files import write_file
 
     return contenders.provider(url), our_frame, write_file
 
@@ -52,8 +52,8 @@ def run(contender: str, url: str, path: str) -> None:
     import requests  # noqa: F401
     from airflow.sdk import ObjectStoragePath  # what every task has loaded is nobody's own cost
 
-    import airflow_provider_openrouter.client
-    import airflow_provider_openrouter.files  # noqa: F401
+    import airflow_provider_openrouter.api.client
+    import airflow_provider_openrouter.snapshots.files  # noqa: F401
 
     with ObjectStoragePath("file:///dev/null").open("wb") as file:
         file.write(b"")

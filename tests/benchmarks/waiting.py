@@ -52,7 +52,7 @@ def naive_trigger(how: str):
         async def run(self):
             from datetime import UTC, datetime
 
-            from airflow_provider_openrouter.limits import Inventory
+            from airflow_provider_openrouter.watch.rule import Inventory
 
             client = await sync_to_async(OpenRouterHook().get_conn)()
             while True:
@@ -70,8 +70,8 @@ def naive_trigger(how: str):
 def contend(contender: str, url: str, triggers: int, seconds: float) -> None:
     import psutil
 
-    from airflow_provider_openrouter.limits import LimitRule
     from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+    from airflow_provider_openrouter.watch.rule import LimitRule
 
     looked = itertools.count()
 

@@ -54,13 +54,13 @@ def many_keys(count: int) -> list[dict]:
 
 
 def our_slice():
-    from airflow_provider_openrouter.slices import Slice
+    from airflow_provider_openrouter.snapshots.partition import Slice
 
     return Slice.of(OBSERVED_AT, granularity="day", source="openrouter_default", workspace_id="*")
 
 
 def our_frame(keys: list[dict]):
-    from airflow_provider_openrouter.frame import keys_file_frame
+    from airflow_provider_openrouter.snapshots.frame import keys_file_frame
 
     return keys_file_frame(keys, observed_at=OBSERVED_AT, part=our_slice())
 
@@ -69,7 +69,7 @@ def our_frame(keys: list[dict]):
 
 
 def write_file(keys: list[dict], where: str) -> Callable[[], object]:
-    from airflow_provider_openrouter.files import write_file
+    from airflow_provider_openrouter.snapshots.files import write_file
 
     frame = our_frame(keys)
     return lambda: write_file(frame, where)
@@ -84,7 +84,7 @@ def to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
 
 
 def keys_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
-    from airflow_provider_openrouter.files import write_file
+    from airflow_provider_openrouter.snapshots.files import write_file
 
     return lambda: write_file(our_frame(keys), where)
 
@@ -92,7 +92,7 @@ def keys_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
 def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
     import pandas as pd
 
-    from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
+    from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
 
     part = our_slice()
     dtypes = {"string": "string", "boolean": "boolean", "number": "float64"}
@@ -127,7 +127,7 @@ def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
 
 
 def replace_slice(keys: list[dict], where: str, *, again: bool = False) -> Callable[[], object]:
-    from airflow_provider_openrouter.tables import replace_slice
+    from airflow_provider_openrouter.snapshots.tables import replace_slice
 
     engine, table = empty_table(where)
     frame = our_frame(keys)
@@ -145,7 +145,7 @@ def replace_slice_again(keys: list[dict], where: str) -> Callable[[], object]:
 
 
 def insert_batches(keys: list[dict], where: str, size: int | None = None) -> Callable[[], object]:
-    from airflow_provider_openrouter.tables import ROWS_A_BATCH
+    from airflow_provider_openrouter.snapshots.tables import ROWS_A_BATCH
 
     engine, table = empty_table(where)
     rows = rows_of(keys)
@@ -185,7 +185,7 @@ def copy(keys: list[dict], where: str) -> Callable[[], object]:
 def rows_of(keys: list[dict]) -> list[dict]:
     import pyarrow as pa
 
-    from airflow_provider_openrouter.files import SCHEMA
+    from airflow_provider_openrouter.snapshots.files import SCHEMA
 
     return pa.Table.from_pandas(our_frame(keys), schema=SCHEMA).to_pylist()
 
@@ -194,7 +194,7 @@ def empty_table(where: str):
     """Make the provider's own table anew, which is the same for all."""
     from sqlalchemy import MetaData, Table, create_engine
 
-    from airflow_provider_openrouter.tables import replace_slice
+    from airflow_provider_openrouter.snapshots.tables import replace_slice
 
     engine = create_engine(where)
     with engine.begin() as connection:
@@ -212,7 +212,7 @@ def run(contender: str, source: str, where: str) -> None:
     import pyarrow.parquet  # noqa: F401
     from airflow.sdk import ObjectStoragePath  # what every task has loaded is nobody's own cost
 
-    import airflow_provider_openrouter.files  # noqa: F401
+    import airflow_provider_openrouter.snapshots.files  # noqa: F401
 
     if not contender.startswith("first_"):
         with ObjectStoragePath("file:///dev/null").open("wb") as file:
@@ -261,7 +261,7 @@ def compare_settings(rounds: int, count: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
-    from airflow_provider_openrouter.files import SCHEMA
+    from airflow_provider_openrouter.snapshots.files import SCHEMA
 
     table = pa.Table.from_pandas(our_frame(many_keys(count)), schema=SCHEMA)
     print("\n| compression | rows a group | MB | seconds to write | to read | to read two columns |")

@@ -12,8 +12,8 @@ import pytest
 from cluster import Cluster
 from cryptography.fernet import Fernet
 from redis import Redis
-from sandboxes import Flaky
 from sqlalchemy import create_engine, text
+from support.sandboxes import Flaky
 
 pytestmark = pytest.mark.timeout(900)
 

@@ -9,10 +9,10 @@ import pandas as pd
 import pytest
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.frame import FIELDS
 from airflow_provider_openrouter.get_provider_info import get_provider_info
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
+from airflow_provider_openrouter.snapshots.frame import FIELDS
 
 SECRET = "sk-or-v1-5ecre7-0f-mine"
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from lines import DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
-from sandboxes import once_asked
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from support.lines import DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
+from support.sandboxes import once_asked
 
 from airflow_provider_openrouter.sandbox import Sandbox
 

@@ -18,14 +18,14 @@ import pytest
 from airflow.providers.common.compat.sdk import Asset
 from airflow.sdk.bases.operator import ExecutorSafeguard
 from pandas.testing import assert_frame_equal
-from s3 import running_s3
-from tasks import Context
+from support.s3 import running_s3
+from support.tasks import Context
 
-from airflow_provider_openrouter.files import SCHEMA
-from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
+from airflow_provider_openrouter.snapshots.files import SCHEMA
+from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
@@ -209,7 +209,7 @@ from types import SimpleNamespace
 
 from airflow.sdk.bases.operator import ExecutorSafeguard
 
-from airflow_provider_openrouter.files import write_file
+from airflow_provider_openrouter.snapshots.files import write_file
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 
 ExecutorSafeguard.test_mode = True

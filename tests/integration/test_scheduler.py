@@ -7,9 +7,9 @@ from pathlib import Path
 from statistics import fmean
 
 import pytest
-from lines import BEFORE_AIRFLOW_3_3
-from sandboxes import Flaky
 from standalone import Standalone
+from support.lines import BEFORE_AIRFLOW_3_3
+from support.sandboxes import Flaky
 
 from airflow_provider_openrouter.sandbox import Sandbox
 

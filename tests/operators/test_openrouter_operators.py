@@ -10,17 +10,17 @@ import pandas as pd
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 from airflow.sdk import AssetAlias
-from lines import needs_frames_in_xcom
-from tasks import Context
+from support.lines import needs_frames_in_xcom
+from support.tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.openrouter import (
     OpenRouterInventoryOperator,
     OpenRouterListKeysOperator,
 )
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
+from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 

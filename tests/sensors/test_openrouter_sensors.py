@@ -28,9 +28,9 @@ from airflow.providers.common.compat.sdk import (
 )
 from airflow.sdk import DAG
 from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, BaseOperator, TriggerFailureReason
-from lines import AIRFLOW_3_0, AirflowRescheduleException, DagBag, needs_dag_test
-from sandboxes import once_asked
-from servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Answer, Server, data, error
+from support.lines import AIRFLOW_3_0, AirflowRescheduleException, DagBag, needs_dag_test
+from support.sandboxes import once_asked
+from support.servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Answer, Server, data, error
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import (

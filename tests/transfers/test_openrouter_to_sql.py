@@ -16,13 +16,13 @@ from airflow.sdk import AssetAlias
 from sqlalchemy import MetaData, Table, create_engine, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
-from tasks import Context
+from support.tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
-from airflow_provider_openrouter.frame import FILE_COLUMNS
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.openrouter import OpenRouterInventoryOperator
 from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")

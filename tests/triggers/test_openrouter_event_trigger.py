@@ -9,11 +9,11 @@ import time
 from contextlib import aclosing, asynccontextmanager
 from itertools import count, pairwise
 
-import polling
 import pytest
+import support.polling as polling
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
-from polling import NEW_TOKEN, ROUNDING, begun, until
-from servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+from support.polling import NEW_TOKEN, ROUNDING, begun, until
+from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
 
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
@@ -22,9 +22,9 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
-from airflow_provider_openrouter.limits import LimitRule
-from airflow_provider_openrouter.listings import listings
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
+from airflow_provider_openrouter.watch.polling import listings
+from airflow_provider_openrouter.watch.rule import LimitRule
 
 connect = polling.connect
 nothing_is_left = polling.nothing_is_left
@@ -188,7 +188,7 @@ def triggerer(request):
 @pytest.fixture
 def settling(monkeypatch):
     """Events that are saved soon."""
-    monkeypatch.setattr("airflow_provider_openrouter.crossings.SETTLING", 0.05)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.alert_state.SETTLING", 0.05)
 
 
 @asynccontextmanager
@@ -809,7 +809,7 @@ def test_what_was_told_is_stored_though_the_polls_after_it_fail(triggerer, conne
 
 
 def test_nothing_is_stored_before_the_event_is_handed_on(triggerer, connect, monkeypatch):
-    monkeypatch.setattr("airflow_provider_openrouter.crossings.SETTLING", 0)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.alert_state.SETTLING", 0)
     store = Store()
     stored_when_told = []
 

@@ -9,15 +9,15 @@ import time
 from contextlib import suppress
 from itertools import pairwise
 
-import polling
 import pytest
-from polling import NEW_TOKEN, begun, now_and_then, until
-from servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+import support.polling as polling
+from support.polling import NEW_TOKEN, begun, now_and_then, until
+from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
 
-from airflow_provider_openrouter.events import read_event
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.limits import LimitRule
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.rule import LimitRule
 
 MALFORMED = {
     "html": Answer(200, f"<html>{TOKEN}"),

@@ -8,14 +8,14 @@ import sys
 import pytest
 from airflow.models.connection import Connection
 from airflow.providers.postgres.hooks.postgres import PostgresHook
-from lines import BEFORE_AIRFLOW_3_3, needs_dag_test, without_what_airflow_masks
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from support.lines import BEFORE_AIRFLOW_3_3, needs_dag_test, without_what_airflow_masks
 
-from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS
-from airflow_provider_openrouter.lineage import Target, file_target, lineage, table_target
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
+from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.lineage import Target, file_target, lineage, table_target
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 DATABASE_PASSWORD = "a-database-password-that-must-not-be-shown"

@@ -6,7 +6,7 @@ import math
 import time
 from typing import Any
 
-from airflow_provider_openrouter.limits import LimitCheck, Record, Threshold
+from airflow_provider_openrouter.watch.rule import LimitCheck, Record, Threshold
 
 VERSION = 1
 SETTLING = 5.0

@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 
 import requests
 
+from airflow_provider_openrouter.api.pagination import Page, Record, Window, walk
+from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
-from airflow_provider_openrouter.pagination import Page, Record, Window, walk
-from airflow_provider_openrouter.transport import BearerAuth, Transport, is_loopback
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ import pytest
 from airflow.sdk.bases.xcom import BaseXCom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from lines import deserialize, needs_frames_in_xcom
 from pandas.testing import assert_frame_equal
+from support.lines import deserialize, needs_frames_in_xcom
 
-from airflow_provider_openrouter.files import SCHEMA, WRITERS
-from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
-from airflow_provider_openrouter.slices import Slice
+from airflow_provider_openrouter.snapshots.files import SCHEMA, WRITERS
+from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
+from airflow_provider_openrouter.snapshots.partition import Slice
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 DTYPES = {

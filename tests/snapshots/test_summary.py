@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from airflow_provider_openrouter.frame import keys_file_frame, keys_frame
-from airflow_provider_openrouter.slices import Slice
-from airflow_provider_openrouter.summary import summarize
+from airflow_provider_openrouter.snapshots.frame import keys_file_frame, keys_frame
+from airflow_provider_openrouter.snapshots.partition import Slice
+from airflow_provider_openrouter.snapshots.summary import summarize
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 

@@ -16,7 +16,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
-from airflow_provider_openrouter.limits import LimitCheck, Record
+from airflow_provider_openrouter.watch.rule import LimitCheck, Record
 
 VERSION = 1
 

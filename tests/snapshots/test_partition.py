@@ -6,8 +6,8 @@ from zoneinfo import ZoneInfo
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_openrouter.frame import FILE_COLUMNS
-from airflow_provider_openrouter.slices import GRANULARITIES, Slice, check_granularity, read_moment
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.partition import GRANULARITIES, Slice, check_granularity, read_moment
 
 MOMENT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 

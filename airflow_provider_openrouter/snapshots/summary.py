@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from airflow_provider_openrouter.limits import MOST
+from airflow_provider_openrouter.watch.rule import MOST
 
 LOWEST = 5
 
@@ -19,7 +19,7 @@ def summarize(frame: pd.DataFrame, *, observed_at: datetime, workspace: str) -> 
     A key is never used if it has neither spend nor a ``last_used_at``. Among the lowest are only keys in
     force, that is neither disabled nor expired, with a limit.
 
-    :param frame: the known columns of :func:`~airflow_provider_openrouter.frame.keys_frame`.
+    :param frame: the known columns of :func:`~airflow_provider_openrouter.snapshots.frame.keys_frame`.
     :param observed_at: when the keys were listed.
     :param workspace: whose keys they are, in words.
     """

@@ -10,9 +10,10 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
 import pytest
-from servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
+from support.servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
 
 from airflow_provider_openrouter import __version__
+from airflow_provider_openrouter.api.transport import MAX_WAIT, BearerAuth, Transport
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -22,7 +23,6 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
-from airflow_provider_openrouter.transport import MAX_WAIT, BearerAuth, Transport
 
 GOOD = data([{"hash": "a"}])
 
@@ -431,7 +431,7 @@ def test_retries_are_bounded_in_time():
 @pytest.fixture
 def on_waiting(caplog):
     """Call what it is told to when the transport says that it waits."""
-    logger = logging.getLogger("airflow_provider_openrouter.transport")
+    logger = logging.getLogger("airflow_provider_openrouter.api.transport")
     handlers = []
     caplog.set_level(logging.INFO)
 

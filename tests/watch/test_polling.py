@@ -10,11 +10,11 @@ import time
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import pairwise
 
-import polling
 import psutil
 import pytest
-from polling import ROUNDING, begun, eventually, listing_threads, now_and_then, until
-from servers import BREAKS, HANGS, Account, Answer, Server, error
+import support.polling as polling
+from support.polling import ROUNDING, begun, eventually, listing_threads, now_and_then, until
+from support.servers import BREAKS, HANGS, Account, Answer, Server, error
 
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
@@ -25,8 +25,8 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
-from airflow_provider_openrouter.limits import LimitRule
-from airflow_provider_openrouter.listings import Listing, _sleep_until, listings
+from airflow_provider_openrouter.watch.polling import Listing, _sleep_until, listings
+from airflow_provider_openrouter.watch.rule import LimitRule
 
 RULE = LimitRule(threshold=5)
 NO_HURRY = 60
@@ -84,7 +84,7 @@ def rests(monkeypatch):
         seen.append(moments)
         await _sleep_until(*moments)
 
-    monkeypatch.setattr("airflow_provider_openrouter.listings._sleep_until", noting)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.polling._sleep_until", noting)
     return seen
 
 

@@ -27,9 +27,9 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
-from airflow_provider_openrouter.files import SCHEMA
-from airflow_provider_openrouter.frame import FILE_COLUMNS
-from airflow_provider_openrouter.slices import Slice
+from airflow_provider_openrouter.snapshots.files import SCHEMA
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.partition import Slice
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def replace_slice(
     engine: Engine, frame: pd.DataFrame, *, part: Slice, table: str, schema: str | None, create_table: bool
 ) -> str | None:
     """
-    Write a frame of :func:`~airflow_provider_openrouter.frame.keys_file_frame` in place of its slice of a table.
+    Write a frame of :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` in place of its slice of a table.
 
     It answers the schema that the table is in, None in SQLite.
 

@@ -11,9 +11,9 @@ import pytest
 from pandas.testing import assert_frame_equal
 from pyarrow import csv
 
-from airflow_provider_openrouter.files import SCHEMA, WRITERS, write_file
-from airflow_provider_openrouter.frame import FILE_COLUMNS, keys_file_frame
-from airflow_provider_openrouter.slices import Slice
+from airflow_provider_openrouter.snapshots.files import SCHEMA, WRITERS, write_file
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame
+from airflow_provider_openrouter.snapshots.partition import Slice
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 KEYS = [

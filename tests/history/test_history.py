@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
-from airflow_provider_openrouter.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
 HISTORY = files("airflow_provider_openrouter") / "history"
 DATABASES = ("postgresql", "sqlite", "duckdb")

@@ -5,9 +5,9 @@ import time
 import traceback
 
 import pytest
-from servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
+from support.servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
 
-from airflow_provider_openrouter.client import OpenRouterClient
+from airflow_provider_openrouter.api.client import OpenRouterClient
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -427,7 +427,7 @@ def test_a_client_lists_anew_each_time_and_from_several_threads():
 
 
 def test_a_long_listing_says_how_far_it_is(monkeypatch, caplog):
-    monkeypatch.setattr("airflow_provider_openrouter.client.SECONDS_BETWEEN_PROGRESS", 0.0)
+    monkeypatch.setattr("airflow_provider_openrouter.api.client.SECONDS_BETWEEN_PROGRESS", 0.0)
     caplog.set_level(logging.INFO)
     with Server(Account(500)) as server:
         OpenRouterClient(TOKEN, base_url=server.base_url).list_keys()

@@ -11,9 +11,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter import crossings
-from airflow_provider_openrouter.crossings import Crossings
-from airflow_provider_openrouter.limits import Inventory, LimitRule, Threshold
+from airflow_provider_openrouter.watch.alert_state import Crossings
+from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Threshold
 
 STATE_KEY = "openrouter_low:of-a-rule"
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)

@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
-from airflow_provider_openrouter.limits import Inventory, LimitRule, Threshold, next_reset
+from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Threshold, next_reset
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 UNWATCHED = (

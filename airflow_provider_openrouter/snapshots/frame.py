@@ -22,7 +22,7 @@ import pandas as pd
 import pyarrow as pa
 
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
-from airflow_provider_openrouter.slices import Slice
+from airflow_provider_openrouter.snapshots.partition import Slice
 
 log = logging.getLogger(__name__)
 

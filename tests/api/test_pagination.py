@@ -7,10 +7,10 @@ from threading import Barrier, Event, Lock
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from servers import Account
+from support.servers import Account
 
+from airflow_provider_openrouter.api.pagination import Window, walk
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
-from airflow_provider_openrouter.pagination import Window, walk
 
 PAGE_SIZES = [2, 3, 9, 10, 11, 20, 99, 100, 101, 250]
 fuzz = settings(max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])

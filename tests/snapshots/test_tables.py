@@ -19,9 +19,9 @@ from sqlalchemy import MetaData, Table, create_engine, inspect, select
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_openrouter.frame import FIELDS, FILE_COLUMNS, keys_file_frame
-from airflow_provider_openrouter.slices import Slice
-from airflow_provider_openrouter.tables import IDENTITY, ROWS_A_BATCH, replace_slice
+from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS, keys_file_frame
+from airflow_provider_openrouter.snapshots.partition import Slice
+from airflow_provider_openrouter.snapshots.tables import IDENTITY, ROWS_A_BATCH, replace_slice
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)

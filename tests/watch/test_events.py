@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_provider_openrouter import exceptions
-from airflow_provider_openrouter.events import VERSION, error_event, low_event, read_event
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -23,6 +22,7 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterServerError,
     without_task_retries,
 )
+from airflow_provider_openrouter.watch.events import VERSION, error_event, low_event, read_event
 
 LOW = {"version": VERSION, "status": "low", "keys": [{"hash": "f01d", "limit_remaining": -0.12}]}
 ERROR = {

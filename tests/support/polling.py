@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from servers import TOKEN, Server
+from support.servers import TOKEN, Server
 
 from airflow_provider_openrouter.sandbox import Sandbox
 

@@ -15,7 +15,7 @@ import pyarrow.csv
 import pyarrow.parquet
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_openrouter.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
 _TYPES = {
     "string": pa.string(),
@@ -44,7 +44,7 @@ STORES_WITHOUT_HALF_FILES = {
 
 def write_file(frame: pd.DataFrame, path: str) -> int:
     """
-    Write a frame of :func:`~airflow_provider_openrouter.frame.keys_file_frame` and answer its size in bytes.
+    Write a frame of :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` and answer its size in bytes.
 
     A reader never sees half a file: where the store renames, it is written beside under a hidden name first. A
     file of the same name is replaced, and missing folders are made.

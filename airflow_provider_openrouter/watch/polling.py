@@ -24,10 +24,10 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.limits import Inventory, LimitCheck, LimitRule
+from airflow_provider_openrouter.watch.rule import Inventory, LimitCheck, LimitRule
 
 if TYPE_CHECKING:
-    from airflow_provider_openrouter.client import OpenRouterClient
+    from airflow_provider_openrouter.api.client import OpenRouterClient
 
 
 LONGEST_PAUSE = 600.0
