@@ -1,4 +1,4 @@
-"""What can go wrong between Airflow and OpenRouter, sorted by what helps against it."""
+"""What can go wrong between Airflow and OpenRouter, sorted by what helps."""
 
 from __future__ import annotations
 
@@ -11,18 +11,32 @@ class OpenRouterError(AirflowException):
     """
     Anything that keeps OpenRouter's keys from being read.
 
-    :param message: one sentence that says what happened and what to do.
-    :param status_code: the HTTP status that was answered, or None if there was no answer.
-    :param transient: whether waiting may heal it; by default what the class says.
+    :param message: the cause in one sentence, and the remedy in the next.
+    :param status_code: the HTTP status of the response, or None if there was no response.
+    :param transient: whether trying again later may help; by default what the class says.
+    :param about: the argument of :class:`~airflow_provider_openrouter.api.OpenRouterClient` that the remedy
+        is about, such as ``"base_url"``, or None. The hook adds where Airflow keeps it.
     """
 
-    heals_by_waiting: ClassVar[bool] = False
+    transient_by_default: ClassVar[bool] = False
     status_code: int | None  # type: ignore[assignment]  # AirflowException has one of Airflow's own API
 
-    def __init__(self, message: str, *, status_code: int | None = None, transient: bool | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int | None = None,
+        transient: bool | None = None,
+        about: str | None = None,
+    ) -> None:
         super().__init__(message)
         self.status_code = status_code
-        self.transient = self.heals_by_waiting if transient is None else transient
+        self.transient = self.transient_by_default if transient is None else transient
+        self.about = about
+
+    def advise(self, advice: str) -> None:
+        """Add a sentence to the end of the message."""
+        self.args = (f"{self} {advice}",)
 
 
 class OpenRouterAuthError(OpenRouterError, AirflowFailException):
@@ -40,45 +54,72 @@ class OpenRouterRateLimitError(OpenRouterError):
     :param retry_after: the seconds that the server asked to wait, or None if it did not say.
     """
 
-    heals_by_waiting = True
+    transient_by_default = True
 
-    def __init__(self, message: str, *, status_code: int = 429, retry_after: float | None = None) -> None:
-        super().__init__(message, status_code=status_code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int = 429,
+        retry_after: float | None = None,
+        about: str | None = None,
+    ) -> None:
+        super().__init__(message, status_code=status_code, about=about)
         self.retry_after = retry_after
 
 
 class OpenRouterServerError(OpenRouterError):
     """
-    The server or the edge before it failed (5xx), still so after every retry.
+    The server or the edge in front of it failed (5xx), still so after every retry.
 
     :param retry_after: the seconds that the server asked to wait, or None if it did not say.
     """
 
-    heals_by_waiting = True
+    transient_by_default = True
 
-    def __init__(self, message: str, *, status_code: int, retry_after: float | None = None) -> None:
-        super().__init__(message, status_code=status_code)
+    def __init__(
+        self,
+        message: str,
+        *,
+        status_code: int,
+        retry_after: float | None = None,
+        about: str | None = None,
+    ) -> None:
+        super().__init__(message, status_code=status_code, about=about)
         self.retry_after = retry_after
 
 
 class OpenRouterResponseError(OpenRouterError):
-    """An answer that is not what the API promises: another format, a redirect, a record without identity."""
+    """A response that is not what the API promises: another format, a redirect, a record without identity."""
 
 
 class OpenRouterConnectionError(OpenRouterError):
-    """No answer: the server was not reached, was silent for too long, or broke off."""
+    """No response: the server was not reached, was silent for too long, or broke off."""
 
-    heals_by_waiting = True
+    transient_by_default = True
+
+
+class OpenRouterFinalResponseError(OpenRouterResponseError, AirflowFailException):
+    """An :class:`OpenRouterResponseError` that ended a wait: fails without task retries."""
+
+
+class OpenRouterFinalConnectionError(OpenRouterConnectionError, AirflowFailException):
+    """An :class:`OpenRouterConnectionError` that ended a wait: fails without task retries."""
+
+
+_FINAL: dict[type[OpenRouterError], type[OpenRouterError]] = {
+    OpenRouterResponseError: OpenRouterFinalResponseError,
+    OpenRouterConnectionError: OpenRouterFinalConnectionError,
+}
 
 
 def without_task_retries(error: OpenRouterError) -> OpenRouterError:
     """
-    Answer the same error, as one that no task retry is spent on.
+    Return the same error, as one that no task retry is spent on.
 
-    :param error: what cannot heal by waiting.
+    :param error: a permanent error.
     """
-    kind = type(error)
-    if issubclass(kind, AirflowFailException):
+    final = _FINAL.get(type(error))
+    if final is None:
         return error
-    final = type(kind.__name__, (kind, AirflowFailException), {"__module__": kind.__module__})
-    return final(str(error), status_code=error.status_code)  # type: ignore[no-any-return]
+    return final(str(error), status_code=error.status_code, transient=error.transient, about=error.about)

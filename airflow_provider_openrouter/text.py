@@ -1,15 +1,33 @@
-"""Text that came from elsewhere, in the lines of a log and in errors."""
+"""Words for logs and errors: text from elsewhere, amounts and counts."""
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 
 def plain(text: Any, *, longest: int = 80) -> str:
     """
-    Answer a text as part of a line: short, and without what begins a line or moves a cursor.
+    Return a text as part of a line: short, and without line breaks or characters that move a cursor.
 
+    :param text: what came from elsewhere; None is empty text.
     :param longest: how many characters are kept.
     """
     characters = (character if character.isprintable() else " " for character in str(text or ""))
     return " ".join("".join(characters).split())[:longest]
+
+
+def usd(amount: float | Decimal) -> str:
+    """Return an amount of USD as people write it, such as ``$4,317.22``."""
+    exact = Decimal(str(amount))
+    digits = 2 if exact == 0 or abs(exact) >= Decimal("0.01") else 6
+    return f"{'-' if exact < 0 else ''}${abs(exact):,.{digits}f}"
+
+
+def count(number: int, noun: str, plural: str = "") -> str:
+    """
+    Return a number with its noun, such as ``1 key`` or ``2,000 keys``.
+
+    :param plural: the noun in the plural, where that is not just an s more.
+    """
+    return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

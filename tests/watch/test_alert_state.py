@@ -11,6 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_provider_openrouter.watch import alert_state as crossings
 from airflow_provider_openrouter.watch.alert_state import Crossings
 from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Threshold
 
