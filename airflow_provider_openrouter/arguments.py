@@ -10,7 +10,7 @@ ONE_YEAR = 366 * 86_400
 
 
 def is_literal(value: Any) -> bool:
-    """Answer whether a value is known when the DAG is parsed, being neither a template nor an XComArg."""
+    """Return whether a value is known when the DAG is parsed, being neither a template nor an XComArg."""
     if isinstance(value, str):
         return "{{" not in value and "{%" not in value
     if isinstance(value, list | tuple | set):
@@ -41,14 +41,3 @@ def read_interval(name: str, value: Any) -> float:
             f"{name} must be a number of seconds above 0, a year at most, not {value!r}."
         )
     return float(value)
-
-
-def read_workspace_id(value: Any) -> str | None:
-    """
-    Read the id of a workspace, or ``"*"``; None and empty text are the account's default workspace.
-
-    :raises OpenRouterRequestError: if it is no text.
-    """
-    if value is not None and not isinstance(value, str):
-        raise OpenRouterRequestError(f'workspace_id must be the id of a workspace, "*", or None, not {value!r}.')
-    return (value or "").strip() or None

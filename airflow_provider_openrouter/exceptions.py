@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -34,9 +35,14 @@ class OpenRouterError(AirflowException):
         self.transient = self.transient_by_default if transient is None else transient
         self.about = about
 
-    def advise(self, advice: str) -> None:
-        """Add a sentence to the end of the message."""
-        self.args = (f"{self} {advice}",)
+    def advise(self, advice: Mapping[str, str]) -> None:
+        """
+        Add to the message the advice that there is on what it is about.
+
+        :param advice: a sentence for each argument of the client.
+        """
+        if self.about in advice:
+            self.args = (f"{self} {advice[self.about]}",)
 
 
 class OpenRouterAuthError(OpenRouterError, AirflowFailException):

@@ -8,32 +8,35 @@ is from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) an
 
 from __future__ import annotations
 
-import logging
-import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from sys import intern
+from datetime import UTC, datetime
 from threading import Event
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 
-from airflow_provider_openrouter.api.pagination import Page, Record, Window, walk
+from airflow_provider_openrouter.api.pagination import Record, Window
+from airflow_provider_openrouter.api.records import Records
 from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
-from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
-
-log = logging.getLogger(__name__)
-
-DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
-EVERY_WORKSPACE = "*"
-ONE_DAY = 86_400
-MOST_RETRIES = 100
-MOST_AT_ONCE = 100
-"""Requests that may be under way at once: urllib3 makes room for all of them at the start."""
-SECONDS_BETWEEN_PROGRESS = 10.0
-REPEATED = {"workspace_id", "creator_user_id", "limit_reset"}
-"""Fields that are the same in many records: each value is held once, which saves a tenth of the memory."""
+from airflow_provider_openrouter.connection import (
+    ALLOW_HTTP,
+    DEFAULT_BASE_URL,
+    EXTRAS,
+    MAX_CONCURRENCY,
+    MAX_RETRIES,
+    TIMEOUT,
+)
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterError,
+    OpenRouterRequestError,
+    OpenRouterResponseError,
+)
+from airflow_provider_openrouter.keys import Key, KeyListing, read_text
+from airflow_provider_openrouter.scope import EVERY_WORKSPACE, WorkspaceScope
+from airflow_provider_openrouter.text import count
 
 
 class OpenRouterClient:
@@ -47,6 +50,7 @@ class OpenRouterClient:
     :param max_retries: how often one request is tried again after a transient error.
     :param max_concurrency: how many requests of one listing may be under way at once.
     :param allow_http: whether to send the key unencrypted to a host other than this machine.
+    :param advice: a sentence for each of these arguments that is added to an error about it.
     :raises OpenRouterAuthError: if the key is empty or cannot be sent in a header.
     :raises OpenRouterRequestError: if another argument makes no sense.
     """
@@ -56,25 +60,23 @@ class OpenRouterClient:
         management_key: str,
         *,
         base_url: str = DEFAULT_BASE_URL,
-        timeout: float = 30.0,
-        max_retries: int = 5,
-        max_concurrency: int = 8,
-        allow_http: bool = False,
+        timeout: float = TIMEOUT.default,
+        max_retries: int = MAX_RETRIES.default,
+        max_concurrency: int = MAX_CONCURRENCY.default,
+        allow_http: bool = ALLOW_HTTP.default,
+        advice: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        if not 0 < timeout <= ONE_DAY:
-            raise OpenRouterRequestError(f"timeout must be above 0 and at most {ONE_DAY} seconds, not {timeout}.")
-        if not 0 <= max_retries <= MOST_RETRIES:
-            raise OpenRouterRequestError(f"max_retries must be from 0 to {MOST_RETRIES}, not {max_retries}.")
-        if not 1 <= max_concurrency <= MOST_AT_ONCE:
-            raise OpenRouterRequestError(
-                f"max_concurrency must be from 1 to {MOST_AT_ONCE}, not {max_concurrency}."
-            )
+        sent = {"timeout": timeout, "max_retries": max_retries, "max_concurrency": max_concurrency}
+        for name, value in sent.items():
+            if not EXTRAS[name].allows(value):
+                raise OpenRouterRequestError(f"{name} must be {EXTRAS[name].rule}, not {value}.", about=name)
         _check_base_url(base_url, allow_http)
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         self.max_retries = max_retries
         self.max_concurrency = max_concurrency
         self._auth = BearerAuth(management_key)
+        self._advice = advice
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.base_url}>"
@@ -85,38 +87,67 @@ class OpenRouterClient:
         include_disabled: bool = False,
         include_expired: bool | None = None,
         workspace_id: str | None = None,
-        stopped: Event | None = None,
-    ) -> list[Record]:
+    ) -> list[Key]:
         """
         List every key once, as the API sent it, newest first (``GET /keys``).
 
         :param include_disabled: whether to list keys that are disabled.
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
-        :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
+        :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
+        :raises OpenRouterError: of the kind that tells what helps.
+        """
+        listing = self.get_key_listing(
+            include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
+        )
+        return list(listing.keys)
+
+    def get_key_listing(
+        self,
+        *,
+        include_disabled: bool = False,
+        include_expired: bool | None = None,
+        workspace_id: str | WorkspaceScope | None = None,
+        workspace_names: Mapping[str, str] | None = None,
+        stopped: Event | None = None,
+    ) -> KeyListing:
+        """
+        List every key once, and say when and of which workspaces.
+
+        The first three parameters are those of :meth:`list_keys`.
+
+        :param workspace_names: the names of workspaces by their ids, if they are known already; they save the
+            request that resolves a name.
         :param stopped: an event of this listing alone: if another thread sets it, the listing ends after the
             requests in flight, and waits wake at once.
         :raises OpenRouterError: of the kind that tells what helps.
         :raises concurrent.futures.CancelledError: if ``stopped`` was set before the end.
         """
+        scope = WorkspaceScope.read(workspace_id)
         query = {"include_disabled": _flag(include_disabled)}
         if include_expired is not None:
             query["include_expired"] = _flag(include_expired)
-        if workspace_id is not None and workspace_id != EVERY_WORKSPACE:
-            query["workspace_id"] = workspace_id
 
-        with self._listing(stopped) as listing:
-            if workspace_id != EVERY_WORKSPACE:
-                keys = listing.every("/keys", query, identity="hash")
-                listing.log_end(f"{len(keys):,} keys")
-                return keys
-            workspaces = listing.every("/workspaces", {"limit": "100"}, identity="id")
-            by_hash: dict[str, Record] = {}
-            for scope in [{"workspace_id": workspace["id"]} for workspace in workspaces] or [{}]:
-                for key in listing.every("/keys", query | scope, identity="hash"):
+        observed_at = datetime.now(UTC)
+        with self._records(stopped) as records:
+            names = workspace_names or {}
+            if scope.needs_workspaces and workspace_names is None:
+                names = {each["id"]: read_text(each.get("name")) or "" for each in records.every_workspace()}
+            by_hash: dict[str, Key] = {}
+            workspace_ids = scope.resolve(names)
+            for id_ in workspace_ids:
+                for key in records.every_key(query if id_ is None else query | {"workspace_id": id_}):
                     by_hash.setdefault(key["hash"], key)
-            listing.log_end(f"{len(by_hash):,} keys in {len(workspaces):,} workspaces")
-            return list(by_hash.values())
+            listing = KeyListing(
+                keys=list(by_hash.values()),
+                observed_at=observed_at,
+                scope=scope,
+                workspace_names={id_: names[id_] for id_ in workspace_ids if id_ in names},
+            )
+            every = f"in {count(len(names), 'workspace')}"
+            where = f"(workspace: {listing.workspace})" if scope != WorkspaceScope(EVERY_WORKSPACE) else every
+            records.log_end(f"{count(len(by_hash), 'key')} {where}")
+            return listing
 
     def list_workspaces(self) -> list[Record]:
         """
@@ -124,102 +155,52 @@ class OpenRouterClient:
 
         :raises OpenRouterError: of the kind that tells what helps.
         """
-        with self._listing() as listing:
-            workspaces = listing.every("/workspaces", {"limit": "100"}, identity="id")
-            listing.log_end(f"{len(workspaces):,} workspaces")
+        with self._records() as records:
+            workspaces = records.every_workspace()
+            records.log_end(count(len(workspaces), "workspace"))
             return workspaces
 
     def get_current_key(self) -> Record:
         """
-        Answer what the API says of the very key that asks (``GET /key``).
+        Return what the API says of the very key that asks (``GET /key``).
 
         :raises OpenRouterError: of the kind that tells what helps.
         """
         with self._transport() as transport:
             key: Any = transport.get("/key", {})
         if not isinstance(key, dict):
-            raise OpenRouterResponseError(f"{self.base_url}/key answered no object under 'data'.")
+            raise OpenRouterResponseError(
+                f"{self.base_url}/key answered no object under 'data'. Check that the base URL is the API's.",
+                about="base_url",
+            )
         return key
 
-    def _transport(self, stopped: Event | None = None) -> Transport:
-        return Transport(
-            self.base_url,
-            self._auth,
-            timeout=self.timeout,
-            max_retries=self.max_retries,
-            max_connections=self.max_concurrency,
-            stopped=stopped,
-        )
+    @contextmanager
+    def _transport(self, stopped: Event | None = None) -> Iterator[Transport]:
+        """Open the connections of what is asked together, and advise on the errors that come of it."""
+        try:
+            with Transport(
+                self.base_url,
+                self._auth,
+                timeout=self.timeout,
+                max_retries=self.max_retries,
+                max_connections=self.max_concurrency,
+                stopped=stopped,
+            ) as transport:
+                yield transport
+        except OpenRouterError as error:
+            error.advise(self._advice)
+            raise
 
     @contextmanager
-    def _listing(self, stopped: Event | None = None) -> Iterator[_Listing]:
+    def _records(self, stopped: Event | None = None) -> Iterator[Records]:
         with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
             transport.on_rate_limit = window.close_by_half
-            yield _Listing(transport, window)
-
-
-class _Listing:
-    """One listing of all there is: its pages, its progress in the log, and the line that sums it up."""
-
-    def __init__(self, transport: Transport, window: Window) -> None:
-        self._transport = transport
-        self._window = window
-        self._pages = 0
-        self._found = 0
-        self._began = self._logged = time.monotonic()
-
-    def every(self, path: str, query: dict[str, str], *, identity: str) -> list[Record]:
-        """Answer every record under ``path``, in the API's order."""
-
-        def fetch(offset: int) -> Page:
-            page = _page(self._transport.get(path, query | {"offset": str(offset)}), path, identity)
-            self._pages += 1
-            return page
-
-        self._window.turn_to(fetch)
-        records: list[Record] = []
-        for new in walk(self._window.page, identity):
-            records += new
-            self._found += len(new)
-            self._log_progress()
-        return records
-
-    def _log_progress(self) -> None:
-        now = time.monotonic()
-        if now - self._logged >= SECONDS_BETWEEN_PROGRESS:
-            self._logged = now
-            log.info("Listing: %s records so far, %s", f"{self._found:,}", self._figures())
-
-    def log_end(self, listed: str) -> None:
-        """Say in one line what was listed and at what cost."""
-        log.info("Listed %s: %s", listed, self._figures())
-
-    def _figures(self) -> str:
-        return (
-            f"{self._pages:,} pages, {self._transport.sent:,} requests, {self._transport.retried:,} retries, "
-            f"{time.monotonic() - self._began:.2f} s"
-        )
+            yield Records(transport, window)
 
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _page(data: Any, path: str, identity: str) -> Page:
-    if not isinstance(data, list):
-        raise OpenRouterResponseError(
-            f"{path} answered no list under 'data'. Check that the connection's host is the API."
-        )
-    for record in data:
-        if not isinstance(record, dict) or not isinstance(record.get(identity), str) or not record[identity]:
-            raise OpenRouterResponseError(
-                f"{path} answered a record without '{identity}', which nothing can be told by. Nothing is "
-                "listed, lest it be lost: report it to OpenRouter."
-            )
-        for name in REPEATED & record.keys():
-            if isinstance(record[name], str):
-                record[name] = intern(record[name])
-    return data
 
 
 def _check_base_url(base_url: str, allow_http: bool) -> None:
@@ -233,11 +214,13 @@ def _check_base_url(base_url: str, allow_http: bool) -> None:
         well_formed = False
     if not well_formed or url.username is not None or url.query or url.fragment:
         raise OpenRouterRequestError(
-            "The connection's host is no base URL: it must look like https://host[:port]/path, without user, "
-            f"password, query or fragment. OpenRouter's own is {DEFAULT_BASE_URL}."
+            "The base URL must look like https://host[:port]/path. It must have no user, password, query or "
+            f"fragment. OpenRouter's own is {DEFAULT_BASE_URL}.",
+            about="base_url",
         )
     if url.scheme == "http" and not allow_http and not is_loopback(url.hostname or ""):
         raise OpenRouterRequestError(
-            f"http://{url.hostname} would carry the management key unencrypted. Use https, or set allow_http "
-            "in the connection if the network between is your own."
+            f"http://{url.hostname} would carry the management key unencrypted. Use https, or set allow_http if "
+            "the network between is your own.",
+            about="allow_http",
         )

@@ -1,23 +1,23 @@
-"""The way from an Airflow connection to OpenRouter's keys."""
+"""The hook: from an Airflow connection to OpenRouter's keys."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
+import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_provider_openrouter import connection
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.get_provider_info import CONNECTION_FORM
+from airflow_provider_openrouter.keys import Key
 
 if TYPE_CHECKING:
     import pandas as pd
     from airflow.providers.common.compat.sdk import Connection
 
-    from airflow_provider_openrouter.api.client import OpenRouterClient
+    from airflow_provider_openrouter.api import OpenRouterClient
 
 
 class OpenRouterHook(BaseHook):
@@ -34,8 +34,8 @@ class OpenRouterHook(BaseHook):
     """
 
     conn_name_attr = "openrouter_conn_id"
-    default_conn_name = "openrouter_default"
-    conn_type = "openrouter"
+    default_conn_name = connection.DEFAULT_CONN_ID
+    conn_type = connection.CONN_TYPE
     hook_name = "OpenRouter"
 
     def __init__(self, openrouter_conn_id: str = default_conn_name) -> None:
@@ -45,16 +45,16 @@ class OpenRouterHook(BaseHook):
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Label the connection form on Airflow 3.0 and 3.1; later ones read the provider's metadata."""
+        extras = json.dumps({name: extra.default for name, extra in connection.EXTRAS.items()})
         return {
-            "hidden_fields": CONNECTION_FORM["hidden-fields"],
-            "relabeling": CONNECTION_FORM["relabeling"],
-            "placeholders": CONNECTION_FORM["placeholders"]
-            | {"extra": '{"timeout": 30, "max_retries": 5, "max_concurrency": 8, "allow_http": false}'},
+            "hidden_fields": connection.FORM["hidden-fields"],
+            "relabeling": connection.FORM["relabeling"],
+            "placeholders": connection.FORM["placeholders"] | {"extra": extras},
         }
 
     def get_conn(self) -> OpenRouterClient:
         """
-        Answer the client that the connection describes.
+        Return the client that the connection describes.
 
         :raises OpenRouterAuthError: if the connection has no usable management key.
         :raises OpenRouterRequestError: if its host or one of its extras makes no sense.
@@ -62,7 +62,7 @@ class OpenRouterHook(BaseHook):
         return self._client
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say in one sentence whether the key works and is a management key, trying once (``GET /key``)."""
+        """Return whether the key works and is a management key, and say so; it tries once (``GET /key``)."""
         try:
             key = self._connect(max_retries=0).get_current_key()
         except OpenRouterError as error:
@@ -74,7 +74,7 @@ class OpenRouterHook(BaseHook):
         if not is_management_key:
             return False, (
                 "The key works, but it is an inference key, which cannot list keys. Create a management key "
-                "at https://openrouter.ai/settings/management-keys."
+                f"at {connection.MANAGEMENT_KEYS_PAGE}."
             )
         return True, "The key works and is a management key."
 
@@ -84,14 +84,14 @@ class OpenRouterHook(BaseHook):
         include_disabled: bool = False,
         include_expired: bool | None = None,
         workspace_id: str | None = None,
-    ) -> list[dict[str, Any]]:
+    ) -> list[Key]:
         """
         List every key once, as the API sent it, newest first. The defaults are the API's.
 
         :param include_disabled: whether to list keys that are disabled.
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
-        :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
+        :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
         :raises OpenRouterError: of the kind that tells what helps.
         """
         return self.get_conn().list_keys(
@@ -111,16 +111,16 @@ class OpenRouterHook(BaseHook):
         :param include_disabled: whether to list keys that are disabled.
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
-        :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
+        :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
         :raises OpenRouterError: of the kind that tells what helps.
         """
         from airflow_provider_openrouter.snapshots.frame import keys_frame
 
-        observed_at = datetime.now(UTC)
-        keys = self.list_keys(
-            include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
+        return keys_frame(
+            self.get_conn().get_key_listing(
+                include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
+            )
         )
-        return keys_frame(keys, observed_at=observed_at)
 
     def list_workspaces(self) -> list[dict[str, Any]]:
         """
@@ -135,20 +135,24 @@ class OpenRouterHook(BaseHook):
         return self._connect()
 
     def _connect(self, **instead: Any) -> OpenRouterClient:
-        from airflow_provider_openrouter.api.client import OpenRouterClient
+        from airflow_provider_openrouter.api import OpenRouterClient
 
         conn = self.get_connection(self.openrouter_conn_id)
+        advice = {
+            argument: f"It is {place} of connection {self.openrouter_conn_id!r}."
+            for argument, place in connection.PLACES.items()
+        }
         try:
-            return OpenRouterClient(
-                conn.password or "", **{"base_url": _base_url(conn), **_extras(conn), **instead}
-            )
+            arguments = {"base_url": _base_url(conn), **_extras(conn), **instead}
+            return OpenRouterClient(conn.password or "", advice=advice, **arguments)
         except OpenRouterError as error:
-            raise type(error)(f"Connection {self.openrouter_conn_id!r}: {error}") from None
+            error.advise(advice)
+            raise
 
 
 def _base_url(conn: Connection) -> str:
     """Put together what a form leaves in ``host`` and a URI spreads over ``host``, ``port`` and ``schema``."""
-    host = (conn.host or "").strip() or "openrouter.ai"
+    host = (conn.host or "").strip() or connection.DEFAULT_BASE_URL
     if "://" not in host:
         host = f"https://[{host}]" if host.count(":") > 1 and "[" not in host else f"https://{host}"
     try:
@@ -162,24 +166,20 @@ def _base_url(conn: Connection) -> str:
 
 
 def _extras(conn: Connection) -> dict[str, Any]:
-    """Answer the extras that are set, typed: a form leaves numbers and booleans, a URI leaves strings."""
-    readers: dict[str, tuple[Callable[[str], Any], str]] = {
-        "timeout": (float, "a number of seconds"),
-        "max_retries": (int, "a whole number"),
-        "max_concurrency": (int, "a whole number"),
-        "allow_http": (lambda text: {"true": True, "false": False}[text.lower()], "true or false"),
-    }
+    """Return the extras that are set, typed: a form leaves numbers and flags, a URI leaves text."""
     sent = conn.extra_dejson
     if not isinstance(sent, dict):
-        raise OpenRouterRequestError('the extras must be a JSON object, such as {"timeout": 30}.')
+        raise OpenRouterRequestError(
+            'The extras must be a JSON object, such as {"timeout": 30}. Correct them in the connection.'
+        )
     extras = {}
-    for name, (read, kind) in readers.items():
+    for name, extra in connection.EXTRAS.items():
         value = sent.get(name)
         if value in (None, ""):
             continue
         try:
-            extras[name] = read(str(value).strip())
+            extras[name] = extra.read(str(value).strip())
         except (ValueError, KeyError):
             # What it is instead is not shown: it might be the key, in the wrong field of the form.
-            raise OpenRouterRequestError(f"the extra {name} must be {kind}.") from None
+            raise OpenRouterRequestError(f"{name} must be {extra.rule}.", about=name) from None
     return extras

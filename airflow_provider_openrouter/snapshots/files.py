@@ -42,14 +42,22 @@ STORES_WITHOUT_HALF_FILES = {
 """Object stores show a file when its upload is complete, rename by copying, and have no folders to make."""
 
 
+def check_store(path: str) -> None:
+    """
+    Refuse a store whose filesystem is not installed.
+
+    :param path: a path in the store, its placeholders included.
+    """
+
+
 def write_file(frame: pd.DataFrame, path: str) -> int:
     """
-    Write a frame of :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` and answer its size in bytes.
+    Write a frame into a file, and return its size in bytes.
 
     A reader never sees half a file: where the store renames, it is written beside under a hidden name first. A
     file of the same name is replaced, and missing folders are made.
 
-    :param frame: the columns of a file.
+    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returns.
     :param path: where to, as ``ObjectStoragePath`` takes it; its suffix is one of :data:`WRITERS`.
     """
     buffer = io.BytesIO()

@@ -66,7 +66,8 @@ def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None
     )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
+    from airflow_provider_openrouter.keys import FIELDS
+    from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
     def schema(fields: dict[str, str]) -> dict[str, Any]:
         return {

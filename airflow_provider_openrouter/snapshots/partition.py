@@ -1,18 +1,20 @@
 """
-What one run may replace: its slice of the history, and nobody else's.
+What one run may replace: its partition of the history, and nobody else's.
 
-The API shows only the present. A slice is therefore dated by when the keys were observed and not by the run's
+The API shows only the present. A partition is therefore dated by when the keys were observed and not by the run's
 logical date: a run that is cleared a week later writes that later day's truth, beside what it wrote before.
 """
 
 from __future__ import annotations
 
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+from airflow_provider_openrouter.keys import KeyListing
+from airflow_provider_openrouter.scope import WorkspaceScope
 
 GRANULARITIES: dict[str, tuple[dict[str, Any], str]] = {
     "day": ({"hour": 0, "minute": 0, "second": 0, "microsecond": 0}, "%Y-%m-%d"),
@@ -20,58 +22,96 @@ GRANULARITIES: dict[str, tuple[dict[str, Any], str]] = {
 }
 """Of each granularity, what is cut off a time, and how what is left is written in a path."""
 
+PARTITION_COLUMNS = {
+    "snapshot": "timestamp",
+    "granularity": "string",
+    "source": "string",
+    "workspace_scope": "string",
+}
+"""The columns that tell the rows of one partition from all others, and the kind of each."""
+
 
 @dataclass(frozen=True)
-class Slice:
+class Partition:
     """
     The rows of one snapshot of one account and one choice of workspaces.
 
     :param snapshot: the UTC day or hour.
-    :param source: the account, as the connection's id or as it was named.
-    :param workspace_scope: ``default``, ``*``, or the id of a workspace.
     :param granularity: ``"day"`` or ``"hour"``.
+    :param source: the account, as the connection's id or as it was named.
+    :param scope: which workspaces were listed.
     """
 
     snapshot: datetime
+    granularity: str
     source: str
-    workspace_scope: str
-    granularity: str = "day"
-
-    @classmethod
-    def of(cls, moment: datetime, *, granularity: str, source: str, workspace_id: str | None) -> Slice:
-        """
-        Answer the slice to which a moment belongs.
-
-        :param moment: with its time zone.
-        :raises OpenRouterRequestError: if the granularity is none.
-        """
-        check_granularity(granularity)
-        if not isinstance(source, str):
-            raise OpenRouterRequestError(f"source must be text, not {source!r}.")
-        cut, _ = GRANULARITIES[granularity]
-        return cls(moment.astimezone(UTC).replace(**cut), source, workspace_id or "default", granularity)
+    scope: WorkspaceScope
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The columns that tell its rows from others."""
-        return {name: value for name, value in asdict(self).items() if name != "granularity"}
+        """The values of :data:`PARTITION_COLUMNS`."""
+        return {
+            "snapshot": self.snapshot,
+            "granularity": self.granularity,
+            "source": self.source,
+            "workspace_scope": self.scope.column,
+        }
 
     def fill_in(self, path: str) -> str:
-        """Replace ``{snapshot}``, ``{source}`` and ``{workspace_scope}`` in a path; ``*`` is written ``all``."""
+        """Return a path with the values in place of its placeholders, such as ``{snapshot}``."""
         _, form = GRANULARITIES[self.granularity]
-        scope = "all" if self.workspace_scope == "*" else self.workspace_scope
-        values = {"snapshot": self.snapshot.strftime(form), "source": self.source, "workspace_scope": scope}
-        return re.sub("{(snapshot|source|workspace_scope)}", lambda found: values[found[1]], path)
+        values = self.columns | {
+            "snapshot": self.snapshot.strftime(form),
+            "workspace_scope": self.scope.path_part,
+        }
+        return re.sub("{(" + "|".join(PARTITION_COLUMNS) + ")}", lambda found: values[found[1]], path)
 
 
-def check_granularity(granularity: Any) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Partitioning:
     """
-    Refuse what is no granularity.
+    What says to which partition a listing belongs.
+
+    :param granularity: ``"day"`` or ``"hour"``.
+    :param source: what tells the account from others.
+    :param snapshot: the moment whose day or hour it is, with its time zone; None for when the keys were listed.
+    """
+
+    granularity: str
+    source: str
+    snapshot: datetime | None = None
+
+    @classmethod
+    def read(cls, *, granularity: Any, source: Any, snapshot: Any) -> Partitioning:
+        """
+        Read the arguments of an operator.
+
+        :raises OpenRouterRequestError: if one of them makes no sense.
+        """
+        if not isinstance(source, str):
+            raise OpenRouterRequestError(f"source must be text, not {source!r}.")
+        return cls(
+            granularity=read_granularity(granularity),
+            source=source,
+            snapshot=read_moment(snapshot) if snapshot else None,
+        )
+
+    def partition(self, listing: KeyListing) -> Partition:
+        """Return the partition that a listing belongs to."""
+        cut, _ = GRANULARITIES[self.granularity]
+        snapshot = (self.snapshot or listing.observed_at).astimezone(UTC).replace(**cut)
+        return Partition(snapshot, self.granularity, self.source, listing.scope)
+
+
+def read_granularity(value: Any) -> str:
+    """
+    Read a granularity.
 
     :raises OpenRouterRequestError: if it is neither ``"day"`` nor ``"hour"``.
     """
-    if not isinstance(granularity, str) or granularity not in GRANULARITIES:
-        raise OpenRouterRequestError(f"granularity must be 'day' or 'hour', not {granularity!r}.")
+    if not isinstance(value, str) or value not in GRANULARITIES:
+        raise OpenRouterRequestError(f"granularity must be 'day' or 'hour', not {value!r}.")
+    return value
 
 
 def read_moment(value: datetime | str) -> datetime:

@@ -2,46 +2,80 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+import math
+from logging import Logger
 from typing import Any
 
-import pandas as pd
-
-from airflow_provider_openrouter.watch.rule import MOST
+from airflow_provider_openrouter.keys import (
+    KeyListing,
+    LimitedKey,
+    is_disabled,
+    read_amount,
+    read_text,
+    read_time,
+)
+from airflow_provider_openrouter.text import count, plain, usd
 
 LOWEST = 5
+"""How many of the active keys with the least left are named."""
+
+WINDOWS = ("usage", "usage_daily", "usage_weekly", "usage_monthly")
 
 
-def summarize(frame: pd.DataFrame, *, observed_at: datetime, workspace: str) -> dict[str, Any]:
+def summarize(listing: KeyListing) -> dict[str, Any]:
     """
     Count the keys, add up their spend (USD, in the API's calendar windows of UTC), and name the lowest.
 
-    A key is never used if it has neither spend nor a ``last_used_at``. Among the lowest are only keys in
-    force, that is neither disabled nor expired, with a limit.
+    A key was never used if it has neither spend nor a ``last_used_at``. Among the lowest are only active keys,
+    that is keys neither disabled nor expired, of which a known amount remains.
 
-    :param frame: the known columns of :func:`~airflow_provider_openrouter.snapshots.frame.keys_frame`.
-    :param observed_at: when the keys were listed.
-    :param workspace: whose keys they are, in words.
+    :param listing: the keys.
     """
-    disabled = frame["disabled"].fillna(False).astype(bool)
-    expired = frame["expires_at"] <= pd.Timestamp(observed_at)
-    spend = frame["usage"].fillna(0) + frame["byok_usage"].fillna(0)
-    limited = frame["limit_remaining"].notna()
-    lowest = frame[limited & ~disabled & ~expired].nsmallest(LOWEST, "limit_remaining")
+    keys = listing.keys
+    lowest = [limited for limited in listing.limited if not is_disabled(limited.key)][:LOWEST]
     return {
-        "observed_at": observed_at.isoformat(),
-        "workspace": workspace,
-        "keys": len(frame),
-        "disabled": int(disabled.sum()),
-        "expired": int(expired.sum()),
-        "unlimited": int(frame["limit"].isna().sum()),
-        "never_used": int(((spend == 0) & frame["last_used_at"].isna()).sum()),
-        **{
-            window: round(float(frame[window][frame[window].abs() < MOST].sum()), 6)
-            for window in ("usage", "usage_daily", "usage_weekly", "usage_monthly")
-        },
-        "lowest": [
-            {name: None if pd.isna(value) else value for name, value in row.items()}
-            for row in lowest[["name", "label", "limit_remaining", "limit"]].to_dict("records")
-        ],
+        "observed_at": listing.observed_at.isoformat(),
+        "workspace": listing.workspace,
+        "keys": len(keys),
+        "disabled": sum(map(is_disabled, keys)),
+        "expired": len(keys) - len(listing.unexpired),
+        "unlimited": sum(read_amount(key.get("limit")) is None for key in keys),
+        "never_used": sum(
+            not read_amount(key.get("usage"))
+            and not read_amount(key.get("byok_usage"))
+            and read_time(key.get("last_used_at")) is None
+            for key in keys
+        ),
+        **{window: round(math.fsum(read_amount(key.get(window)) or 0 for key in keys), 6) for window in WINDOWS},
+        "lowest": [_describe(limited, listing) for limited in lowest],
     }
+
+
+def _describe(limited: LimitedKey, listing: KeyListing) -> dict[str, Any]:
+    name = listing.workspace_name(limited.key)
+    return {
+        "name": read_text(limited.key.get("name")),
+        "label": read_text(limited.key.get("label")),
+        "limit_remaining": limited.remaining,
+        "limit": limited.limit,
+        **({} if name is None else {"workspace_name": name}),
+    }
+
+
+def log_summary(summary: dict[str, Any], log: Logger) -> None:
+    """Log a summary, each of the lowest keys in a line of its own."""
+    log.info(
+        "%s (workspace: %s): %s disabled, %s expired, %s without limit, %s never used",
+        count(summary["keys"], "key"),
+        summary["workspace"],
+        *(f"{summary[name]:,}" for name in ("disabled", "expired", "unlimited", "never_used")),
+    )
+    log.info(
+        "Spend (UTC): %s today, %s this week, %s this month, %s in all",
+        *(usd(summary[window]) for window in ("usage_daily", "usage_weekly", "usage_monthly", "usage")),
+    )
+    for key in summary["lowest"]:
+        limit = "" if key["limit"] is None else f" of {usd(key['limit'])}"
+        name, label = plain(key["name"]), plain(key["label"])
+        workspace = f", {plain(key['workspace_name'])}" if "workspace_name" in key else ""
+        log.info("%s%s left: %s (%s%s)", usd(key["limit_remaining"]), limit, name, label, workspace)

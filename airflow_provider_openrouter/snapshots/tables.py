@@ -1,4 +1,4 @@
-"""A frame as a slice of a table: the whole slice, or the table as it was."""
+"""A frame as a partition of a table: the whole partition, or the table as it was."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 from sqlalchemy import (
     Boolean,
     Column,
@@ -29,12 +29,12 @@ from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_openrouter.snapshots.files import SCHEMA
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import Slice
+from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS, Partition
 
 log = logging.getLogger(__name__)
 
 ROWS_A_BATCH = 5_000
-IDENTITY = ("snapshot", "source", "workspace_scope", "hash")
+IDENTITY = (*PARTITION_COLUMNS, "hash")
 """What tells one row from all others."""
 
 _TYPES: dict[str, Any] = {
@@ -45,20 +45,24 @@ _TYPES: dict[str, Any] = {
 }
 
 
-def replace_slice(
-    engine: Engine, frame: pd.DataFrame, *, part: Slice, table: str, schema: str | None, create_table: bool
+def replace_partition(
+    engine: Engine,
+    frame: pd.DataFrame,
+    *,
+    partition: Partition,
+    table: str,
+    schema: str | None,
+    create_table: bool,
 ) -> str | None:
     """
-    Write a frame of :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` in place of its slice of a table.
-
-    It answers the schema that the table is in, None in SQLite.
+    Replace a partition of a table by the rows of a frame, and return the schema that the table is in.
 
     All of it is one transaction: if anything fails, the table is as it was. A missing table is created, and one
     that misses columns gets them. On PostgreSQL and SQLite writers of one table take turns.
 
     :param engine: where the table is.
-    :param frame: the columns of a table.
-    :param part: the slice that is replaced.
+    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returns.
+    :param partition: the partition that is replaced.
     :param table: the name of the table.
     :param schema: the database schema that it is in, None for the connection's default.
     :param create_table: whether a missing table is created.
@@ -77,7 +81,7 @@ def replace_slice(
             _check_length(connection, table, schema)
             _take_turns(connection, target)
             _prepare(connection, target, create_table)
-            mine = (target.c[name] == value for name, value in part.columns.items())
+            mine = (target.c[name] == value for name, value in partition.columns.items())
             replaced = connection.execute(target.delete().where(and_(*mine))).rowcount
             for start in range(0, len(frame), ROWS_A_BATCH):
                 batch = pa.Table.from_pandas(
@@ -92,6 +96,21 @@ def replace_slice(
         ) from None
     log.info("Wrote %s rows to %s, in place of %s", f"{len(frame):,}", target.fullname, f"{replaced:,}")
     return schema
+
+
+def get_engine(sql_conn_id: str) -> Engine:
+    """
+    Return SQLAlchemy's engine for a connection of Airflow.
+
+    :param sql_conn_id: the connection to the database.
+    :raises AirflowFailException: if it is not one to a database that speaks SQLAlchemy.
+    """
+    hook: Any = BaseHook.get_connection(sql_conn_id).get_hook()  # type: ignore[no-untyped-call]
+    if not hasattr(hook, "get_sqlalchemy_engine"):
+        raise AirflowFailException(
+            f"The connection {sql_conn_id!r} is not one to a database that speaks SQLAlchemy."
+        )
+    return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})  # type: ignore[no-any-return]
 
 
 def _take_turns(connection: Connection, target: Table) -> None:

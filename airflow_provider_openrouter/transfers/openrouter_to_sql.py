@@ -3,40 +3,54 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseHook
+from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_openrouter.operators.openrouter import OpenRouterInventoryOperator
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
 from airflow_provider_openrouter.snapshots.lineage import table_target
+from airflow_provider_openrouter.snapshots.summary import summarize
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-    from sqlalchemy.engine import Engine
 
 
-class OpenRouterKeysToSqlOperator(OpenRouterInventoryOperator):
+class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     """
     Writes every API key of an OpenRouter account into a table, one row for each key and snapshot.
 
-    A run replaces its slice, the rows of the same ``snapshot``, ``source`` and ``workspace_scope``, and no other:
-    run again it leaves what running once does, and a failure leaves the table as it was. It returns the table,
-    its slice and how many rows that has, and tells outlet assets the same. All other parameters are those of
-    :class:`~airflow_provider_openrouter.operators.openrouter.OpenRouterInventoryOperator`. It needs the extra
-    ``sql``. PostgreSQL and SQLite are tested.
+    A run replaces its partition, the rows of the same ``snapshot``, ``granularity``, ``source`` and
+    ``workspace_scope``, and no other: run again it leaves what running once does, and a failure leaves the table
+    as it was. It returns the table, its partition and how many rows that has. It needs the extra ``sql``.
+    PostgreSQL and SQLite are tested.
+
+    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
+    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
+    partition as its ``extra``.
 
     :param sql_conn_id: the connection to the database, of any provider whose hook is a ``DbApiHook``. (templated)
     :param table: the name of the table. (templated)
     :param schema: the database schema that the table is in, None for the connection's default. (templated)
     :param create_table: whether a missing table is created. Missing columns are added in any case.
-    :raises OpenRouterError: of the kind that tells what helps; what cannot heal fails without task retries.
+    :param openrouter_conn_id: the connection to OpenRouter. (templated)
+    :param include_disabled: whether to list keys that are disabled. (templated)
+    :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter out. If the
+        server does not know it (400), the keys are listed without it, and a warning says so. (templated)
+    :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all of
+        them. (templated)
+    :param granularity: ``"day"`` or ``"hour"``: whether the rows of that UTC day are replaced, or of that hour.
+        (templated)
+    :param source: what tells the account from others; by default the connection's id. (templated)
+    :param snapshot: the moment, ISO 8601, that says which day or hour is replaced; by default when the keys are
+        listed. The API shows only the present, so that another moment dates today's truth back. (templated)
+    :raises OpenRouterError: of the kind that tells what helps; what cannot recover fails without task retries.
     :raises AirflowFailException: if an argument makes no sense, or if there is no table to write to.
     :raises AirflowException: if the database refuses.
     """
 
     template_fields: Sequence[str] = (
-        *OpenRouterInventoryOperator.template_fields,
+        *BaseOpenRouterKeysOperator.template_fields,
         "sql_conn_id",
         "table",
         "schema",
@@ -49,52 +63,60 @@ class OpenRouterKeysToSqlOperator(OpenRouterInventoryOperator):
         table: str,
         schema: str | None = None,
         create_table: bool = True,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        include_disabled: bool | str = True,
+        include_expired: bool | str | None = True,
+        workspace_id: str | None = None,
+        granularity: str = "day",
+        source: str | None = None,
+        snapshot: str | None = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(
+            openrouter_conn_id=openrouter_conn_id,
+            include_disabled=include_disabled,
+            include_expired=include_expired,
+            workspace_id=workspace_id,
+            granularity=granularity,
+            source=source,
+            snapshot=snapshot,
+            **kwargs,
+        )
         self.sql_conn_id = sql_conn_id
         self.table = table
         self.schema = schema
         self.create_table = create_table
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """List the keys, replace their slice of the table, and return what was written."""
+        """List the keys, replace their partition of the table, and return what was written."""
         if not self.table or not isinstance(self.table, str):
             raise AirflowFailException(f"table must be the name of a table, not {self.table!r}.")
-        observed_at = datetime.now(UTC)
-        part = self._slice(observed_at)
-        engine = self._engine()
 
         from airflow_provider_openrouter.snapshots.frame import keys_file_frame
-        from airflow_provider_openrouter.snapshots.tables import replace_slice
+        from airflow_provider_openrouter.snapshots.tables import get_engine, replace_partition
 
+        partitioning = self._partitioning()
+        engine = get_engine(self.sql_conn_id)
         try:
-            keys = self._list_keys()
-            frame = keys_file_frame(keys, observed_at=observed_at, part=part)
-            del keys  # which a large account's memory need not hold twice
-            schema = replace_slice(
+            listing = self._list_keys()
+            partition = partitioning.partition(listing)
+            summary = summarize(listing)
+            frame = keys_file_frame(listing, partition)
+            del listing  # which a large account's memory need not hold twice
+            schema = replace_partition(
                 engine,
                 frame,
-                part=part,
+                partition=partition,
                 table=self.table,
                 schema=self.schema or None,
                 create_table=self.create_table,
             )
         finally:
             engine.dispose()
-        target = table_target(engine.url, schema=schema, table=self.table)
         written = {
             "table": f"{self.schema}.{self.table}" if self.schema else self.table,
-            **part.columns,
-            "snapshot": part.snapshot.isoformat(),
+            **partition.columns,
+            "snapshot": partition.snapshot.isoformat(),
         }
-        self._tell(context, frame, observed_at, target, **written)
-        return {"rows": len(frame), **written}
-
-    def _engine(self) -> Engine:
-        hook: Any = BaseHook.get_connection(self.sql_conn_id).get_hook()  # type: ignore[no-untyped-call]
-        if not hasattr(hook, "get_sqlalchemy_engine"):
-            raise AirflowFailException(
-                f"The connection {self.sql_conn_id!r} is not one to a database that speaks SQLAlchemy."
-            )
-        return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})  # type: ignore[no-any-return]
+        self._report(context, summary, table_target(engine.url, schema=schema, table=self.table), **written)
+        return {"rows": summary["keys"], **written}

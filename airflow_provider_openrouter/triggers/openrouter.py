@@ -12,9 +12,10 @@ from typing import Any
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-from airflow_provider_openrouter.arguments import read_interval, read_workspace_id
+from airflow_provider_openrouter.arguments import read_interval
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.watch.alert_state import Crossings
 from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event
 from airflow_provider_openrouter.watch.polling import Listing, listings
@@ -49,7 +50,7 @@ class _KeyLimitTrigger(BaseTrigger):
         )
         self.openrouter_conn_id = openrouter_conn_id
         self.poll_interval = read_interval("poll_interval", poll_interval)
-        self.workspace_id = read_workspace_id(workspace_id)
+        self.workspace_id = WorkspaceScope.read(workspace_id).typed
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Answer what this trigger is made anew of: plain JSON, and never a management key."""

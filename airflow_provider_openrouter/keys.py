@@ -1,0 +1,196 @@
+"""
+What a key is: its fields, and the one way in which each of them is read.
+
+The fields are those of ``GET /keys`` in OpenRouter's API reference
+(https://openrouter.ai/docs/api-reference/api-keys/list) of 2026. The API adds fields and kinds of values without
+notice. So a key stays the dict that was sent, and whoever looks at it reads it by these functions: they take any
+value, and return None for what cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Any, TypeAlias
+
+from airflow_provider_openrouter.exceptions import OpenRouterResponseError
+from airflow_provider_openrouter.scope import WorkspaceScope
+from airflow_provider_openrouter.text import plain
+
+Key: TypeAlias = dict[str, Any]
+"""A key as the API sent it. Only its ``hash``, a string, is certain to be there."""
+
+FIELDS = {
+    "hash": "string",
+    "name": "string",
+    "label": "string",
+    "disabled": "boolean",
+    "limit": "number",
+    "limit_remaining": "number",
+    "limit_reset": "string",
+    "include_byok_in_limit": "boolean",
+    "usage": "number",
+    "usage_daily": "number",
+    "usage_weekly": "number",
+    "usage_monthly": "number",
+    "byok_usage": "number",
+    "byok_usage_daily": "number",
+    "byok_usage_weekly": "number",
+    "byok_usage_monthly": "number",
+    "created_at": "timestamp",
+    "updated_at": "timestamp",
+    "expires_at": "timestamp",
+    # Newer than the others, and not sent by older servers:
+    "workspace_id": "string",
+    "creator_user_id": "string",
+    "external_user": "string",
+    "last_used_at": "timestamp",
+}
+"""The known fields of a key, and the kind of each: what it is read as by :data:`READERS`."""
+
+AMOUNT_BOUND = 1e300
+"""USD from which on a number is no amount: sums of less stay finite."""
+
+
+def to_json(value: Any) -> str:
+    """
+    Return a value as JSON text, the same for values that are the same.
+
+    :raises OpenRouterResponseError: if it is nested too deeply.
+    """
+    try:
+        return json.dumps(value, ensure_ascii=False, sort_keys=True)
+    except RecursionError:  # what could just be read cannot always be written
+        raise OpenRouterResponseError(
+            "A key has a field that is nested too deeply to be written as JSON. Report it to OpenRouter."
+        ) from None
+
+
+def read_text(value: Any) -> str | None:
+    """
+    Return text as it is, and anything else as JSON.
+
+    :raises OpenRouterResponseError: if it is nested too deeply to be written as JSON.
+    """
+    return value if value is None or isinstance(value, str) else to_json(value)
+
+
+def read_flag(value: Any) -> bool | None:
+    """Return a flag; the text ``"true"`` or ``"false"`` is one, too."""
+    if isinstance(value, bool):
+        return value
+    return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
+
+
+def read_amount(value: Any) -> float | None:
+    """Return an amount, in USD; numerals in text are one, too."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = float(value)
+    except (ValueError, OverflowError):
+        return None
+    return amount if abs(amount) < AMOUNT_BOUND else None
+
+
+def read_time(value: Any) -> datetime | None:
+    """Return a time (ISO 8601) in UTC; one without a time zone is in UTC."""
+    try:
+        time = datetime.fromisoformat(value)
+        return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
+    except (TypeError, ValueError, OverflowError):
+        return None
+
+
+READERS = {"string": read_text, "boolean": read_flag, "number": read_amount, "timestamp": read_time}
+"""How a value of each kind is read."""
+
+
+def is_disabled(key: Key) -> bool:
+    """Return whether a key says that it is disabled."""
+    return read_flag(key.get("disabled")) is True
+
+
+def is_expired(key: Key, at: datetime) -> bool:
+    """Return whether a key's ``expires_at`` has been reached."""
+    expires_at = read_time(key.get("expires_at"))
+    return expires_at is not None and expires_at <= at
+
+
+@dataclass(frozen=True, slots=True)
+class LimitedKey:
+    """
+    A key of which a known amount remains.
+
+    :param key: the key as the API sent it.
+    :param remaining: its ``limit_remaining``, in USD. It can be negative, as requests in flight are charged when
+        they finish.
+    :param limit: its ``limit``, in USD, or None if that is no amount.
+    """
+
+    key: Key
+    remaining: float
+    limit: float | None
+
+    @property
+    def hash(self) -> str:
+        """The key's hash."""
+        return self.key["hash"]  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyListing:
+    """
+    One complete read of the keys.
+
+    :param keys: the keys as the API sent them, newest first.
+    :param observed_at: when the listing began, in UTC.
+    :param scope: which workspaces were listed.
+    :param workspace_names: the names of workspaces by their ids, as far as they were read.
+    """
+
+    keys: Sequence[Key]
+    observed_at: datetime
+    scope: WorkspaceScope
+    workspace_names: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def hashes(self) -> frozenset[str]:
+        """The hashes of the keys."""
+        return frozenset(key["hash"] for key in self.keys)
+
+    @cached_property
+    def limited(self) -> list[LimitedKey]:
+        """The keys that have not expired and of which a known amount remains, the lowest first."""
+        limited = [
+            LimitedKey(key, remaining, read_amount(key.get("limit")))
+            for key in self.unexpired
+            if (remaining := read_amount(key.get("limit_remaining"))) is not None
+        ]
+        return sorted(limited, key=lambda key: key.remaining)
+
+    @cached_property
+    def unlimited(self) -> list[Key]:
+        """The keys that have not expired and of which no known amount remains."""
+        return [key for key in self.unexpired if read_amount(key.get("limit_remaining")) is None]
+
+    @cached_property
+    def unexpired(self) -> list[Key]:
+        """The keys that have not expired."""
+        return [key for key in self.keys if not is_expired(key, self.observed_at)]
+
+    @property
+    def workspace(self) -> str:
+        """Which workspaces were listed, in words; of one that is known by name, name and id."""
+        if self.scope.is_one and self.workspace_names:
+            [(workspace_id, name)] = self.workspace_names.items()
+            return f"{plain(name)} ({plain(workspace_id)})"
+        return str(self.scope)
+
+    def workspace_name(self, key: Key) -> str | None:
+        """Return the name of a key's workspace, or None if it was not read."""
+        workspace_id = key.get("workspace_id")
+        return self.workspace_names.get(workspace_id) if isinstance(workspace_id, str) else None
