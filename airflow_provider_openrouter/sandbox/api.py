@@ -24,12 +24,12 @@ def respond(account: Account, target: str, authorization: str | None) -> tuple[i
         return _error(HTTPStatus.FORBIDDEN, "Only management keys can perform this operation")
     query = dict(parse_qsl(url.query, keep_blank_values=True))
     try:
-        match path.split("/")[1:]:
-            case ["keys"]:
+        match path.split("/"):
+            case ["", "keys"]:
                 return HTTPStatus.OK, {"data": _list_keys(account, query)}
-            case ["keys", hash_] if key := account.get_key(hash_):
+            case ["", "keys", hash_] if key := account.get_key(hash_):
                 return HTTPStatus.OK, {"data": key}
-            case ["workspaces"]:
+            case ["", "workspaces"]:
                 return HTTPStatus.OK, _list_workspaces(account, query)
     except ValueError as error:
         return _error(HTTPStatus.BAD_REQUEST, str(error))
