@@ -61,7 +61,7 @@ class Extra:
         if self.bounds is None:
             return isinstance(value, bool)
         least, most = self.bounds
-        return (least < value if self.above else least <= value) and value <= most
+        return bool((least < value if self.above else least <= value) and value <= most)
 
     @property
     def form_field(self) -> dict[str, Any]:

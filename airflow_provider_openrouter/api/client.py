@@ -142,7 +142,7 @@ class OpenRouterClient:
                 keys=list(by_hash.values()),
                 observed_at=observed_at,
                 scope=scope,
-                workspace_names={id_: names[id_] for id_ in workspace_ids if id_ in names},
+                workspace_names={id_: name for id_, name in names.items() if id_ in workspace_ids},
             )
             every = f"in {count(len(names), 'workspace')}"
             where = f"(workspace: {listing.workspace})" if scope != WorkspaceScope(EVERY_WORKSPACE) else every

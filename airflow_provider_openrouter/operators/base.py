@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, BaseOperator
@@ -72,21 +72,21 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         )
 
     def _list_keys(self) -> KeyListing:
-        client = self._hook.get_conn()
-        arguments = {
-            "include_disabled": read_flag("include_disabled", self.include_disabled),
-            "workspace_id": WorkspaceScope.read(self.workspace_id),
-        }
+        list_keys = partial(
+            self._hook.get_conn().get_key_listing,
+            include_disabled=read_flag("include_disabled", self.include_disabled),
+            workspace_id=WorkspaceScope.read(self.workspace_id),
+        )
         if self.include_expired is None:
-            return client.get_key_listing(**arguments)
+            return list_keys()
         include_expired = read_flag("include_expired", self.include_expired)
         try:
-            return client.get_key_listing(include_expired=include_expired, **arguments)
+            return list_keys(include_expired=include_expired)
         except OpenRouterRequestError as error:
             if error.status_code != 400:
                 raise
             self.log.warning("Expired keys may be missing: listing again without include_expired. %s", error)
-            return client.get_key_listing(**arguments)
+            return list_keys()
 
     @cached_property
     def _hook(self) -> OpenRouterHook:

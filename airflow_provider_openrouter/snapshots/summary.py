@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from logging import Logger
 from typing import Any
 
 from airflow_provider_openrouter.keys import (
     KeyListing,
     LimitedKey,
     is_disabled,
+    is_expired,
     read_amount,
     read_text,
     read_time,
@@ -61,7 +61,7 @@ def _describe(limited: LimitedKey, listing: KeyListing) -> dict[str, Any]:
     }
 
 
-def log_summary(summary: dict[str, Any], log: Logger) -> None:
+def log_summary(summary: dict[str, Any], log: Any) -> None:
     """Log a summary, each of the lowest keys in a line of its own."""
     log.info(
         "%s (workspace: %s): %s disabled, %s expired, %s without limit, %s never used",

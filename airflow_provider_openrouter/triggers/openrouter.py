@@ -25,7 +25,7 @@ from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
 
 REFUSED_POLLS = 3
-"""How many polls in a row may be refused, each followed by twice the pause: the key may be about to be replaced."""
+"""How many polls in a row may be refused before the wait ends, each followed by twice the pause."""
 
 
 class _KeyLimitTrigger(BaseTrigger):

@@ -45,7 +45,7 @@ class AlertState:
         self._stored: set[str] | None = set()
 
     async def load(self) -> None:
-        """Read at the first poll what was reported before; at each later one, settle what was reported long ago."""
+        """Read at the first poll what was reported before; at later ones, settle what was reported long ago."""
         if self._loaded:
             now = time.monotonic()
             self._settled = {hash_ for hash_, at in self._reported.items() if now - at >= SETTLING}
@@ -84,7 +84,7 @@ class AlertState:
         self._settled &= still_reported.keys()
 
     async def store(self) -> None:
-        """Store what was reported at earlier polls, if that has changed; if it fails, the next poll tries again."""
+        """Store what was reported at earlier polls, if that has changed. The next poll retries a failure."""
         if not self._loaded or self._state_store is None or self._settled == self._stored:
             return
         settled = set(self._settled)
@@ -111,8 +111,7 @@ class AlertState:
             return reported
         self._stored = None
         self._log.warning(
-            "The alert state under %s is damaged or of another version. It is replaced, and keys that are low now "
-            "are reported again.",
+            "The alert state is damaged or of another version: %s. Keys that are low now are reported again.",
             self._state_key,
         )
         return []

@@ -28,13 +28,13 @@ def low_event(keys: list[Key]) -> dict[str, Any]:
 
 
 def crossing_event(check: LimitCheck, crossed: list[LimitedKey]) -> dict[str, Any]:
-    """Return the event of keys that newly crossed the threshold, the lowest first, and of how many are low in all."""
+    """Return the event of keys that newly crossed the threshold, and of how many are low in all."""
     threshold = {"threshold": check.threshold.argument}
     return low_event([check.record(key) | threshold for key in crossed]) | {"low_count": len(check.low)}
 
 
 def error_event(error: Exception) -> dict[str, Any]:
-    """Return the event of an error. If it is not Airflow's or ours, its text may hold anything and is left out."""
+    """Return the event of an error; without its text if it is not Airflow's or ours and may hold anything."""
     kind = type(error).__name__
     known = isinstance(error, AirflowException)
     return {

@@ -2,8 +2,8 @@
 One poll for all who wait for the same keys.
 
 Listings run in threads of their own and not on the event loop, and of each connection, workspace scope and
-``include_disabled`` there is one at a time. A poll that fails is shared as well. Airflow 3.3 can share a stream among
-event triggers; that is not used, as it serves neither deferred tasks nor older Airflows.
+``include_disabled`` there is one at a time. A poll that fails is shared as well. Airflow 3.3 can share a stream
+among event triggers; that is not used, as it serves neither deferred tasks nor older Airflows.
 """
 
 from __future__ import annotations

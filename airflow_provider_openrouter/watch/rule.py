@@ -3,8 +3,8 @@ Which keys a rule watches, and which of them are low. Pure: no clock, no network
 
 What is said of limits is from OpenRouter's API reference
 (https://openrouter.ai/docs/api-reference/api-keys/list) and its guide to limits
-(https://openrouter.ai/docs/api-reference/limits), both of 2026. What remains is taken as the API sends it: ``usage``
-is lifetime, so that ``limit - usage`` is not what remains.
+(https://openrouter.ai/docs/api-reference/limits), both of 2026. What remains is taken as the API sends it:
+``usage`` is lifetime, so that ``limit - usage`` is not what remains.
 """
 
 from __future__ import annotations
