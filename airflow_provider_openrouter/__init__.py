@@ -1,3 +1,3 @@
-"""OpenRouter provider for Apache Airflow: list every API key and its spend, and be alerted before one runs dry."""
+"""OpenRouter provider for Apache Airflow: lists every API key and its spend, and alerts before one runs dry."""
 
 __version__ = "0.1.0"
