@@ -1,4 +1,4 @@
-"""Keys and listings of them, as the API sends them, and what a check of them logs."""
+"""Keys as the API sends them, listings of them, and what a check of them logs."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def names(keys: list[LimitedKey]) -> list[str]:
 
 
 def lines(check: LimitCheck) -> list[str]:
-    """Return what a check logs below a warning."""
+    """Return what a check logs at INFO."""
     said: list[str] = []
     log = logging.Logger("lines")
     log.addHandler(handler := logging.Handler())
