@@ -94,7 +94,6 @@ FATAL = {
     "a redirect": (
         Answer(302, headers={"Location": f"https://elsewhere.example/{TOKEN}"}),
         OpenRouterResponseError,
-        OpenRouterServerError,
         302,
         "answered 302, a redirect to elsewhere.example, which is not followed",
     ),
