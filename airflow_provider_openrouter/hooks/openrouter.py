@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_openrouter import connection
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.keys import Key, read_flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +24,10 @@ class OpenRouterHook(BaseHook):
     """
     Reads the API keys of an OpenRouter account.
 
-    Of the connection it takes ``password``, the management key; ``host``, the base URL (default
-    ``https://openrouter.ai/api/v1``; without a scheme ``https``, without a path ``/api/v1``), with ``port``
-    and ``schema`` (the path) where it comes from a URI; and of the extras ``timeout`` (seconds for one
-    request, its body included, default 30), ``max_retries`` (default 5), ``max_concurrency`` (requests side
-    by side, default 8) and ``allow_http`` (default false).
+    Of the connection it takes ``password``, the management key; ``host``, the base URL (without a scheme
+    ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema`` (the
+    path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency`` and
+    ``allow_http``. Their meanings, defaults and bounds are in :mod:`airflow_provider_openrouter.connection`.
 
     :param openrouter_conn_id: the connection to OpenRouter.
     """
@@ -170,16 +169,19 @@ def _extras(conn: Connection) -> dict[str, Any]:
     sent = conn.extra_dejson
     if not isinstance(sent, dict):
         raise OpenRouterRequestError(
-            'The extras must be a JSON object, such as {"timeout": 30}. Correct them in the connection.'
+            f'The extras of connection {conn.conn_id!r} must be a JSON object, such as {{"timeout": 60}}.'
         )
-    extras = {}
+    extras: dict[str, Any] = {}
     for name, extra in connection.EXTRAS.items():
         value = sent.get(name)
         if value in (None, ""):
             continue
+        read = read_flag if extra.kind is bool else extra.kind
         try:
-            extras[name] = extra.read(str(value).strip())
-        except (ValueError, KeyError):
+            extras[name] = read(str(value).strip())
+        except ValueError:
+            extras[name] = None
+        if extras[name] is None:
             # What it is instead is not shown: it might be the key, in the wrong field of the form.
-            raise OpenRouterRequestError(f"{name} must be {extra.rule}.", about=name) from None
+            raise OpenRouterRequestError(f"{name} must be {extra.rule}.", about=name)
     return extras

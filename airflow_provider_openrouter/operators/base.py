@@ -1,9 +1,9 @@
-"""What the operators that list keys have in common."""
+"""The base class of the operators that list keys."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, BaseOperator
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BaseOpenRouterKeysOperator(BaseOperator):
-    """Lists the keys of an account for an operator that hands them on, and reports what they sum up to."""
+    """Base class of the operators that list the keys of an account and report their summary."""
 
     template_fields: Sequence[str] = (
         "openrouter_conn_id",
@@ -63,7 +63,7 @@ class BaseOpenRouterKeysOperator(BaseOperator):
             WorkspaceScope.read(workspace_id)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Return what OpenLineage is told: what was read and written."""
+        """Return what was read and written, for OpenLineage."""
         return lineage(**self._lineage) if self._lineage else None
 
     def _partitioning(self) -> Partitioning:
@@ -72,21 +72,21 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         )
 
     def _list_keys(self) -> KeyListing:
-        client = self._hook.get_conn()
-        arguments = {
-            "include_disabled": read_flag("include_disabled", self.include_disabled),
-            "workspace_id": WorkspaceScope.read(self.workspace_id),
-        }
+        list_keys = partial(
+            self._hook.get_conn().get_key_listing,
+            include_disabled=read_flag("include_disabled", self.include_disabled),
+            workspace_id=WorkspaceScope.read(self.workspace_id),
+        )
         if self.include_expired is None:
-            return client.get_key_listing(**arguments)
+            return list_keys()
         include_expired = read_flag("include_expired", self.include_expired)
         try:
-            return client.get_key_listing(include_expired=include_expired, **arguments)
+            return list_keys(include_expired=include_expired)
         except OpenRouterRequestError as error:
             if error.status_code != 400:
                 raise
             self.log.warning("Expired keys may be missing: listing again without include_expired. %s", error)
-            return client.get_key_listing(**arguments)
+            return list_keys()
 
     @cached_property
     def _hook(self) -> OpenRouterHook:
@@ -95,7 +95,7 @@ class BaseOpenRouterKeysOperator(BaseOperator):
     def _report(
         self, context: Context, summary: dict[str, Any], target: Target | None = None, **written: Any
     ) -> None:
-        """Put what was listed and written into the log, XCom, the outlet assets and the lineage."""
+        """Report what was listed and written to the log, XCom, the outlet assets and OpenLineage."""
         log_summary(summary, self.log)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)
