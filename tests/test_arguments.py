@@ -11,7 +11,7 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.arguments import is_literal, read_flag, read_interval, read_workspace_id
+from airflow_provider_openrouter.arguments import is_literal, read_flag, read_interval
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 
@@ -105,16 +105,3 @@ def test_an_interval_is_a_float_that_is_read_again_from_json(value):
     seconds = read_interval("poll_interval", value)
     assert type(seconds) is float
     assert read_interval("poll_interval", json.loads(json.dumps(seconds))) == seconds == float(value)
-
-
-@pytest.mark.parametrize(
-    ("value", "workspace_id"), [(None, None), ("", None), (" ", None), (" *", "*"), ("w1", "w1")]
-)
-def test_a_workspace_is_an_id_or_every_one_or_the_default(value, workspace_id):
-    assert read_workspace_id(value) == workspace_id
-
-
-@pytest.mark.parametrize("value", [1, True, ["w1"], {}], ids=repr)
-def test_anything_else_is_refused_as_a_workspace(value):
-    with pytest.raises(OpenRouterRequestError, match=r"^workspace_id must be the id of a workspace"):
-        read_workspace_id(value)

@@ -174,12 +174,12 @@ class OpenRouterClient:
         """
         with self._transport() as transport:
             key: Any = transport.get("/key", {})
-        if not isinstance(key, dict):
-            raise OpenRouterResponseError(
-                "/key answered no object under 'data'. Check that the base URL is the API's.",
-                about="base_url",
-            )
-        return key
+            if not isinstance(key, dict):
+                raise OpenRouterResponseError(
+                    "/key answered no object under 'data'. Check that the base URL is the API's.",
+                    about="base_url",
+                )
+            return key
 
     @contextmanager
     def _transport(self, stopped: Event | None = None) -> Iterator[Transport]:

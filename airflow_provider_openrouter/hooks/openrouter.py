@@ -63,7 +63,9 @@ class OpenRouterHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the key works and is a management key, and say so; it tries once (``GET /key``)."""
         try:
-            key = self._connect(max_retries=0).get_current_key()
+            client = self._connect()
+            client.max_retries = 0
+            key = client.get_current_key()
         except OpenRouterError as error:
             return False, str(error)
         # Servers from before the renaming call a management key a provisioning key.
@@ -133,7 +135,7 @@ class OpenRouterHook(BaseHook):
     def _client(self) -> OpenRouterClient:
         return self._connect()
 
-    def _connect(self, **instead: Any) -> OpenRouterClient:
+    def _connect(self) -> OpenRouterClient:
         from airflow_provider_openrouter.api import OpenRouterClient
 
         conn = self.get_connection(self.openrouter_conn_id)
@@ -142,8 +144,7 @@ class OpenRouterHook(BaseHook):
             for argument, place in connection.PLACES.items()
         }
         try:
-            arguments = {"base_url": _base_url(conn), **_extras(conn), **instead}
-            return OpenRouterClient(conn.password or "", advice=advice, **arguments)
+            return OpenRouterClient(conn.password or "", base_url=_base_url(conn), advice=advice, **_extras(conn))
         except OpenRouterError as error:
             error.advise(advice)
             raise
