@@ -1,8 +1,11 @@
-"""Arguments that may come from a template."""
+"""Arguments: how they are read, and that those of public classes are documented."""
 
 import json
 import math
+import re
 from decimal import Decimal
+from importlib import import_module
+from inspect import cleandoc, isclass, signature
 
 import numpy as np
 import pytest
@@ -105,3 +108,45 @@ def test_an_interval_is_a_float_that_is_read_again_from_json(value):
     seconds = read_interval("poll_interval", value)
     assert type(seconds) is float
     assert read_interval("poll_interval", json.loads(json.dumps(seconds))) == seconds == float(value)
+
+
+# -- their documentation
+
+PUBLIC = (
+    "hooks.openrouter",
+    "operators.openrouter",
+    "sensors.openrouter",
+    "transfers.openrouter_to_sql",
+    "triggers.openrouter",
+)
+
+
+def public_classes(module):
+    for name, value in vars(import_module(f"airflow_provider_openrouter.{module}")).items():
+        room = f"airflow_provider_openrouter.{module.partition('.')[0]}."
+        if isclass(value) and name.startswith("OpenRouter") and value.__module__.startswith(room):
+            yield value
+
+
+def documented(public_class):
+    """Return what a class says about each parameter, in its docstring's order."""
+    sections = re.split(r"^:(?=param|raises)", cleandoc(public_class.__doc__), flags=re.MULTILINE)
+    return dict(
+        re.match(r"param (\w+): (.*)", each, re.DOTALL).groups() for each in sections if each[:5] == "param"
+    )
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_parameter_is_explicit_and_documented(module):
+    classes = list(public_classes(module))
+    assert classes
+    for each in classes:
+        parameters = signature(each.__init__).parameters.keys() - {"self", "kwargs"}
+        assert documented(each).keys() == parameters, each
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_docs_say_which_parameters_are_templated(module):
+    for each in public_classes(module):
+        templated = {name for name, text in documented(each).items() if text.rstrip().endswith("(templated)")}
+        assert templated == set(getattr(each, "template_fields", ())), each
