@@ -10,7 +10,6 @@ import pytest
 
 from airflow_provider_openrouter.connection import EXTRAS, PLACES
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.get_provider_info import get_provider_info
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
@@ -410,16 +409,3 @@ def test_a_hook_opens_its_connection_when_it_is_used_and_once(monkeypatch, conne
     hook = OpenRouterHook("team_keys")
     connect()
     assert hook.get_conn() is hook.get_conn()
-
-
-# -- the form
-
-
-def test_the_form_of_older_airflows_is_that_of_the_metadata():
-    (connection_type,) = get_provider_info()["connection-types"]
-    form = connection_type["ui-field-behaviour"]
-    behaviour = OpenRouterHook.get_ui_field_behaviour()
-    assert behaviour["hidden_fields"] == form["hidden-fields"]
-    assert behaviour["relabeling"] == form["relabeling"]
-    assert form["placeholders"].items() <= behaviour["placeholders"].items()
-    assert json.loads(behaviour["placeholders"]["extra"]).keys() == connection_type["conn-fields"].keys()
