@@ -41,7 +41,7 @@ class OpenRouterError(AirflowException):
 
         :param advice: a sentence for each argument of the client.
         """
-        if self.about in advice:
+        if self.about is not None and self.about in advice:
             self.args = (f"{self} {advice[self.about]}",)
 
 

@@ -10,11 +10,12 @@ value, and return None for what cannot be read.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, TypeAlias
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeAlias
 
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -120,6 +121,11 @@ def is_expired(key: Key, at: datetime) -> bool:
     return expires_at is not None and expires_at <= at
 
 
+def is_active(key: Key, at: datetime) -> bool:
+    """Return whether a key is neither disabled nor expired."""
+    return not is_disabled(key) and not is_expired(key, at)
+
+
 @dataclass(frozen=True, slots=True)
 class LimitedKey:
     """
@@ -137,8 +143,33 @@ class LimitedKey:
 
     @property
     def hash(self) -> str:
-        """The key's hash."""
+        """What identifies the key."""
         return self.key["hash"]  # type: ignore[no-any-return]
+
+
+class KeyGroup(NamedTuple):
+    """
+    Keys, sorted once for all who ask what remains of them.
+
+    :param limited: those of which a known amount remains, the lowest first.
+    :param unlimited: the others.
+    """
+
+    limited: list[LimitedKey]
+    unlimited: list[Key]
+
+    @classmethod
+    def of(cls, keys: Iterable[Key]) -> KeyGroup:
+        """Sort keys."""
+        limited, unlimited = [], []
+        for key in keys:
+            remaining = read_amount(key.get("limit_remaining"))
+            if remaining is None:
+                unlimited.append(key)
+            else:
+                limited.append(LimitedKey(key, remaining, read_amount(key.get("limit"))))
+        limited.sort(key=attrgetter("remaining"))
+        return cls(limited, unlimited)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -163,24 +194,14 @@ class KeyListing:
         return frozenset(key["hash"] for key in self.keys)
 
     @cached_property
-    def limited(self) -> list[LimitedKey]:
-        """The keys that have not expired and of which a known amount remains, the lowest first."""
-        limited = [
-            LimitedKey(key, remaining, read_amount(key.get("limit")))
-            for key in self.unexpired
-            if (remaining := read_amount(key.get("limit_remaining"))) is not None
-        ]
-        return sorted(limited, key=lambda key: key.remaining)
+    def active(self) -> KeyGroup:
+        """The keys that are neither disabled nor expired."""
+        return KeyGroup.of(key for key in self.keys if is_active(key, self.observed_at))
 
     @cached_property
-    def unlimited(self) -> list[Key]:
-        """The keys that have not expired and of which no known amount remains."""
-        return [key for key in self.unexpired if read_amount(key.get("limit_remaining")) is None]
-
-    @cached_property
-    def unexpired(self) -> list[Key]:
-        """The keys that have not expired."""
-        return [key for key in self.keys if not is_expired(key, self.observed_at)]
+    def unexpired(self) -> KeyGroup:
+        """The keys that have not expired, disabled ones included."""
+        return KeyGroup.of(key for key in self.keys if not is_expired(key, self.observed_at))
 
     @property
     def workspace(self) -> str:

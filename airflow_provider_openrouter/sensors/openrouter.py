@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
-    AirflowNotFoundException,
-    BaseSensorOperator,
-    PokeReturnValue,
-    conf,
-)
+from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
 
-from airflow_provider_openrouter.arguments import is_literal, read_interval, read_workspace_id
-from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, without_task_retries
+from airflow_provider_openrouter.arguments import is_literal, read_interval
+from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.scope import WorkspaceScope
+from airflow_provider_openrouter.text import count
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
 from airflow_provider_openrouter.watch.events import read_event
-from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Record
+from airflow_provider_openrouter.watch.polling import get_client
+from airflow_provider_openrouter.watch.rule import LimitRule
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -28,11 +27,11 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
     """
     Waits until less remains of any watched key than the threshold, and returns the low keys, the lowest first.
 
-    Watched are keys in force, that is neither expired nor (unless asked) disabled, with a limit; which of them is
-    for the rule to say. What remains is ``limit_remaining``, as the API tells it. A low key is the API's own
-    dict, with ``observed_at`` (ISO 8601, UTC) beside.
+    Watched are the active keys (neither disabled nor expired) with a limit that the other arguments select. What
+    remains is ``limit_remaining``, as the API sends it. A low key is the API's own dict, with ``observed_at``
+    (ISO 8601, UTC) added, and with ``workspace_name`` where that was read.
 
-    A transient error is one warning, and the wait goes on; any other ends the task without task retries. That,
+    After a temporary error the wait goes on, with a warning; any other ends the task without task retries. That,
     the result, ``timeout``, ``soft_fail`` and ``retries`` are the same in all modes. Airflow itself treats two
     things differently: after a timeout ``never_fail`` skips only a deferred task, and ``exponential_backoff`` and
     ``max_wait`` serve ``poke`` and ``reschedule`` only.
@@ -45,8 +44,8 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
     :param name_pattern: a shell-style pattern (``*``, ``?``, ``[…]``), case-sensitive, that the name must match.
         (templated)
     :param include_disabled: whether to watch disabled keys too. (templated)
-    :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all of them.
-        (templated)
+    :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all of
+        them. (templated)
     :param fail_if_unwatched: whether it is an error, and not a warning at each poke, that no key is watched or a
         hash is not listed. (templated)
     :param deferrable: whether to wait in the triggerer, which costs no worker slot.
@@ -89,13 +88,13 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         self.deferrable = deferrable
         LimitRule(**{"threshold": 0} | {name: value for name, value in self._rule.items() if is_literal(value)})
         if is_literal(workspace_id):
-            read_workspace_id(workspace_id)
+            WorkspaceScope.read(workspace_id)
         if deferrable:
             read_interval("poke_interval", self.poke_interval)
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
-        List the keys and hold them against the rule.
+        List the keys and compare them with the rule.
 
         If none is low, a deferrable sensor defers from here, so that its first poke, and what Airflow makes of an
         error in it, are those of the other modes.
@@ -105,14 +104,14 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
             self._defer()
         return PokeReturnValue(bool(low), low)
 
-    def execute_complete(self, context: Context, event: Any = None) -> list[Record]:
+    def execute_complete(self, context: Context, event: Any = None) -> list[Key]:
         """
-        Return the low keys that the trigger tells, or raise the error that it tells.
+        Return the low keys that the trigger found, or raise the error that ended its wait.
 
         :raises OpenRouterError: of the kind that tells what helps; it fails without task retries.
         """
         keys = read_event(event)
-        self.log.info("The trigger found %s low key(s)", len(keys))
+        self.log.info("The trigger found %s", count(len(keys), "low key"))
         return keys
 
     @property
@@ -122,29 +121,26 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
             for name in ("threshold", "key_hashes", "name_pattern", "include_disabled", "fail_if_unwatched")
         }
 
-    def _find_low_keys(self) -> list[Record]:
+    def _find_low_keys(self) -> list[Key]:
         rule = LimitRule(**self._rule)
-        workspace_id = read_workspace_id(self.workspace_id)
-        observed_at = datetime.now(UTC)
+        scope = WorkspaceScope.read(self.workspace_id)
         try:
-            keys = OpenRouterHook(self.openrouter_conn_id).list_keys(
-                include_disabled=rule.include_disabled, workspace_id=workspace_id
+            listing = get_client(self.openrouter_conn_id).get_key_listing(
+                include_disabled=rule.include_disabled, workspace_id=scope
             )
-        except AirflowNotFoundException as error:
-            raise OpenRouterAuthError(str(error)) from None
         except OpenRouterError as error:
             if not error.transient:
                 raise without_task_retries(error) from None
             self.log.warning("%s The wait goes on.", error)
             return []
-        check = rule.check(Inventory(keys, observed_at=observed_at))
+        check = rule.check(listing)
         check.report(self.log)
         return check.records
 
     def _defer(self) -> None:
         if self.exponential_backoff or self.max_wait:
             self.log.warning(
-                "A deferred sensor waits poke_interval: exponential_backoff and max_wait are ignored"
+                "exponential_backoff and max_wait are ignored: a deferred sensor polls every poke_interval."
             )
         self.defer(
             trigger=OpenRouterKeyLimitTrigger(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from logging import Logger
 from typing import Any
 
 from airflow_provider_openrouter.keys import (
     KeyListing,
     LimitedKey,
     is_disabled,
+    is_expired,
     read_amount,
     read_text,
     read_time,
@@ -32,13 +32,12 @@ def summarize(listing: KeyListing) -> dict[str, Any]:
     :param listing: the keys.
     """
     keys = listing.keys
-    lowest = [limited for limited in listing.limited if not is_disabled(limited.key)][:LOWEST]
     return {
         "observed_at": listing.observed_at.isoformat(),
         "workspace": listing.workspace,
         "keys": len(keys),
         "disabled": sum(map(is_disabled, keys)),
-        "expired": len(keys) - len(listing.unexpired),
+        "expired": sum(is_expired(key, listing.observed_at) for key in keys),
         "unlimited": sum(read_amount(key.get("limit")) is None for key in keys),
         "never_used": sum(
             not read_amount(key.get("usage"))
@@ -47,7 +46,7 @@ def summarize(listing: KeyListing) -> dict[str, Any]:
             for key in keys
         ),
         **{window: round(math.fsum(read_amount(key.get(window)) or 0 for key in keys), 6) for window in WINDOWS},
-        "lowest": [_describe(limited, listing) for limited in lowest],
+        "lowest": [_describe(limited, listing) for limited in listing.active.limited[:LOWEST]],
     }
 
 
@@ -62,7 +61,7 @@ def _describe(limited: LimitedKey, listing: KeyListing) -> dict[str, Any]:
     }
 
 
-def log_summary(summary: dict[str, Any], log: Logger) -> None:
+def log_summary(summary: dict[str, Any], log: Any) -> None:
     """Log a summary, each of the lowest keys in a line of its own."""
     log.info(
         "%s (workspace: %s): %s disabled, %s expired, %s without limit, %s never used",

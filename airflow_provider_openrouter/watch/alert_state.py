@@ -1,4 +1,4 @@
-"""Which keys newly crossed the threshold, and what was told of them: once, until they have recovered."""
+"""Which keys newly crossed the threshold, and which were reported: once, until they have recovered."""
 
 from __future__ import annotations
 
@@ -6,27 +6,29 @@ import math
 import time
 from typing import Any
 
-from airflow_provider_openrouter.watch.rule import LimitCheck, Record, Threshold
+from airflow_provider_openrouter.keys import LimitedKey
+from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.watch.threshold import Threshold
 
 VERSION = 1
 SETTLING = 5.0
 """
 Seconds after which an event can be taken as saved.
 
-The triggerer hands its events on about once a second, but stores state at once: what is stored as told before the
-event is saved would be lost by a crash in between.
+The triggerer hands its events on about once a second, but stores state at once: if a key was stored as reported
+before its event is saved, a crash in between would lose the alert.
 """
 
-REFUSALS = 3
-"""At how many polls the state store may fail to be read before the watch goes on without it."""
+FAILED_READS = 3
+"""After how many failed reads of the state store a watch goes on without it."""
 
 
-class Crossings:
+class AlertState:
     """
-    Remembers which keys were told as low, in the state store of an asset if there is one.
+    Remembers which keys were reported as low, in the state store of an asset if there is one.
 
-    :param rearm_margin: how much above the threshold a key must be before it is armed again.
-    :param state_key: under which key of the store it is remembered.
+    :param rearm_margin: how much above the threshold a key must be before it is re-armed.
+    :param state_key: the key under which the store keeps it.
     :param state_store: the state store of the asset, or None.
     :param log: where to say what cannot be remembered.
     """
@@ -36,17 +38,17 @@ class Crossings:
         self._state_key = state_key
         self._state_store = state_store
         self._log = log
-        self._recalled = False
-        self._refusals = 0
-        self._told: dict[str, float] = {}
+        self._loaded = False
+        self._failed_reads = 0
+        self._reported: dict[str, float] = {}
         self._settled: set[str] = set()
         self._stored: set[str] | None = set()
 
-    async def recall(self) -> None:
-        """Read at the first poll what was told before; at each later one, settle what was told some time ago."""
-        if self._recalled:
+    async def load(self) -> None:
+        """Read at the first poll what was reported before; at later ones, settle what was reported long ago."""
+        if self._loaded:
             now = time.monotonic()
-            self._settled = {hash_ for hash_, at in self._told.items() if now - at >= SETTLING}
+            self._settled = {hash_ for hash_, at in self._reported.items() if now - at >= SETTLING}
             return
         state = None
         if self._state_store is not None:
@@ -55,55 +57,61 @@ class Crossings:
             except Exception as error:
                 # A plain ValueError is how Airflow says that a trigger serves several assets. From anything
                 # else the store may recover, but a key that runs low must not wait for that for ever.
-                self._refusals += 1
-                if type(error) is not ValueError and self._refusals < REFUSALS:
+                self._failed_reads += 1
+                if type(error) is not ValueError and self._failed_reads < FAILED_READS:
                     raise
                 self._state_store = None
         if self._state_store is None:
             self._log.warning(
-                "What is told is remembered in memory only, and may be told again after a restart: Airflow keeps "
-                "state from 3.3 on, for a trigger that watches for one asset, if its state store can be read."
+                "Alert state is kept in memory only; keys that are still low will be reported again after a "
+                "restart. It is kept in the asset's state store on Airflow 3.3 and newer, for a trigger that "
+                "watches for one asset, if the store can be read."
             )
-        self._told = dict.fromkeys(self._read(state), -math.inf)
-        self._settled = set(self._told)
-        self._recalled = True
+        self._reported = dict.fromkeys(self._read(state), -math.inf)
+        self._settled = set(self._reported)
+        self._loaded = True
 
-    def find(self, check: LimitCheck) -> list[Record]:
-        """Answer the keys that newly crossed the threshold; they count as told from now on."""
-        low = {key["hash"]: key for key in check.low}
-        still_watched = [key for key in check.watched if key["hash"] in self._told]
-        still_told = {
-            key["hash"] for key in still_watched if check.threshold.is_above(key, margin=self._rearm_margin)
-        }
-        crossed = [key for hash_, key in low.items() if hash_ not in still_told]
-        self._told = {hash_: at for hash_, at in self._told.items() if hash_ in still_told}
-        self._settled = self._settled & still_told
-        self._told |= {key["hash"]: time.monotonic() for key in crossed}
-        return crossed
+    def find_crossed(self, check: LimitCheck) -> list[LimitedKey]:
+        """Return the low keys that were not reported since they crossed the threshold, the lowest first."""
+        still_reported = self._still_reported(check)
+        return [key for key in check.low if key.hash not in still_reported]
+
+    def update(self, check: LimitCheck) -> None:
+        """Take the low keys as reported, and re-arm those that have recovered or are no longer watched."""
+        now = time.monotonic()
+        still_reported = self._still_reported(check)
+        self._reported = {key.hash: self._reported.get(key.hash, now) for key in check.low} | still_reported
+        self._settled &= still_reported.keys()
 
     async def store(self) -> None:
-        """Store what was told at earlier polls, if that has changed; if it fails, the next poll tries again."""
-        if not self._recalled or self._state_store is None or self._settled == self._stored:
+        """Store what was reported at earlier polls, if that has changed. The next poll retries a failure."""
+        if not self._loaded or self._state_store is None or self._settled == self._stored:
             return
-        settled = self._settled
+        settled = set(self._settled)
         try:
             await self._state_store.aset(self._state_key, {"version": VERSION, "told": sorted(settled)})
         except Exception as error:
-            self._log.warning("What was told could not be stored, which will be tried again: %s", error)
+            self._log.warning("Could not store the alert state: %s. The next poll tries again.", error)
         else:
             self._stored = settled
+
+    def _still_reported(self, check: LimitCheck) -> dict[str, float]:
+        return {
+            key.hash: self._reported[key.hash]
+            for key in check.watched
+            if key.hash in self._reported and check.threshold.is_low(key, margin=self._rearm_margin)
+        }
 
     def _read(self, state: Any) -> list[str]:
         if state is None:
             return []
-        told = state.get("told") if isinstance(state, dict) and state.get("version") == VERSION else None
-        if isinstance(told, list) and all(isinstance(hash_, str) for hash_ in told):
-            self._stored = set(told)
-            return told
+        reported = state.get("told") if isinstance(state, dict) and state.get("version") == VERSION else None
+        if isinstance(reported, list) and all(isinstance(hash_, str) for hash_ in reported):
+            self._stored = set(reported)
+            return reported
         self._stored = None
         self._log.warning(
-            "What is stored under %s is damaged or of another version. It is replaced, and keys that are low now "
-            "are told again.",
+            "The alert state is damaged or of another version: %s. Keys that are low now are reported again.",
             self._state_key,
         )
         return []

@@ -1,8 +1,9 @@
 """
-One listing for all who wait for it: triggers that watch the same keys do not each ask.
+One poll for all who wait for the same keys.
 
-Listings run in threads of their own and not on the event loop, and of each connection, workspace and
-``include_disabled`` there is one at a time. What is shared is a listing, or why there is none.
+Listings run in threads of their own and not on the event loop, and of each connection, workspace scope and
+``include_disabled`` there is one at a time. A poll that fails is shared as well. Airflow 3.3 can share a stream
+among event triggers; that is not used, as it serves neither deferred tasks nor older Airflows.
 """
 
 from __future__ import annotations
@@ -13,10 +14,9 @@ import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from threading import Event
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, NoReturn, Self, TypeAlias
 from weakref import WeakKeyDictionary
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -24,119 +24,159 @@ from asgiref.sync import sync_to_async
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.watch.rule import Inventory, LimitCheck, LimitRule
+from airflow_provider_openrouter.keys import KeyListing
+from airflow_provider_openrouter.scope import WorkspaceScope
+from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.watch.rule import LimitRule
 
 if TYPE_CHECKING:
-    from airflow_provider_openrouter.api.client import OpenRouterClient
-
+    from airflow_provider_openrouter.api import OpenRouterClient
 
 LONGEST_PAUSE = 600.0
 """Seconds up to which the pauses after failures grow; an interval that is longer stays as it is."""
 
+NAMES_MAX_AGE = 3600.0
+"""Seconds for which a workspace's name, once resolved, is not resolved again."""
+
 
 @dataclass(frozen=True, kw_only=True)
-class Listing:
+class Listed:
     """
-    What was listed, or why not.
+    A poll that succeeded.
 
-    :param began: when, of the monotonic clock.
-    :param ended: when, of the monotonic clock.
-    :param turns: what those who check it take turns by.
+    :param began: when it began, on the monotonic clock.
+    :param ended: when it ended, on the monotonic clock.
+    :param listing: the keys.
+    :param turns: what those who check the keys take turns by.
     """
 
-    inventory: Inventory
-    error: Exception | None
     began: float
     ended: float
+    listing: KeyListing
     turns: asyncio.Lock
 
     async def check(self, rule: LimitRule) -> LimitCheck:
-        """
-        Hold the keys against a rule, when it is its turn: hundreds at once would hold up the event loop.
-
-        :raises Exception: why there is no listing.
-        """
-        if self.error is not None:
-            raise self.error.with_traceback(None)
+        """Compare the keys with a rule, in turn: hundreds of rules at once would block the event loop."""
         async with self.turns:
             await asyncio.sleep(0)
-            return rule.check(self.inventory)
+            return rule.check(self.listing)
 
 
-async def listings(
+@dataclass(frozen=True, kw_only=True)
+class Failed:
+    """
+    A poll that failed.
+
+    :param began: when it began, on the monotonic clock.
+    :param ended: when it ended, on the monotonic clock.
+    :param error: why.
+    """
+
+    began: float
+    ended: float
+    error: Exception
+
+    async def check(self, rule: LimitRule) -> NoReturn:
+        """Raise the error."""
+        raise self.error.with_traceback(None)
+
+
+Poll: TypeAlias = Listed | Failed
+
+
+def get_client(openrouter_conn_id: str) -> OpenRouterClient:
+    """
+    Return the client of a connection, for something that waits.
+
+    :raises OpenRouterAuthError: if the connection does not exist: it may be about to be created.
+    """
+    try:
+        return OpenRouterHook(openrouter_conn_id).get_conn()
+    except AirflowNotFoundException as error:
+        raise OpenRouterAuthError(str(error)) from None
+
+
+async def polls(
     openrouter_conn_id: str,
     *,
     poll_interval: float,
     include_disabled: bool,
-    workspace_id: str | None,
-    patient: bool = False,
-) -> AsyncGenerator[Listing, None]:
+    scope: WorkspaceScope,
+    backs_off: bool = False,
+) -> AsyncGenerator[Poll, None]:
     """
     List the keys at once and then again and again, together with all who do the same on this event loop.
 
-    A listing in flight is taken, and so is one begun within the last half of the interval. The interval is
-    counted from the beginning of a listing, so that those who have shared one will share the next; a listing that
-    takes longer than half of it is followed by a rest of half of it.
+    A poll in flight is taken, and so is one begun within the last half of the interval. The interval is counted
+    from the beginning of a poll, so that those who have shared one will share the next; a poll that takes longer
+    than half of it is followed by a rest of half of it.
 
-    :param openrouter_conn_id: the connection to OpenRouter; it is read anew after each failure.
-    :param poll_interval: seconds from the beginning of a listing to that of the next.
+    :param openrouter_conn_id: the connection to OpenRouter; it is read again after each failure.
+    :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param include_disabled: whether to list keys that are disabled.
-    :param workspace_id: None for the account's default workspace, an id for that one, ``"*"`` for all.
-    :param patient: whether the interval doubles with each failure in a row, and whether the first listing waits
-        until the interval after the last one of anybody's is over.
+    :param scope: which workspaces to list.
+    :param backs_off: whether the interval doubles with each failure in a row, and whether the first poll waits
+        until the interval after the last one, if there is none to share.
     """
-    with _shared(openrouter_conn_id, workspace_id, include_disabled) as shared:
-        failures = 0
-        if patient:
+    with _shared(openrouter_conn_id, scope, include_disabled) as shared:
+        if backs_off and not shared.is_up_to_date(poll_interval / 2):
             await _sleep_until(shared.began + poll_interval, shared.ended + poll_interval / 2)
         while True:
-            listing = await shared.listing(max_age=poll_interval / 2)
-            yield listing
+            poll = await shared.poll(max_age=poll_interval / 2)
+            yield poll
             pause = poll_interval
-            failures = failures + 1 if listing.error else 0
-            if patient and failures > 1:
-                pause = max(pause, min(pause * 2 ** min(failures - 1, 30), LONGEST_PAUSE))
-            await _sleep_until(listing.began + pause, listing.ended + pause / 2)
+            if backs_off and shared.failures > 1:
+                pause = max(pause, min(pause * 2 ** min(shared.failures - 1, 30), LONGEST_PAUSE))
+            await _sleep_until(poll.began + pause, poll.ended + pause / 2)
 
 
 async def _sleep_until(*moments: float) -> None:
     await asyncio.sleep(max(moments) - time.monotonic())
 
 
-class _SharedListing:
-    """The listings of one connection, workspace and ``include_disabled``, one at a time."""
+class _SharedPoller:
+    """The polls of one connection, workspace scope and ``include_disabled``, one at a time."""
 
-    def __init__(self, openrouter_conn_id: str, workspace_id: str | None, include_disabled: bool) -> None:
-        self.users = 0
+    def __init__(self, openrouter_conn_id: str, scope: WorkspaceScope, include_disabled: bool) -> None:
         self.began = self.ended = -math.inf
+        self.failures = 0
         self._openrouter_conn_id = openrouter_conn_id
-        self._scope: dict[str, Any] = {"workspace_id": workspace_id, "include_disabled": include_disabled}
+        self._scope = scope
+        self._include_disabled = include_disabled
+        self._users = 0
         self._client: OpenRouterClient | None = None
-        self._last: Listing | None = None
-        self._task: asyncio.Task[Listing] | None = None
+        self._names: dict[str, str] | None = None
+        self._names_read = -math.inf
+        self._last: Poll | None = None
+        self._task: asyncio.Task[Poll] | None = None
         self._waiting = 0
         self._turns = asyncio.Lock()
 
     def __enter__(self) -> Self:
-        if not self.users:
+        if not self._users:
             # One lists; the others are for what comes after listings that were given up and still hang.
             self._threads = ThreadPoolExecutor(8, thread_name_prefix="openrouter-listing")
-        self.users += 1
+        self._users += 1
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.users -= 1
-        if not self.users:
-            self._last = self._client = None
+        self._users -= 1
+        if not self._users:
+            self._last = None
+            self._forget_connection()
             self._threads.shutdown(wait=False)  # that of a listing given up ends after its request in flight
 
-    async def listing(self, *, max_age: float) -> Listing:
-        """Answer the listing in flight, the last one if it began within ``max_age`` seconds, or a new one."""
+    def is_up_to_date(self, max_age: float) -> bool:
+        """Return whether a poll is in flight, or the last one succeeded and began within ``max_age`` seconds."""
+        return self._is_polling or (isinstance(self._last, Listed) and self._is_recent(self._last, max_age))
+
+    async def poll(self, *, max_age: float) -> Poll:
+        """Return the poll in flight, the last one if it began within ``max_age`` seconds, or a new one."""
         if self._task is None or self._task.done():
-            if self._last is not None and time.monotonic() - self._last.began <= max_age:
+            if self._last is not None and self._is_recent(self._last, max_age):
                 return self._last
             self._last = None
-            self._task = asyncio.create_task(self._list())
+            self._task = asyncio.create_task(self._poll())
         self._waiting += 1
         try:
             return await asyncio.shield(self._task)
@@ -146,43 +186,58 @@ class _SharedListing:
                 self._task.cancel()
                 self._task = None
 
-    async def _list(self) -> Listing:
+    @property
+    def _is_polling(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def _is_recent(self, poll: Poll, max_age: float) -> bool:
+        return time.monotonic() - poll.began <= max_age
+
+    async def _poll(self) -> Poll:
         stopped = Event()
         self.began = began = time.monotonic()
-        inventory = Inventory([], observed_at=datetime.now(UTC))
-        error: Exception | None = None
         try:
-            if self._client is None:
-                # In Airflow's own thread: from any other, the triggerer of 3.0 does not survive it.
-                self._client = await sync_to_async(self._get_client)()
-            inventory = await asyncio.get_running_loop().run_in_executor(
-                self._threads, partial(self._take_inventory, self._client, stopped)
-            )
-        except AirflowNotFoundException as failure:
-            error = OpenRouterAuthError(str(failure))
-        except Exception as failure:
-            error = failure
-            self._client = None
+            listing = await self._list(stopped)
+        except Exception as error:
+            self.failures += 1
+            self._forget_connection()
+            self._last = Failed(began=began, ended=time.monotonic(), error=error)
+        else:
+            self.failures = 0
+            self._last = Listed(began=began, ended=time.monotonic(), listing=listing, turns=self._turns)
         finally:
             stopped.set()
             self.ended = time.monotonic()
-        self._last = Listing(inventory=inventory, error=error, began=began, ended=self.ended, turns=self._turns)
         return self._last
 
-    def _take_inventory(self, client: OpenRouterClient, stopped: Event) -> Inventory:
-        observed_at = datetime.now(UTC)
-        return Inventory(client.list_keys(**self._scope, stopped=stopped), observed_at=observed_at)
+    async def _list(self, stopped: Event) -> KeyListing:
+        if self._client is None:
+            # In Airflow's own thread: from any other, the triggerer of 3.0 does not survive it.
+            self._client = await sync_to_async(get_client)(self._openrouter_conn_id)
+        if time.monotonic() - self._names_read >= NAMES_MAX_AGE:
+            self._names = None
+        list_keys = partial(
+            self._client.get_key_listing,
+            include_disabled=self._include_disabled,
+            workspace_id=self._scope,
+            workspace_names=self._names,
+            stopped=stopped,
+        )
+        listing = await asyncio.get_running_loop().run_in_executor(self._threads, list_keys)
+        if self._scope.is_one and self._names is None:  # of all workspaces there may be others at each poll
+            self._names, self._names_read = dict(listing.workspace_names), self.began
+        return listing
 
-    def _get_client(self) -> OpenRouterClient:
-        return OpenRouterHook(self._openrouter_conn_id).get_conn()
+    def _forget_connection(self) -> None:
+        self._client = self._names = None
 
 
-_Scope = tuple[str, str | None, bool]
-_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Scope, _SharedListing]] = WeakKeyDictionary()
+_Watched: TypeAlias = tuple[str, WorkspaceScope, bool]
+_by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Watched, _SharedPoller]] = WeakKeyDictionary()
 
 
-def _shared(*scope: *_Scope) -> _SharedListing:
+def _shared(*watched: *_Watched) -> _SharedPoller:
     here = _by_loop.setdefault(asyncio.get_running_loop(), {})
-    if scope not in here:
-        here[scope] = _SharedListing(*scope)
-    return here[scope]
+    if watched not in here:
+        here[watched] = _SharedPoller(*watched)
+    return here[watched]

@@ -6,7 +6,8 @@ import json
 import time
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_openrouter.sandbox import PAGE_SIZE, _key
+from airflow_provider_openrouter.sandbox import PAGE_SIZE
+from airflow_provider_openrouter.sandbox.records import make_key
 
 
 class Server:
@@ -17,7 +18,7 @@ class Server:
         self.tokens = rate
         self.filled_at = time.monotonic()
         self.requests = self.connections = 0
-        self.records = [json.dumps(_key(number, "0" * 36)).encode() for number in reversed(range(keys))]
+        self.records = [json.dumps(make_key(number, "0" * 36)).encode() for number in reversed(range(keys))]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1

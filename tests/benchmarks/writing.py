@@ -48,9 +48,9 @@ SCENES = {
 
 def many_keys(count: int) -> list[dict]:
     """Make keys, each tenth with an unknown field."""
-    from airflow_provider_openrouter.sandbox import _key
+    from airflow_provider_openrouter.sandbox.records import make_key
 
-    return [_key(number, "0" * 36) | ({} if number % 10 else {"rank": number}) for number in range(count)]
+    return [make_key(number, "0" * 36) | ({} if number % 10 else {"rank": number}) for number in range(count)]
 
 
 def our_slice():

@@ -1,0 +1,120 @@
+"""
+What a rule found in a listing, as records and as lines that a person can read.
+
+When limits reset is from OpenRouter's guide to limits (https://openrouter.ai/docs/api-reference/limits) of 2026.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+
+from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey
+from airflow_provider_openrouter.text import count, plain, usd
+from airflow_provider_openrouter.watch.threshold import Threshold
+
+SHOWN = 20
+"""How many low keys the log names."""
+
+SHOWN_HASHES = 5
+"""How many missing hashes a line names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LimitCheck:
+    """
+    What a rule found in a listing.
+
+    :param threshold: the rule's threshold.
+    :param listing: the keys.
+    :param watched: the watched keys, the lowest first.
+    :param low: those of them that are low, in the same order.
+    :param not_measurable: how many keys the rule selects that have no limit to be compared with.
+    :param missing: the hashes that the rule names and the listing lacks.
+    """
+
+    threshold: Threshold
+    listing: KeyListing
+    watched: list[LimitedKey]
+    low: list[LimitedKey]
+    not_measurable: int
+    missing: list[str]
+
+    @property
+    def records(self) -> list[Key]:
+        """The low keys as records, the lowest first."""
+        return list(map(self.record, self.low))
+
+    def record(self, key: LimitedKey) -> Key:
+        """Return a key as the API sent it, with ``observed_at`` and, if it was read, ``workspace_name`` added."""
+        name = self.listing.workspace_name(key.key)
+        known = {} if name is None else {"workspace_name": name}
+        return known | key.key | {"observed_at": self.listing.observed_at.isoformat()}
+
+    @property
+    def is_in_vain(self) -> bool:
+        """Whether the rule watches no key, or names one that is not listed."""
+        return bool(self.missing) or not self.watched
+
+    @property
+    def warning(self) -> str:
+        """What a rule watches in vain, and what to do."""
+        if self.missing:
+            left = len(self.missing) - SHOWN_HASHES
+            more = f" and {left:,} more" if left > 0 else ""
+            return (
+                f"key_hashes names keys that are not listed: {', '.join(map(plain, self.missing[:SHOWN_HASHES]))}"
+                f"{more}. They may be deleted, disabled, expired, or in another workspace."
+            )
+        return (
+            "No key is watched: no active key with a limit matches the rule. Check key_hashes, name_pattern, "
+            "include_disabled and workspace_id."
+        )
+
+    def report(self, log: Any) -> None:
+        """Log what was found, each low key in a line of its own, and warn of what is watched in vain."""
+        rest = f" ({self.not_measurable:,} more not measurable)" if self.not_measurable else ""
+        watched = count(len(self.watched), "key")
+        log.info("%s watched%s, %s below %s", watched, rest, f"{len(self.low):,}", self.threshold)
+        for key in self.low[:SHOWN]:
+            log.info("%s", self._describe(key))
+        if len(self.low) > SHOWN:
+            log.info("and %s more below", f"{len(self.low) - SHOWN:,}")
+        if self.watched and not self.low:
+            log.info("Lowest: %s", self._describe(self.watched[0]))
+        if self.is_in_vain:
+            log.warning(self.warning)
+
+    def _describe(self, limited: LimitedKey) -> str:
+        key = limited.key
+        name = plain(key.get("name")) or plain(key.get("label")) or plain(key["hash"])
+        workspace_name = plain(self.listing.workspace_name(key))
+        workspace = f" ({workspace_name})" if workspace_name else ""
+        limit = "" if limited.limit is None else f" of {usd(limited.limit)}"
+        reset = _describe_reset(key.get("limit_reset"), self.listing.observed_at)
+        return f"{name}{workspace} has {usd(limited.remaining)}{limit} left, {reset}"
+
+
+def _describe_reset(limit_reset: Any, now: datetime) -> str:
+    if limit_reset is None:
+        return "never resets"
+    after = next_reset(limit_reset, now)
+    return f"resets {plain(limit_reset)}" + (f", next on {after} at 00:00 UTC" if after else "")
+
+
+def next_reset(limit_reset: Any, now: datetime) -> date | None:
+    """
+    Return the UTC day on which a limit resets next: at midnight, on Monday, or on the 1st; None if not known.
+
+    :param limit_reset: the key's ``limit_reset``.
+    :param now: with its time zone.
+    """
+    today = now.astimezone(UTC).date()
+    if limit_reset == "daily":
+        return today + timedelta(days=1)
+    if limit_reset == "weekly":
+        return today + timedelta(days=7 - today.weekday())
+    if limit_reset == "monthly":
+        return (today.replace(day=1) + timedelta(days=32)).replace(day=1)
+    return None
