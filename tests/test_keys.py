@@ -14,6 +14,7 @@ from airflow_provider_openrouter.keys import (
     READERS,
     KeyListing,
     LimitedKey,
+    is_active,
     is_disabled,
     is_expired,
     read_amount,
@@ -181,8 +182,9 @@ def test_whatever_is_sent_can_be_read(value):
     key = {"hash": "a", "disabled": value, "expires_at": value, "limit_remaining": value}
     assert is_disabled(key) is (read_flag(value) is True)
     assert is_expired(key, OBSERVED_AT) in (True, False)
-    both = listing(key)
-    assert len(both.limited) + len(both.unlimited) == len(both.unexpired)
+    assert is_active(key, OBSERVED_AT) is not (is_disabled(key) or is_expired(key, OBSERVED_AT))
+    for group in (listing(key).active, listing(key).unexpired):
+        assert len(group.limited) + len(group.unlimited) <= 1
 
 
 # -- disabled and expired
@@ -224,6 +226,13 @@ def test_a_key_that_says_nothing_has_not_expired():
     assert not is_expired({}, OBSERVED_AT)
 
 
+@pytest.mark.parametrize("disabled", [None, True])
+@pytest.mark.parametrize("expires_at", [None, "2026-01-01"])
+def test_a_key_is_active_if_neither_disabled_nor_expired(disabled, expires_at):
+    key = {"disabled": disabled, "expires_at": expires_at}
+    assert is_active(key, OBSERVED_AT) is (not disabled and expires_at is None)
+
+
 # -- a listing
 
 
@@ -236,20 +245,23 @@ def test_a_listing_sorts_its_keys_by_what_remains():
         {"limit_remaining": 3, "disabled": True},
         {},
     )
-    assert [(each.hash, each.remaining, each.limit) for each in keys.limited] == [
-        ("1", -0.5, None),
-        ("0", 3.0, 10.0),
-        ("4", 3.0, None),
+    lowest, middle, disabled = ("1", -0.5, None), ("0", 3.0, 10.0), ("4", 3.0, None)
+    assert [(each.hash, each.remaining, each.limit) for each in keys.active.limited] == [lowest, middle]
+    assert [(each.hash, each.remaining, each.limit) for each in keys.unexpired.limited] == [
+        lowest,
+        middle,
+        disabled,
     ]
-    assert [key["hash"] for key in keys.unlimited] == ["2", "5"]
-    assert [key["hash"] for key in keys.unexpired] == ["0", "1", "2", "4", "5"]
+    assert [key["hash"] for key in keys.active.unlimited] == ["2", "5"]
+    assert [key["hash"] for key in keys.unexpired.unlimited] == ["2", "5"]
     assert keys.hashes == set("012345")
 
 
 def test_a_limited_key_holds_the_key_as_it_was_sent():
     keys = listing({"limit_remaining": "1", "new": {}})
-    assert keys.limited == [LimitedKey(keys.keys[0], 1.0, None)]
-    assert keys.limited[0].key is keys.keys[0]
+    (limited,) = keys.active.limited
+    assert limited == LimitedKey(keys.keys[0], 1.0, None)
+    assert limited.key is keys.keys[0]
 
 
 @pytest.mark.parametrize(
@@ -260,6 +272,7 @@ def test_a_limited_key_holds_the_key_as_it_was_sent():
         ("*", {"w1": "Team", "w2": "Other"}, "every workspace"),
         ("w1", {}, "w1"),
         ("w1", {"w1": "Team"}, "Team (w1)"),
+        ("w1", {"w1": ""}, "w1"),
         ("Team", {"w1": "Team"}, "Team (w1)"),
         ("a\n\x1b[2Jb", {}, "a [2Jb"),
         ("w1", {"w1": "a\r\n\x1b[2Jb" + "c" * 100}, f"a [2Jb{'c' * 74} (w1)"),
@@ -274,10 +287,11 @@ def test_a_listing_says_in_words_whose_keys_it_has(typed, names, said):
     [
         ({"workspace_id": "w1"}, "Team"),
         ({"workspace_id": "w2"}, None),
+        ({"workspace_id": "w3"}, None),
         ({"workspace_id": None}, None),
         ({"workspace_id": ["w1"]}, None),
         ({}, None),
     ],
 )
 def test_the_name_of_a_keys_workspace_may_be_unknown(key, name):
-    assert listing(names={"w1": "Team"}).workspace_name(key) == name
+    assert listing(names={"w1": "Team", "w3": ""}).workspace_name(key) == name

@@ -148,7 +148,7 @@ class OpenRouterClient:
                 keys=list(by_hash.values()),
                 observed_at=observed_at,
                 scope=scope,
-                workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and names.get(id_)},
+                workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
             )
             every = f"in {count(len(names), 'workspace')}"
             where = every if scope.is_every else f"(workspace: {listing.workspace})"

@@ -356,7 +356,11 @@ def test_a_workspace_without_a_name_is_listed(name):
     with Server(account) as server:
         assert client(server).get_key_listing(workspace_id="*").hashes == set(account.hashes)
         listing = client(server).get_key_listing(workspace_id="workspace-1")
+        again = client(server).get_key_listing(
+            workspace_id="workspace-1", workspace_names=listing.workspace_names
+        )
     assert {key["workspace_id"] for key in listing.keys} == {"workspace-1"}
+    assert again.hashes == listing.hashes
 
 
 @settings(deadline=None, database=None, max_examples=15)
