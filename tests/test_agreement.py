@@ -1,4 +1,4 @@
-"""Operator, file, summary and rule tell the same of every record, odd ones included."""
+"""Operator, file, summary and rule agree on every record, odd ones included."""
 
 import json
 import os
@@ -75,7 +75,7 @@ CONTRADICTING = [
 odd_records = settings(deadline=None, database=None, max_examples=int(os.environ.get("FUZZ_EXAMPLES", "100")))
 
 
-# -- who tells what
+# -- what each of them says
 
 
 def limited_of_frame(frame):

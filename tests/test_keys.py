@@ -1,4 +1,4 @@
-"""How a key is read: the one way in which its amounts, flags, times and text are told."""
+"""How a key is read: the only way in which its amounts, flags, times and text are read."""
 
 import math
 from datetime import UTC, datetime, timedelta, timezone

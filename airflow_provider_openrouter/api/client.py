@@ -101,7 +101,7 @@ class OpenRouterClient:
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         listing = self.get_key_listing(
             include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
@@ -126,7 +126,7 @@ class OpenRouterClient:
             request that looks up a name. For ``"*"`` the workspaces are read in any case, so that none is missed.
         :param stopped: an event of this listing alone: if another thread sets it, the listing ends after the
             requests in flight, and waits wake at once.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         :raises concurrent.futures.CancelledError: if ``stopped`` was set before the end.
         """
         scope = WorkspaceScope.read(workspace_id)
@@ -159,7 +159,7 @@ class OpenRouterClient:
         """
         List every workspace of the account once, as the API sent it (``GET /workspaces``).
 
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         with self._records() as records:
             workspaces = records.every_workspace()
@@ -170,7 +170,7 @@ class OpenRouterClient:
         """
         Return what the API says about the management key itself (``GET /key``).
 
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         with self._transport() as transport:
             key: Any = transport.get("/key", {})

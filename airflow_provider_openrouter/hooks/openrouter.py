@@ -93,7 +93,7 @@ class OpenRouterHook(BaseHook):
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         return self.get_conn().list_keys(
             include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
@@ -113,7 +113,7 @@ class OpenRouterHook(BaseHook):
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         from airflow_provider_openrouter.snapshots.frame import keys_frame
 
@@ -127,7 +127,7 @@ class OpenRouterHook(BaseHook):
         """
         List every workspace of the account once, as the API sent it.
 
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         return self.get_conn().list_workspaces()
 

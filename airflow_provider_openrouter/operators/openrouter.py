@@ -51,11 +51,11 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
     :param xcom_format: what to return if no file is written: ``"frame"`` or ``"records"``. (templated)
     :param granularity: of a file, ``"day"`` or ``"hour"``: whether it is that UTC day's or that hour's partition.
         (templated)
-    :param source: of a file, what tells the account from others; by default the connection's id. (templated)
+    :param source: of a file, what distinguishes the account from others; by default the connection's id. (templated)
     :param snapshot: of a file, the moment, ISO 8601, that says which day or hour it is of; by default when the
         keys are listed. The API shows only the present, so that another moment dates today's truth back.
         (templated)
-    :raises OpenRouterError: of the kind that tells what helps; what cannot recover fails without task retries.
+    :raises OpenRouterError: if the keys cannot be listed; its class says what may help.
     :raises AirflowFailException: if an argument makes no sense, or if this Airflow cannot put a frame of this
         pandas into XCom; both before the first request.
     """

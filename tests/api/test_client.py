@@ -414,7 +414,7 @@ def test_workspaces_are_listed_page_by_page(count):
     assert {request.query["limit"] for request in server.requests} == {"100"}
 
 
-# -- what is answered
+# -- what arrives
 
 
 def test_what_arrives_is_kept():
@@ -443,7 +443,7 @@ def test_data_that_is_no_list_is_an_error(value):
         client(server).list_keys()
 
 
-def test_the_current_key_is_answered_as_it_is():
+def test_the_current_key_is_returned_as_it_is():
     with Server(lambda request: data({"is_management_key": True})) as server:
         assert client(server).get_current_key() == {"is_management_key": True}
     assert [request.path for request in server.requests] == ["/key"]

@@ -243,7 +243,7 @@ def test_the_key_is_in_no_log_no_exception_and_no_repr(password, host, sandbox, 
     hook = connect(host=url, password=password, extra={"max_retries": 0})
     with pytest.raises(OpenRouterError) as caught:
         hook.list_keys()
-    told = [
+    shown = [
         caplog.text,
         *traceback.format_exception(caught.value),
         repr(caught.value),
@@ -251,7 +251,7 @@ def test_the_key_is_in_no_log_no_exception_and_no_repr(password, host, sandbox, 
         repr(vars(hook)),
         *hook.test_connection(),
     ]
-    assert not [text for text in told if SECRET in str(text)]
+    assert not [text for text in shown if SECRET in str(text)]
 
 
 def test_the_key_is_in_no_log_of_a_listing_that_goes_well(sandbox, connection, caplog):
@@ -276,7 +276,7 @@ def test_an_inference_key_fails_the_test_and_is_told_what_is_needed(sandbox, con
     assert "inference key, which cannot list keys. Create a management key at https://" in message
 
 
-def test_a_wrong_key_fails_the_test_at_the_first_answer(sandbox, connect):
+def test_a_wrong_key_fails_the_test_at_the_first_response(sandbox, connect):
     passed, message = connect(host=sandbox.base_url).test_connection()
     assert not passed
     assert "answered 401" in message
@@ -290,7 +290,7 @@ def test_no_server_fails_the_test(nowhere, connect):
 
 
 class OlderServer(Sandbox):
-    """A server that says of a key only what it is told to."""
+    """A server that says of a key only what a test wants."""
 
     says: dict[str, object]
 
