@@ -51,7 +51,8 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
     :param xcom_format: what to return if no file is written: ``"frame"`` or ``"records"``. (templated)
     :param granularity: of a file, ``"day"`` or ``"hour"``: whether it is that UTC day's or that hour's partition.
         (templated)
-    :param source: of a file, what distinguishes the account from others; by default the connection's id. (templated)
+    :param source: of a file, what distinguishes the account from others; by default the connection's id.
+        (templated)
     :param snapshot: of a file, the moment, ISO 8601, that says which day or hour it is of; by default when the
         keys are listed. The API shows only the present, so that another moment dates today's truth back.
         (templated)
