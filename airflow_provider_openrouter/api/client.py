@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airflow_provider_openrouter.api.pagination import Page, Record, Window, walk
+from airflow_provider_openrouter.api.pagination import Page, Record, Walk
 from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
+from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
 
 log = logging.getLogger(__name__)
@@ -154,7 +155,7 @@ class OpenRouterClient:
     @contextmanager
     def _listing(self, stopped: Event | None = None) -> Iterator[_Listing]:
         with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
-            transport.on_rate_limit = window.close_by_half
+            transport.retries.on_rate_limit = window.close_by_half
             yield _Listing(transport, window)
 
 
@@ -178,7 +179,7 @@ class _Listing:
 
         self._window.turn_to(fetch)
         records: list[Record] = []
-        for new in walk(self._window.page, identity):
+        for new in Walk(self._window.page, identity):
             records += new
             self._found += len(new)
             self._log_progress()
@@ -195,8 +196,9 @@ class _Listing:
         log.info("Listed %s: %s", listed, self._figures())
 
     def _figures(self) -> str:
+        sent, retries = self._transport.sent, self._transport.retries.count
         return (
-            f"{self._pages:,} pages, {self._transport.sent:,} requests, {self._transport.retried:,} retries, "
+            f"{self._pages:,} pages, {sent:,} requests, {retries:,} retries, "
             f"{time.monotonic() - self._began:.2f} s"
         )
 
