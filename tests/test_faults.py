@@ -334,7 +334,7 @@ FAULTS = [
         name="the key has a line break, or a letter outside ASCII",
         cause=connects(password=f"{TOKEN}\n é"),
         error=OpenRouterAuthError,
-        says="The management key has a character that no HTTP header can hold. Copy the key again, without …",
+        says="The management key has a character that cannot be sent in an HTTP header. Copy the key again, …",
         requests=0,
     ),
     Fault(
@@ -482,8 +482,8 @@ FAULTS = [
         name="a redirect",
         cause=serves(Answer(302, headers={"Location": "https://elsewhere.example/api/v1/keys"})),
         error=OpenRouterResponseError,
-        says="… answered 302, a redirect to elsewhere.example. It is not followed, …. Set the base URL to the API's "
-        "own address.",
+        says="… answered 302, a redirect to elsewhere.example. It is not followed, …. Set the base URL to the "
+        "API's own address.",
         requests=1,
     ),
     Fault(

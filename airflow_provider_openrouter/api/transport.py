@@ -38,8 +38,8 @@ class BearerAuth(AuthBase):
             )
         if not re.fullmatch(r"[\x21-\x7e]+", self._key):
             raise OpenRouterAuthError(
-                "The management key has a character that no HTTP header can hold. Copy the key again, without "
-                "white space, line breaks or letters outside ASCII.",
+                "The management key has a character that cannot be sent in an HTTP header. Copy the key again, "
+                "without white space, line breaks or letters outside ASCII.",
                 about="management_key",
             )
 
