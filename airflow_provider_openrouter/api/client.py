@@ -18,9 +18,10 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airflow_provider_openrouter.api.pagination import Record, Window
+from airflow_provider_openrouter.api.pagination import Record
 from airflow_provider_openrouter.api.records import Records
 from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
+from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.connection import (
     ALLOW_HTTP,
     DEFAULT_BASE_URL,
@@ -201,7 +202,7 @@ class OpenRouterClient:
     @contextmanager
     def _records(self, stopped: Event | None = None) -> Iterator[Records]:
         with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
-            transport.on_rate_limit = window.close_by_half
+            transport.retries.on_rate_limit = window.close_by_half
             yield Records(transport, window)
 
 
