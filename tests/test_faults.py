@@ -1,5 +1,5 @@
 """
-What can go wrong, as the README's table tells it: each fault is caused for real, and met by a task.
+What can go wrong, as in the README's table: each fault is caused for real, and met by a task.
 
 ``print(test_faults.TABLE)`` shows the table as it must stand there.
 """
@@ -102,7 +102,7 @@ class Fault:
     :param error: what is raised, None if the fault passes and every key is listed.
     :param says: what the user reads, in the error or in the log; "…" stands for what is left out.
     :param requests: how many of them arrive; None for any number.
-    :param transient: whether the error says that waiting may heal it.
+    :param transient: whether the error is temporary.
     :param repeated: whether the client repeats the request.
     :param task: who meets it.
     """
@@ -133,7 +133,7 @@ class Fault:
             return ""
         if self.transient:
             return "waits on"
-        return "ends; deferred: after three more looks" if self.error in REFUSED else "ends"
+        return "ends; deferred: after three more polls" if self.error in REFUSED else "ends"
 
 
 REFUSED = (OpenRouterAuthError, AirflowNotFoundException)
@@ -151,7 +151,7 @@ def serves(answer: Answer) -> Callable[[Stage], Any]:
 
 
 def serves_after(*faults: Answer) -> Callable[[Stage], Any]:
-    """Answer the first requests with faults, and the others with the keys."""
+    """Respond to the first requests with faults, and the others with the keys."""
 
     def answer(request: Request) -> Answer:
         return faults[request.number] if request.number < len(faults) else data(KEYS[request.offset :])
@@ -341,7 +341,7 @@ FAULTS = [
         name="the base URL's path is wrong (404)",
         cause=serves(error(404, "Not found")),
         error=OpenRouterRequestError,
-        says="… answered 404 (Not found). Check workspace_id and the base URL.",
+        says="… answered 404 (Not found). Check workspace_id and the base URL. It is the host of connection …",
         requests=1,
     ),
     Fault(
@@ -354,7 +354,7 @@ FAULTS = [
     Fault(
         name="the server does not know `include_expired` (400)",
         cause=a_server_without_include_expired,
-        says="Listing again without include_expired, so that expired keys may be missing: …",
+        says="Expired keys may be missing: listing again without include_expired. …",
         requests=3,
     ),
     Fault(
@@ -475,7 +475,7 @@ FAULTS = [
     Fault(
         name="the certificate is one that `REQUESTS_CA_BUNDLE` names",
         cause=serves_tls(trusted=True),
-        says="Listed 3 keys: …",
+        says="Listed 3 keys (workspace: default only): …",
         requests=2,
     ),
     Fault(
@@ -512,14 +512,14 @@ FAULTS = [
         name="`data` that is no list",
         cause=serves(data({})),
         error=OpenRouterResponseError,
-        says="/keys answered no list under 'data'. Check that the connection's host is the API.",
+        says="/keys answered no list under 'data'. Check that the base URL is the API's.",
         requests=1,
     ),
     Fault(
         name="a record without `hash`",
         cause=serves(data([*KEYS, {"name": "nameless"}])),
         error=OpenRouterResponseError,
-        says="/keys answered a record without 'hash', …. Nothing is listed, lest it be lost: report it to …",
+        says="/keys answered a record without 'hash', which identifies it. Nothing was listed, …. Report it to …",
         requests=1,
     ),
     Fault(
@@ -548,7 +548,7 @@ FAULTS = [
     Fault(
         name="keys are created or deleted meanwhile",
         cause=keys_that_come_and_go,
-        says="Listed … keys: …",
+        says="Listed … keys (workspace: default only): …",
         requests=None,
     ),
     Fault(
@@ -569,36 +569,36 @@ FAULTS = [
         name="the connection's host is no URL",
         cause=connects(host="https://open router.ai"),
         error=OpenRouterRequestError,
-        says="Connection 'openrouter_default': The connection's host is no base URL: it must look like …",
+        says="The base URL must look like https://host[:port]/path. …. It is the host of connection …",
         requests=0,
     ),
     Fault(
         name="the connection's host is plain `http`, and another machine",
         cause=connects(host=f"http://{NOWHERE}"),
         error=OpenRouterRequestError,
-        says="… would carry the management key unencrypted. Use https, or set allow_http in the connection …",
+        says="… would carry the management key unencrypted. Use https, or set allow_http …. It is the extra …",
         requests=0,
     ),
     Fault(
         name="an extra makes no sense",
         cause=connects(extra={"timeout": "soon"}),
         error=OpenRouterRequestError,
-        says="Connection 'openrouter_default': the extra timeout must be a number of seconds.",
+        says="timeout must be a number of seconds …. It is the extra timeout of connection …",
         requests=0,
     ),
     Fault(
         name="an argument makes no sense",
         cause=serves_after(),
         error=OpenRouterRequestError,
-        says="threshold must be an amount of USD of 0 or more, such as 5, or a percentage of the limit, …",
+        says='threshold must be USD such as 5, or a percentage such as "10%", not …',
         requests=0,
         task=waits_for_a_nonsense_threshold,
     ),
     Fault(
-        name="no key is watched, with `fail_if_unwatched`; a warning at each look without it",
+        name="no key is watched, with `fail_if_unwatched`; a warning at each poll without it",
         cause=serves_after(),
         error=OpenRouterRequestError,
-        says="key_hashes names keys that are not listed: …. Are they deleted, disabled, expired, or in another …",
+        says="key_hashes names keys that are not listed: …. They may be deleted, disabled, expired, or in …",
         requests=2,
         task=waits_for_no_key,
     ),
@@ -637,7 +637,7 @@ FAULTS = [
 ]
 TABLE = "\n".join(
     [
-        "| What happens | What you read | Error | Asked again | A waiting sensor | Task retries |",
+        "| What happens | What you read | Error | Retried | A waiting sensor | Task retries |",
         "|---|---|---|---|---|---|",
         *(fault.row for fault in FAULTS),
     ]
@@ -656,7 +656,7 @@ def stage(monkeypatch, tmp_path):
 
 
 def says(fault: Fault) -> str:
-    """Answer the pattern of what a user reads."""
+    """Return the pattern of what a user reads."""
     return ".*".join(map(re.escape, fault.says.split("…")))
 
 
@@ -712,7 +712,7 @@ def test_a_trigger_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, 
     fault.cause(stage)
     event = asyncio.run(first_event(caplog))
     assert (event is None) is fault.transient
-    assert caplog.text.count("read anew") == (3 if fault.error in REFUSED else 0)
+    assert caplog.text.count("read again") == (3 if fault.error in REFUSED else 0)
     if event:
         with pytest.raises(AirflowFailException, match=f"(?s){says(fault)}") as caught:
             read_event(event)
@@ -720,7 +720,7 @@ def test_a_trigger_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, 
 
 
 async def first_event(caplog) -> dict[str, Any] | None:
-    """Answer what a trigger tells first, None if it says instead that it waits on."""
+    """Return the first event of a trigger, None if it says instead that it waits on."""
     trigger = OpenRouterKeyLimitTrigger(threshold=5, poll_interval=0.01)
     trigger._log = logging.getLogger("trigger")  # what Airflow's own logger prints, caplog does not see
     async with asyncio.timeout(20), aclosing(trigger.run()) as events:
