@@ -263,3 +263,8 @@ def test_an_error_starts_with_its_cause(error, cause, about):
 def test_an_error_says_nothing_of_airflow(error, cause, about):
     assert not re.search("(?i)airflow|the connection's|in the connection|password", str(error))
     assert str(error).endswith(".")
+
+
+def test_a_url_that_makes_no_sense_is_permanent():
+    assert not unreachable(LocationParseError("x")).transient
+    assert unreachable(ConnectionRefusedError(111, "Connection refused")).transient

@@ -187,8 +187,9 @@ def walked(*steps: tuple[int, str]) -> str:
 
 
 def test_a_gap_is_closed_by_steps_back_that_double():
-    steps = (5, "pqrstu"), (2, "nopqrs"), (0, "defghi"), (5, "ijklmn"), (10, "nop"), (12, "p"), (62, "")
-    assert walked((0, "abcdef"), *steps) == "abcdefghijklmnop"
+    gaps = (10, "stuvwx"), (7, "pqrstu"), (1, "jklmno")
+    steps = (6, "opqrst"), (11, "tuvw"), (14, "w"), (64, "")
+    assert walked((0, "abcdef"), (5, "fghijk"), *gaps, *steps) == "abcdefghijklmnopqrstuvw"
 
 
 def test_the_first_page_needs_to_join_no_other():
@@ -232,6 +233,10 @@ def test_a_full_page_without_news_is_not_the_end():
 def test_a_short_page_that_stops_elsewhere_is_not_the_end():
     steps = (5, "fghij"), (9, "ghi"), (11, "ijk"), (13, "k"), (63, "")
     assert walked((0, "abcdef"), *steps) == "abcdefghijk"
+
+
+def test_a_page_within_the_overlap_that_stops_elsewhere_is_no_end():
+    assert walked((0, "abcdef"), (5, "e"), (5, "fg"), (6, "g"), (56, "")) == "abcdefg"
 
 
 def test_as_many_keys_created_as_skipped_are_not_missed():

@@ -173,3 +173,16 @@ def test_a_server_error_pauses_no_other_request(retries):
     retries.on_rate_limit = lambda: pytest.fail("reported")
     assert retries.run(raising(OpenRouterServerError("down", status_code=503, retry_after=0.3)))
     assert retries._paused_until == 0
+
+
+def test_a_failure_after_stopping_is_raised_and_not_retried():
+    stopped = Event()
+    retries = Retries(max_retries=3, stopped=stopped)
+
+    def fails() -> None:
+        stopped.set()
+        raise OpenRouterServerError("It is down.", status_code=503)
+
+    with pytest.raises(OpenRouterServerError):
+        retries.run(fails)
+    assert retries.count == 0
