@@ -7,13 +7,16 @@ import json
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.io import has_fs
 
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
@@ -41,13 +44,32 @@ STORES_WITHOUT_HALF_FILES = {
 }
 """Object stores show a file when its upload is complete, rename by copying, and have no folders to make."""
 
+STORE_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), "apache-airflow-providers-amazon[s3fs]"),
+    **dict.fromkeys(("gs", "gcs"), "apache-airflow-providers-google"),
+    **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure"),
+    "oss": "apache-airflow-providers-alibaba",
+}
+"""What to install for common schemes: Airflow itself knows only what is installed."""
+
 
 def check_store(path: str) -> None:
     """
-    Refuse a store whose filesystem is not installed.
+    Refuse a store whose filesystem is not installed; no file is looked at.
 
-    :param path: a path in the store, its placeholders included.
+    :param path: a path in the store, with its placeholders.
+    :raises AirflowFailException: if no filesystem of its scheme is installed, or that lacks a package.
     """
+    scheme = urlsplit(path).scheme or "file"
+    try:
+        if has_fs(scheme):
+            ObjectStoragePath(path).fs  # noqa: B018  # imports what it needs
+            return
+        reason = "no filesystem of that scheme is installed"
+    except ImportError as error:
+        reason = str(error)
+    package = STORE_PACKAGES.get(scheme, "the Airflow provider of that scheme, or correct output_path")
+    raise AirflowFailException(f"Cannot write to {scheme}://: {reason.rstrip('.')}. Install {package}.")
 
 
 def write_file(frame: pd.DataFrame, path: str) -> int:
