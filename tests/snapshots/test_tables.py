@@ -3,30 +3,25 @@
 import json
 import logging
 import random
-import subprocess
-import sys
 import threading
 import time
 import traceback
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from subprocess import PIPE
-from uuid import uuid4
+from datetime import datetime, timedelta
 
 import pytest
+import support.databases
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from sqlalchemy import MetaData, Table, create_engine, inspect, select
+from sqlalchemy import inspect
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
+from support.databases import KILLED, Database, at_once, keys, killable_writer, make_schema
+from support.listings import OBSERVED_AT
 
-from airflow_provider_openrouter.keys import FIELDS, KeyListing
-from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame
-from airflow_provider_openrouter.snapshots.partition import Partitioning
+from airflow_provider_openrouter.keys import FIELDS
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.schema import IDENTITY
-from airflow_provider_openrouter.snapshots.tables import ROWS_A_BATCH, replace_partition
+from airflow_provider_openrouter.snapshots.tables import ROWS_A_BATCH
 
-OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
+database = support.databases.database
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
 MARK = "value-never-to-be-shown"
 MANY = 2 * ROWS_A_BATCH + 2_000
@@ -47,104 +42,6 @@ HOSTILE = {
     "another reserved word": "user",
     "capitals": "OpenRouterKeys",
 }
-
-
-def listing_of(keys, observed_at=OBSERVED_AT, workspace_id=None, workspace_names=None):
-    scope = WorkspaceScope.read(workspace_id)
-    names = workspace_names or {}
-    return KeyListing(keys=keys, observed_at=observed_at, scope=scope, workspace_names=names)
-
-
-def partition_of(listing, moment=None, granularity="day", source="team"):
-    return Partitioning(granularity=granularity, source=source, snapshot=moment).partition(listing)
-
-
-def keys(*numbers, **fields):
-    return [
-        {"hash": f"hash-{number:05}", "name": f"key {number}", "usage": number / 7} | fields for number in numbers
-    ]
-
-
-class Database:
-    """A database of one test's own."""
-
-    def __init__(self, url):
-        self.url = url
-        self.engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
-        self.name = self.engine.dialect.name
-
-    def write(
-        self,
-        keys,
-        *,
-        table="keys",
-        schema=None,
-        create_table=True,
-        observed_at=OBSERVED_AT,
-        workspace_id=None,
-        workspace_names=None,
-        **how,
-    ):
-        listing = listing_of(keys, observed_at, workspace_id, workspace_names)
-        partition = partition_of(listing, **how)
-        return replace_partition(
-            self.engine,
-            keys_file_frame(listing, partition),
-            partition=partition,
-            table=table,
-            schema=schema,
-            create_table=create_table,
-        )
-
-    def do(self, *statements):
-        with self.engine.begin() as connection:
-            for statement in statements:
-                connection.exec_driver_sql(statement)
-
-    def quote(self, name):
-        return '"' + name.replace('"', '""').replace("%", "%%" if self.name == "postgresql" else "%") + '"'
-
-    def reflect(self, table="keys", schema=None):
-        return Table(table, MetaData(), schema=schema, autoload_with=self.engine)
-
-    def rows(self, table="keys", schema=None, **where):
-        """Return the rows as dicts in the order of what tells them apart; times are naive and in UTC."""
-        with self.engine.connect() as connection:
-            found = connection.execute(select(self.reflect(table, schema))).mappings().all()
-        rows = [{name: _plain(value) for name, value in row.items()} for row in found]
-        rows = [row for row in rows if where.items() <= row.items()]
-        return sorted(rows, key=lambda row: [str(row.get(name)) for name in (*IDENTITY, "name")])
-
-    def names(self, **where):
-        return [row["name"] for row in self.rows(**where)]
-
-    @property
-    def tables(self):
-        return inspect(self.engine).get_table_names()
-
-
-def _plain(value):
-    if isinstance(value, datetime) and value.tzinfo:
-        return value.astimezone(UTC).replace(tzinfo=None)
-    return value
-
-
-@pytest.fixture(params=["postgresql", "sqlite"])
-def database(request, tmp_path):
-    if request.param == "sqlite":
-        database = Database(f"sqlite:///{tmp_path}/warehouse.db")
-        yield database
-        database.engine.dispose()
-        return
-    server = make_url(request.getfixturevalue("postgresql"))
-    name = f"test_{uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        database = Database(server.set(database=name))
-        yield database
-        database.engine.dispose()
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -392,20 +289,6 @@ def test_an_existing_table_needs_no_creating(database):
 # -- schemas
 
 
-def make_schema(database, name, folder):
-    """Make a schema, which SQLite calls an attached database."""
-    if database.name == "postgresql":
-        database.do(f"CREATE SCHEMA {database.quote(name)}")
-        return
-    from sqlalchemy import event
-
-    path = str(folder / "attached.db")
-
-    @event.listens_for(database.engine, "connect")
-    def attach(connection, record):
-        connection.execute(f"ATTACH DATABASE ? AS {database.quote(name)}", (path,))
-
-
 @pytest.mark.parametrize("schema", ["warehouse", *HOSTILE.values()], ids=["plain", *HOSTILE])
 def test_a_table_may_be_in_a_schema_of_any_name(schema, database, tmp_path):
     make_schema(database, schema, tmp_path)
@@ -480,7 +363,8 @@ def test_keys_sources_and_scopes_may_have_any_name(text, database):
         source = text[:500]  # an index of PostgreSQL takes no more than 2,700 bytes
         database.write(keys(1, name=text, label=text, more={text: text}), source=source, workspace_id=source)
     (row,) = database.rows()
-    assert (row["name"], row["label"], row["source"], row["workspace_scope"]) == (text, text, source, source)
+    assert (row["name"], row["label"], row["source"]) == (text, text, source)
+    assert row["workspace_scope"] == source.strip()
     assert json.loads(row["extra_fields"]) == {"more": {text: text}}
     assert sorted(database.tables) == ["bystander", "keys"]
 
@@ -587,26 +471,6 @@ def test_nothing_that_is_written_is_logged(log, database):
 # -- at once
 
 
-def at_once(*works):
-    """Do works in threads that start together; raise what failed."""
-    barrier, errors = threading.Barrier(len(works)), []
-
-    def do(work):
-        barrier.wait()
-        try:
-            work()
-        except Exception as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=do, args=(work,)) for work in works]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    if errors:
-        raise errors[0]
-
-
 @pytest.mark.parametrize("attempt", range(2))
 def test_three_workspaces_at_once_create_one_table(attempt, database):
     writers = [Database(database.url) for _ in range(3)]
@@ -667,82 +531,37 @@ SCHEMAS = (None, "public")
 
 # -- killed
 
-WRITER = """
-import itertools, os, signal, sys, threading, warnings
-import test_tables
-from sqlalchemy import event
-from sqlalchemy.engine import Engine
-
-warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of the fork, and Airflow prints that
-url, rows = sys.argv[1], int(sys.argv[2])
-print("ready", flush=True)
-
-
-def die():
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def write(version, table, last, seconds):
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # newer Airflows print the log
-    begun = itertools.count(1)
-
-    def at_a_statement(*_):
-        if next(begun) == last:
-            threading.Timer(seconds, die).start() if seconds else die()
-
-    event.listen(Engine, "before_cursor_execute", at_a_statement)
-    event.listen(Engine, "commit", at_a_statement)
-    test_tables.Database(url).write(test_tables.keys(*range(rows), usage=version), table=table)
-    os._exit(next(begun) - 1)
-
-
-for line in sys.stdin:
-    version, table, last, seconds = line.split()
-    if not os.fork():
-        write(float(version), table, int(last), float(seconds))
-    print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)
-"""
-
 
 def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
     rows, others, seed = 6_000, keys(1, 2, 3), random.randrange(1_000_000)
-    chance, url = random.Random(seed), database.engine.url.render_as_string(hide_password=False)
-    program = [sys.executable, "-c", WRITER, url, str(rows)]
-    with subprocess.Popen(program, stdin=PIPE, stdout=PIPE, text=True, cwd=Path(__file__).parent) as writer:
+    chance = random.Random(seed)
 
-        def write(version, table="keys", *, last=0, seconds=0.0):
-            """Write, killed so long after the last statement begins, and return -9, or how many there were."""
-            writer.stdin.write(f"{version} {table} {last} {seconds}\n")
-            writer.stdin.flush()
-            return int(writer.stdout.readline())
+    def version_of_the_partition():
+        if "keys" not in database.tables:
+            return 0
+        query = "SELECT usage, count(*) FROM keys WHERE source = 'team' GROUP BY usage"
+        with database.engine.connect() as connection:
+            ((version, count),) = connection.exec_driver_sql(query)
+        assert count == rows, seed
+        return version
 
-        def version_of_the_partition():
-            if "keys" not in database.tables:
-                return 0
-            query = "SELECT usage, count(*) FROM keys WHERE source = 'team' GROUP BY usage"
-            with database.engine.connect() as connection:
-                ((version, count),) = connection.exec_driver_sql(query)
-            assert count == rows, seed
-            return version
-
-        assert writer.stdout.readline() == "ready\n"
+    with killable_writer(database, rows) as write:
         to_create, to_replace = write(1, "measure"), write(1, "measure")
         for last in range(1, to_create + 1):
-            assert write(2, last=last) == -9
+            assert write(2, last=last) == KILLED
             assert version_of_the_partition() == 0
         assert write(3) == to_create
         database.write(others, source="other")
         for last in range(1, to_replace + 1):
-            assert write(4, last=last) == -9
+            assert write(4, last=last) == KILLED
             assert version_of_the_partition() == 3
         before = 3
         for version in range(5, 11):  # amid a statement
             fate = write(version, last=chance.randint(1, to_replace), seconds=chance.uniform(0, 0.1))
             after = version_of_the_partition()
             assert before <= after <= version, seed
-            assert fate == -9 or after == version, seed
+            assert fate == KILLED or after == version, seed
             before = after
-        writer.stdin.close()
     database.write(keys(*range(rows)))
     for source, sent in (("other", others), ("team", keys(*range(rows)))):
         database.write(sent, source=source, table="clean")
