@@ -1,4 +1,4 @@
-"""A frame as a file in any store that Airflow reaches: the whole file, or none."""
+"""A frame as a file in any store that Airflow can write to: the whole file, or none."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ STORES_WITHOUT_HALF_FILES = {
     "oci",
     "oss",
 }
-"""Object stores show a file when its upload is complete, rename by copying, and have no folders to make."""
+"""Object stores show a file only when it is uploaded, rename by copying, and need no folders."""
 
 STORE_PACKAGES = {
     **dict.fromkeys(("s3", "s3a", "s3n"), "apache-airflow-providers-amazon[s3fs]"),
@@ -76,11 +76,11 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
     """
     Write a frame into a file, and return its size in bytes.
 
-    A reader never sees half a file: where the store renames, it is written beside under a hidden name first. A
-    file of the same name is replaced, and missing folders are made.
+    A reader never sees half a file: where the store can rename, it is first written under a hidden name in the
+    same folder. A file of the same name is replaced, and missing folders are made.
 
-    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returns.
-    :param path: where to, as ``ObjectStoragePath`` takes it; its suffix is one of :data:`WRITERS`.
+    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returned.
+    :param path: where to write it, as ``ObjectStoragePath`` takes it; its suffix is one of :data:`WRITERS`.
     """
     buffer = io.BytesIO()
     WRITERS[PurePosixPath(path).suffix.lower()](pa.Table.from_pandas(frame, schema=SCHEMA), buffer)
@@ -91,7 +91,7 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
         _write(target, content)
         return content.nbytes
     if target.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, which no file can replace.")  # Airflow 3.0 moves into it
+        raise IsADirectoryError(f"{path} is a folder. Choose another path.")  # Airflow 3.0 moves into it
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
     try:
@@ -109,8 +109,8 @@ def _write(path: ObjectStoragePath, content: memoryview) -> None:
 
 
 def _write_parquet(table: pa.Table, buffer: io.BytesIO) -> None:
-    # Measured with 100,000 keys: zstd takes half of snappy's bytes at about its speed, and smaller row
-    # groups only take more bytes and longer to read.
+    # Measured with 100,000 keys: zstd needs half the bytes of snappy at about its speed; smaller row groups
+    # only need more bytes and more time to read.
     pa.parquet.write_table(table, buffer, compression="zstd")
 
 

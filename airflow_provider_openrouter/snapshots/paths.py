@@ -1,4 +1,4 @@
-"""Where a file may be written: what is refused before the first request."""
+"""Paths that files can be written to."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ def check_output_path(path: Any) -> None:
         raise AirflowFailException(f"output_path must end in {', '.join(SUFFIXES)}, unlike {path!r}.")
     if "://" not in path and not path.startswith("/"):
         raise AirflowFailException(
-            f"output_path must be absolute, not {path!r}. A worker has no folder of its own: use a path such as "
-            "file:///data/keys.parquet or s3://conn@bucket/keys.parquet."
+            f"output_path must be absolute, not {path!r}. Use a path such as file:///data/keys.parquet or "
+            "s3://conn@bucket/keys.parquet."
         )
     known = ", ".join(f"{{{name}}}" for name in PARTITION_COLUMNS)
     unknown = [found[0] for found in _PLACEHOLDER.finditer(path) if found[1] not in PARTITION_COLUMNS]
