@@ -1,4 +1,4 @@
-"""Files of the list operator in a lake: S3, processes that are killed, a month of days, two accounts."""
+"""Files of the list operator in a lake: S3, killed processes, a month of days, two accounts."""
 
 import io
 import json
@@ -22,10 +22,11 @@ from support.s3 import running_s3
 from support.tasks import Context
 
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
 from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
@@ -210,6 +211,7 @@ from types import SimpleNamespace
 from airflow.sdk.bases.operator import ExecutorSafeguard
 
 from airflow_provider_openrouter.snapshots.files import write_file
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 
 ExecutorSafeguard.test_mode = True
@@ -492,7 +494,7 @@ def test_two_workspaces_and_all_of_them_do_not_overwrite_one_another(monkeypatch
     assert counts == {"default": 5, ids[0]: 5, ids[1]: 4, "all": 9}
 
 
-def test_a_day_and_its_hours_do_not_overwrite_one_another(connection, tmp_path):
+def test_a_day_and_its_hours_do_not_replace_one_another(connection, tmp_path):
     moments = {"day": "2026-11-03T06:30:00Z", "hour": "2026-11-03T06:30:00Z"}
     output_path = f"{tmp_path}/{PARTITIONS}.parquet"
     for granularity, moment in moments.items():
