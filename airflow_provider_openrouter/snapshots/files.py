@@ -67,9 +67,9 @@ def check_store(path: str) -> None:
             return
         reason = "no filesystem of that scheme is installed"
     except ImportError as error:
-        reason = str(error)
+        reason = str(error.__context__ or error)  # the provider wraps it in advice of its own
     package = STORE_PACKAGES.get(scheme, "the Airflow provider of that scheme, or correct output_path")
-    raise AirflowFailException(f"Cannot write to {scheme}://: {reason.rstrip('.')}. Install {package}.")
+    raise AirflowFailException(f"Cannot write to {scheme}://: {reason}. Install {package}.")
 
 
 def write_file(frame: pd.DataFrame, path: str) -> int:

@@ -313,5 +313,5 @@ def test_without_openlineage_the_operators_work(sandbox, connection, tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     said = [line for line in ran.stdout.splitlines() if line.startswith(("did ", "loaded "))]
-    assert said == [f"did to_file {len(path)}", "did to_xcom 25", "did to_sqlite 5", said[-1]]
+    assert said == [f"did to_file {len(path)}", "did to_xcom 25", "did to_sqlite 6", said[-1]]
     assert "openlineage.client" not in said[-1]
