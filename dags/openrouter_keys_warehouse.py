@@ -39,7 +39,8 @@ with DAG(
 
     @task
     def list_workspaces() -> list[dict[str, str]]:
-        return [{"id": each["id"], "name": each["name"]} for each in OpenRouterHook().list_workspaces()]
+        workspaces = OpenRouterHook().list_workspaces()
+        return [{"id": each["id"], "name": each.get("name") or each["id"]} for each in workspaces]
 
     workspace_ids = list_workspaces().map(lambda workspace: workspace["id"])
     # The UI shows the name of each workspace in place of a number.

@@ -627,8 +627,8 @@ def test_days_until_dry_are_those_of_the_ledger(history, year, days):
     assert places == sorted(places)
     expected = by_hash(year.days_until_dry(days))
     assert len(answer) == len(expected)
-    for told, right in zip(by_hash(answer), expected, strict=True):
-        assert told == {
+    for found, right in zip(by_hash(answer), expected, strict=True):
+        assert found == {
             name: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
             for name, value in right.items()
         }
@@ -771,7 +771,7 @@ def test_a_correction_is_a_negative_spend_and_keeps_the_sum(history_of):
         *(row("key", NIGHT + day * DAY, usage=usage) for day, usage in enumerate([10.0, 16.0, 14.0]))
     )
     assert [spend for _, spend, _ in spend_of(history, "key")] == [6, -2]
-    assert [told["spend"] for told in ask(history, "top_spenders")] == [4]
+    assert [found["spend"] for found in ask(history, "top_spenders")] == [4]
 
 
 def test_a_listing_without_the_usage_is_passed_over(history_of):
@@ -814,7 +814,7 @@ def test_a_day_and_its_first_hour_are_one_day(history_of, later):
     )
     assert spend_of(history, "key") == [("2026-11-04", 18, 1)]
     days = history.query("SELECT day, name, still_listed FROM openrouter_key_days ORDER BY day")
-    assert [(told["day"], told["name"], told["still_listed"]) for told in days] == [
+    assert [(found["day"], found["name"], found["still_listed"]) for found in days] == [
         ("2026-11-03", "key", 1),
         ("2026-11-04", later, 1),
     ]
@@ -833,7 +833,7 @@ def test_a_key_deleted_between_a_day_and_its_first_hour_is_gone(history_of, late
     history = history_of(*(row(key, at, hourly=hourly, expires_at=NIGHT + DAY) for key, at, hourly in listings))
     assert hashes(ask(history, "expiring_keys")) == ["stays"]
     days = history.query("SELECT hash, still_listed FROM openrouter_key_days ORDER BY hash")
-    assert [(told["hash"], told["still_listed"]) for told in days] == [("is deleted", 0), ("stays", 1)]
+    assert [(found["hash"], found["still_listed"]) for found in days] == [("is deleted", 0), ("stays", 1)]
 
 
 def test_a_key_belongs_to_its_source(history_of):
@@ -842,7 +842,7 @@ def test_a_key_belongs_to_its_source(history_of):
         *(row("key", NIGHT + day * DAY, source="research", usage=500.0 + day) for day in range(2)),
     )
     answer = ask(history, "spend_per_day")
-    assert [(told["source"], told["spend"]) for told in answer] == [("prod", 10), ("research", 1)]
+    assert [(found["source"], found["spend"]) for found in answer] == [("prod", 10), ("research", 1)]
 
 
 def test_each_source_has_a_newest_day_of_its_own(history_of):
@@ -851,7 +851,7 @@ def test_each_source_has_a_newest_day_of_its_own(history_of):
         *(row("b", NIGHT + day * DAY, source="research", usage=1.0 * day) for day in range(5)),
     )
     answer = ask(history, "spend_per_day", days=2)
-    assert [(told["hash"], told["day"]) for told in answer] == [
+    assert [(found["hash"], found["day"]) for found in answer] == [
         ("a", "2026-12-11"),
         ("a", "2026-12-12"),
         ("b", "2026-11-06"),
@@ -865,9 +865,9 @@ def test_spend_with_own_provider_keys_is_beside_the_spend(history_of):
         *(row("key", NIGHT + day * DAY, usage=usage, byok_usage=byok) for day, (usage, byok) in enumerate(days))
     )
     answer = ask(history, "spend_per_day")
-    assert [(told["spend"], told["byok_spend"]) for told in answer] == [(1, None), (2, 5)]
-    (told,) = ask(history, "spend_per_prefix")
-    assert (told["spend"], told["byok_spend"]) == (3, 5)
+    assert [(found["spend"], found["byok_spend"]) for found in answer] == [(1, None), (2, 5)]
+    (found,) = ask(history, "spend_per_prefix")
+    assert (found["spend"], found["byok_spend"]) == (3, 5)
 
 
 @pytest.mark.parametrize(
@@ -876,8 +876,8 @@ def test_spend_with_own_provider_keys_is_beside_the_spend(history_of):
 )
 def test_a_prefix_is_what_stands_before_the_first_dash(history_of, name, prefix):
     history = history_of(*(row("key", NIGHT + day * DAY, usage=1.0 * day, name=name) for day in range(2)))
-    (told,) = ask(history, "spend_per_prefix")
-    assert (told["prefix"], told["keys"], told["spend"]) == (prefix, 1, 1)
+    (found,) = ask(history, "spend_per_prefix")
+    assert (found["prefix"], found["keys"], found["spend"]) == (prefix, 1, 1)
 
 
 def test_keys_are_dormant_after_more_than_the_days(history_of):
@@ -918,7 +918,7 @@ def test_keys_expire_within_the_days(history_of):
         row("gone", at - DAY, expires_at=at + DAY),
     )
     answer = ask(history, "expiring_keys")
-    assert [(told["hash"], told["expires_day"], told["days_until_expiry"]) for told in answer] == [
+    assert [(found["hash"], found["expires_day"], found["days_until_expiry"]) for found in answer] == [
         ("today, later", "2026-11-03", 0),
         ("at the edge", "2026-12-03", 30),
     ]
@@ -958,16 +958,16 @@ def test_a_key_that_vanished_during_the_newest_day_is_gone(history_of):
     ],
 )
 def test_a_key_runs_dry_unless_its_limit_resets_before(history_of, fields, outcome, days_until_dry):
-    """Noon on a Tuesday, the third: two dollars a day, and two more with own provider keys where told."""
+    """Noon on a Tuesday, the third: two dollars a day, and two more with own provider keys where the case has them."""
     noon = NIGHT.replace(hour=12, minute=0)
     before = {"usage": 10.0, "byok_usage": 0.0}
     history = history_of(
         row("key", noon - 10 * DAY, limit=100.0, **before),
         row("key", noon, **{"limit": 100.0, "usage": 30.0, "byok_usage": 0.0} | fields),
     )
-    (told,) = ask(history, "days_until_dry")
-    assert told["outcome"] == outcome
-    assert told["days_until_dry"] == (None if days_until_dry is None else pytest.approx(days_until_dry))
+    (found,) = ask(history, "days_until_dry")
+    assert found["outcome"] == outcome
+    assert found["days_until_dry"] == (None if days_until_dry is None else pytest.approx(days_until_dry))
 
 
 def test_only_active_keys_with_a_limit_can_run_dry(history_of):
@@ -983,7 +983,10 @@ def test_only_active_keys_with_a_limit_can_run_dry(history_of):
         row("gone", NIGHT - DAY, limit=10.0, limit_remaining=0.0),
     )
     answer = ask(history, "days_until_dry")
-    assert [(told["hash"], told["outcome"]) for told in answer] == [("limited", "runs dry"), ("new", "not known")]
+    assert [(found["hash"], found["outcome"]) for found in answer] == [
+        ("limited", "runs dry"),
+        ("new", "not known"),
+    ]
 
 
 def test_days_are_those_of_the_calendar(history_of):
@@ -1054,4 +1057,4 @@ def test_airflow_runs_the_files_as_the_readme_says(keep, dialect, monkeypatch):
         return SQLExecuteQueryOperator(task_id="ask", conn_id="warehouse", sql=sql, **arguments).execute({})
 
     run(*views(dialect), split_statements=True)
-    assert [tuple(told)[:6] for told in run("top_spenders")] == [(1, "prod", "key", "key", 2, 0)]
+    assert [tuple(found)[:6] for found in run("top_spenders")] == [(1, "prod", "key", "key", 2, 0)]

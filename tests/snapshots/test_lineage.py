@@ -124,7 +124,7 @@ from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
-with DAG(dag_id="told", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+with DAG(dag_id="reported", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
     OpenRouterListKeysOperator(task_id="to_file", output_path=os.environ["LAKE"] + "/{source}.parquet")
     OpenRouterListKeysOperator(task_id="to_xcom", xcom_format="records")
     OpenRouterKeysToSqlOperator(task_id="to_postgresql", sql_conn_id="postgresql", table="lineage_keys")
@@ -166,7 +166,7 @@ def run_of_dag(postgresql, tmp_path_factory):
     """A run of the DAG as Airflow does it: its folder, its output and its events."""
     home = tmp_path_factory.mktemp("openlineage")
     (home / "dags").mkdir()
-    (home / "dags" / "told.py").write_text(DAG + RUN)
+    (home / "dags" / "reported.py").write_text(DAG + RUN)
     events = home / "events.jsonl"
     database = make_url(postgresql)
     with Sandbox(keys=25) as sandbox:
@@ -188,7 +188,7 @@ def run_of_dag(postgresql, tmp_path_factory):
             "LAKE": f"file://{home}/lake",
         }
         run = subprocess.run(
-            [sys.executable, home / "dags" / "told.py"],
+            [sys.executable, home / "dags" / "reported.py"],
             capture_output=True, text=True, env=environment, timeout=240,
         )  # fmt: skip
         base_url = sandbox.base_url

@@ -253,6 +253,16 @@ def test_a_constraint_of_another_name_is_found_by_its_columns(database):
 
 
 @pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_sqlite_finds_an_older_table_in_other_letters(database):
+    old_table(database, "Keys")
+    old_rows(database, MIDNIGHT, table="Keys")
+    database.write(keys(1), table="kEYS")
+    assert primary_key(database, "Keys") == IDENTITY
+    assert len(database.rows("Keys")) == 2
+    assert database.tables == ["Keys"]
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 def test_a_table_whose_statement_is_not_understood_stays(database):
     database.do(
         "CREATE TABLE keys (snapshot DATETIME, source TEXT, workspace_scope TEXT, hash TEXT, "
