@@ -47,6 +47,8 @@ _OLD_KEY = re.compile(
     r"\bPRIMARY\s+KEY\s*\(\s*" + r"\s*,\s*".join(f'"?{name}"?' for name in OLD_IDENTITY) + r"\s*\)",
     re.IGNORECASE,
 )
+_CREATE = re.compile(r"^CREATE (TABLE|UNIQUE INDEX|INDEX|TRIGGER) ")
+"""How the statements begin that SQLite stores: always so, and with the name of no schema."""
 
 
 def keys_table(name: str, schema: str | None) -> Table:
@@ -81,8 +83,7 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
         log.info("Created table %s", target.fullname)
         return
     present = {column["name"] for column in inspector.get_columns(target.name, schema=target.schema)}
-    key = inspector.get_pk_constraint(target.name, schema=target.schema)
-    is_ours = create_table and tuple(key["constrained_columns"]) == OLD_IDENTITY
+    is_ours = create_table and _primary_key(connection, target) == OLD_IDENTITY
     name = connection.dialect.identifier_preparer.format_table(target)
     for column in target.columns:
         if column.name not in present:
@@ -94,8 +95,16 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
         _fill_granularity(connection, target)
     change_key = {"postgresql": _change_key_on_postgresql, "sqlite": _change_key_on_sqlite}
     if is_ours and connection.dialect.name in change_key:
-        change_key[connection.dialect.name](connection, target, key["name"])
+        change_key[connection.dialect.name](connection, target)
         log.info("Changed the primary key of table %s to (%s)", target.fullname, ", ".join(IDENTITY))
+
+
+def _primary_key(connection: Connection, target: Table) -> tuple[str, ...]:
+    if connection.dialect.name == "sqlite":  # where SQLAlchemy fails if the letters of a name differ in case
+        columns = "SELECT name FROM pragma_table_info(?, ?) WHERE pk > 0 ORDER BY pk"
+        return tuple(connection.exec_driver_sql(columns, (target.name, target.schema or "main")).scalars())
+    inspector: Any = inspect(connection)
+    return tuple(inspector.get_pk_constraint(target.name, schema=target.schema)["constrained_columns"])
 
 
 def _fill_granularity(connection: Connection, target: Table) -> None:
@@ -113,9 +122,10 @@ def _fill_granularity(connection: Connection, target: Table) -> None:
     log.info("Set granularity in %s of table %s", count(filled, "row"), target.fullname)
 
 
-def _change_key_on_postgresql(connection: Connection, target: Table, key: str) -> None:
+def _change_key_on_postgresql(connection: Connection, target: Table) -> None:
+    inspector: Any = inspect(connection)
     preparer = connection.dialect.identifier_preparer
-    constraint = preparer.quote(key)
+    constraint = preparer.quote(inspector.get_pk_constraint(target.name, schema=target.schema)["name"])
     connection.exec_driver_sql(
         f"ALTER TABLE {preparer.format_table(target)} DROP CONSTRAINT {constraint}, "
         "ALTER COLUMN granularity SET NOT NULL, "
@@ -123,7 +133,7 @@ def _change_key_on_postgresql(connection: Connection, target: Table, key: str) -
     )
 
 
-def _change_key_on_sqlite(connection: Connection, target: Table, _: str | None) -> None:
+def _change_key_on_sqlite(connection: Connection, target: Table) -> None:
     """
     Make the table again with another key, as SQLite cannot change one.
 
@@ -136,14 +146,14 @@ def _change_key_on_sqlite(connection: Connection, target: Table, _: str | None) 
     schema = quote(target.schema or "main")
     name = f"{schema}.{quote(target.name)}"
     create, *others = run(
-        f"SELECT sql FROM {schema}.sqlite_master WHERE tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL "  # noqa: S608
+        f"SELECT sql FROM {schema}.sqlite_master WHERE tbl_name = ? COLLATE NOCASE AND sql IS NOT NULL "  # noqa: S608  # nosec B608
         "ORDER BY type = 'table' DESC, rowid",
         (target.name,),
     ).scalars()
     create, edited = _OLD_KEY.subn(f"PRIMARY KEY ({', '.join(IDENTITY)})", create)
     create = re.sub(r"\bgranularity TEXT\b(?! NOT NULL)", "granularity TEXT NOT NULL", create)
     referring = run(
-        f"SELECT count(*) FROM {schema}.sqlite_master AS other, "  # noqa: S608
+        f"SELECT count(*) FROM {schema}.sqlite_master AS other, "  # noqa: S608  # nosec B608
         "pragma_foreign_key_list(other.name, ?) AS reference "
         "WHERE other.type = 'table' AND reference.\"table\" = ? COLLATE NOCASE",
         (target.schema or "main", target.name),
@@ -158,16 +168,12 @@ def _change_key_on_sqlite(connection: Connection, target: Table, _: str | None) 
     columns = ", ".join(map(quote, run(stored, (target.name, target.schema or "main")).scalars()))
 
     def make(statement: str) -> None:
-        run(
-            re.sub(
-                r"^CREATE (TABLE|UNIQUE INDEX|INDEX|TRIGGER) ", lambda start: f"{start[0]}{schema}.", statement
-            )
-        )
+        run(_CREATE.sub(lambda create: f"{create[0]}{schema}.", statement))
 
-    run(f"CREATE TEMP TABLE openrouter_old_rows AS SELECT {columns} FROM {name}")  # noqa: S608
+    run(f"CREATE TEMP TABLE openrouter_old_rows AS SELECT {columns} FROM {name}")  # noqa: S608  # nosec B608
     run(f"DROP TABLE {name}")
     make(create)
-    run(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM temp.openrouter_old_rows")  # noqa: S608
+    run(f"INSERT INTO {name} ({columns}) SELECT {columns} FROM temp.openrouter_old_rows")  # noqa: S608  # nosec B608
     run("DROP TABLE temp.openrouter_old_rows")
     for other in others:
         make(other)
