@@ -958,7 +958,7 @@ def test_a_key_that_vanished_during_the_newest_day_is_gone(history_of):
     ],
 )
 def test_a_key_runs_dry_unless_its_limit_resets_before(history_of, fields, outcome, days_until_dry):
-    """Noon on a Tuesday, the third: two dollars a day, and two more with own provider keys where the case has them."""
+    """Noon on a Tuesday, the third: two dollars a day, and two more with own provider keys in some cases."""
     noon = NIGHT.replace(hour=12, minute=0)
     before = {"usage": 10.0, "byok_usage": 0.0}
     history = history_of(
