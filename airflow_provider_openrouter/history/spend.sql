@@ -1,12 +1,12 @@
 -- openrouter_key_spend: what each key cost from one of its days in openrouter_key_days to the next.
 --
 -- `spend` is USD: the key's lifetime usage minus that of its previous snapshot day. Limits, resets and missed
--- days do not change it. `byok_spend` is the same for byok_usage: an estimate of what you paid to other providers
--- with your own keys, in addition to `spend`. `days` is how many days they cover: 1, or more if snapshots were missed
--- or the key was not listed. On its first day a key counts with its whole usage if it was created after the
--- previous listing. Otherwise its earlier spend is not known, and it has no row for that day. On the first day of
--- a source no key has a row. Spend between the last snapshot of a key and its deletion is not known either. If
--- OpenRouter corrects a usage, the spend is negative, and sums stay right.
+-- days do not change it. `byok_spend` is the same for byok_usage: an estimate of what you paid to other
+-- providers with your own keys, in addition to `spend`. `days` is how many days they cover: 1, or more if
+-- snapshots were missed or the key was not listed. On its first day a key counts with its whole usage if it
+-- was created after the previous listing. Otherwise its earlier spend is not known, and it has no row for
+-- that day. On the first day of a source no key has a row. Spend between the last snapshot of a key and its
+-- deletion is not known either. If OpenRouter corrects a usage, the spend is negative, and sums stay right.
 
 DROP VIEW IF EXISTS openrouter_key_spend;
 
