@@ -101,8 +101,10 @@ def _known_columns(listing: KeyListing) -> dict[str, Any]:
             "is" if total == 1 else "are",
             ", ".join(f"{name} ({number})" for name, number in unreadable.items()),
         )
-    columns["workspace_name"] = _column([listing.workspace_name(key) for key in listing.keys], "string")
-    columns["observed_at"] = _same_time(listing.observed_at, len(listing.keys))
+    rows = len(listing.keys)
+    names = map(listing.workspace_name, listing.keys) if listing.workspace_names else [None] * rows
+    columns["workspace_name"] = _column(list(names), "string")
+    columns["observed_at"] = _same_time(listing.observed_at, rows)
     return columns
 
 
