@@ -1,10 +1,10 @@
 """
 ### Every OpenRouter key, every day
 
-Writes one file a day with every API key of the account, in every workspace, and logs who spends most.
+Writes one file a day with every API key of the account, in every workspace, and logs which keys spend most.
 
-The API shows only the present, so there is no catching up on a day that was missed: a run that is cleared or
-backfilled writes today's truth, under the day on which it runs.
+The API shows only the present, so a missed day cannot be made up for. A run that is cleared or backfilled writes
+the keys of today, under today's date.
 
 **Connection** `openrouter_default`: the management key as its password.
 **Variable** `openrouter_lake`: the folder or bucket to write to, such as `s3://aws_default@my-lake/openrouter`.

@@ -1,11 +1,11 @@
 """
 ### Every OpenRouter key, every day, in the lake and in the warehouse
 
-Writes each workspace's keys into a parquet file and into a table, a row for each key and day, and compares how
-many both hold. A run that is repeated replaces what it wrote on the same day, and nothing else.
+Writes the keys of each workspace into a parquet file and into a table, one row for each key and day, and checks
+that both have as many. If it runs again on the same day, it replaces what it wrote on that day, and nothing else.
 
-The day is that on which the keys are listed, as the API shows only the present: a run that is cleared a week
-later writes that day's truth, and leaves the rows of a week ago as they were.
+The day is the day on which the keys are listed, because the API shows only the present. A run that is cleared a
+week later writes the keys of that later day, and leaves the rows of the week before as they were.
 
 **Connection** `openrouter_default`: the management key as its password.
 **Connection** `openrouter_warehouse`: the database.
@@ -38,26 +38,31 @@ with DAG(
 ):
 
     @task
-    def list_workspaces() -> list[str]:
-        return [workspace["id"] for workspace in OpenRouterHook().list_workspaces()]
+    def list_workspaces() -> list[dict[str, str]]:
+        workspaces = OpenRouterHook().list_workspaces()
+        return [{"id": each["id"], "name": each.get("name") or each["id"]} for each in workspaces]
 
-    workspaces = list_workspaces()
+    workspace_ids = list_workspaces().map(lambda workspace: workspace["id"])
+    # The UI shows the name of each workspace in place of a number.
+    workspace_name = "{{ ti.xcom_pull(task_ids='list_workspaces')[ti.map_index]['name'] }}"
 
     # [START howto_operator_openrouter_lake]
     write_lake = OpenRouterListKeysOperator.partial(
         task_id="write_lake",
+        map_index_template=workspace_name,
         output_path="{{ var.value.get('openrouter_lake', 'file:///tmp/openrouter') }}"
         "/workspaces/date={snapshot}/{source}/{workspace_scope}.parquet",
-    ).expand(workspace_id=workspaces)
+    ).expand(workspace_id=workspace_ids)
     # [END howto_operator_openrouter_lake]
 
     # [START howto_transfer_openrouter_to_sql]
     write_warehouse = OpenRouterKeysToSqlOperator.partial(
         task_id="write_warehouse",
+        map_index_template=workspace_name,
         sql_conn_id="openrouter_warehouse",
         table="openrouter_keys",
         outlets=[Asset("openrouter_keys")],
-    ).expand(workspace_id=workspaces)
+    ).expand(workspace_id=workspace_ids)
     # [END howto_transfer_openrouter_to_sql]
 
     @task
@@ -70,13 +75,13 @@ with DAG(
                 in_lake += len(pd.read_parquet(file, columns=["hash"]))
         warehouse = BaseHook.get_connection("openrouter_warehouse").get_hook()
         [in_warehouse] = warehouse.get_first(
-            "SELECT count(*) FROM openrouter_keys WHERE source = 'openrouter_default' AND "
-            "workspace_scope NOT IN ('default', '*') AND snapshot = (SELECT max(snapshot) FROM openrouter_keys "
-            "WHERE source = 'openrouter_default')"
+            "WITH days AS (SELECT * FROM openrouter_keys WHERE granularity = 'day' AND "
+            "source = 'openrouter_default' AND workspace_scope NOT IN ('default', '*')) "
+            "SELECT count(*) FROM days WHERE snapshot = (SELECT max(snapshot) FROM days)"
         )
-        # They are listed one after the other, so that keys created or deleted meanwhile make a difference.
+        # Lake and warehouse list the keys one after the other: keys created or deleted between differ.
         level = logging.INFO if in_lake == in_warehouse else logging.WARNING
-        log.log(level, "%s keys are in the lake, %s in the warehouse", in_lake, in_warehouse)
+        log.log(level, "Keys in the lake: %s; in the warehouse: %s", f"{in_lake:,}", f"{in_warehouse:,}")
         return in_warehouse - in_lake
 
     write_warehouse >> compare_counts(write_lake.output)

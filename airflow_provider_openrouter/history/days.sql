@@ -1,11 +1,12 @@
--- openrouter_key_days: one row per source, key and UTC day of the snapshots. However many snapshots and
--- workspace scopes saw the key on a day, its row is the last of them.
+-- openrouter_key_days: one row per source, key and UTC day. If several snapshots or workspace scopes have the
+-- key on a day, its row is from the last snapshot, and from the last listing where a day and its first hour are
+-- the same snapshot.
 --
--- Money is USD. A day's number counts from 1970-01-01, so that ages are differences. `days_ago` is 0 on the
--- newest day of a source. `still_listed` is 0 if the key vanished in the course of the day. `listed_before` is
--- when the scope of the row, or if that is new its source, was listed last on an earlier day. `day_part` is how
--- much of the day had passed, 0 to 1. Flags are 1 or 0, and 0 if the API did not say. A snapshot of no keys
--- leaves no row, and so is as if it had been missed.
+-- Money is USD. `day_number` counts from 1970-01-01, so that differences are days. `days_ago` is 0 on the newest
+-- day of a source. `still_listed` is 0 if the key was deleted during the day. `listed_before` is when the scope
+-- of the row was last listed on an earlier day, or its source if the scope is new. `day_part` is how much of the
+-- day had passed, 0 to 1. Flags are 1 or 0, and 0 if the API did not send them. A snapshot without keys leaves no
+-- row, so it looks like one that was missed.
 
 DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;
@@ -15,7 +16,8 @@ WITH placed AS (
     SELECT
         observations.*,
         max(day_number) OVER (PARTITION BY source) - day_number AS days_ago,
-        max(snapshot) OVER (PARTITION BY source, workspace_scope, day_number) AS last_snapshot,
+        dense_rank() OVER (PARTITION BY source, workspace_scope, day_number
+            ORDER BY snapshot DESC, observed_at DESC) AS listings_ago,
         coalesce(
             max(observed_at) OVER (PARTITION BY source, workspace_scope ORDER BY day_number
                 RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
@@ -27,7 +29,7 @@ WITH placed AS (
 ranked AS (
     SELECT
         placed.*,
-        max(CASE WHEN snapshot = last_snapshot THEN 1 ELSE 0 END) OVER (PARTITION BY source, hash, day_number)
+        max(CASE WHEN listings_ago = 1 THEN 1 ELSE 0 END) OVER (PARTITION BY source, hash, day_number)
             AS still_listed,
         row_number() OVER (PARTITION BY source, hash, day_number
             ORDER BY snapshot DESC, observed_at DESC, workspace_scope) AS place

@@ -1,12 +1,12 @@
 -- When does each key run dry, if it goes on spending as in the last N days?
 --
--- Of the keys with a limit in the newest snapshot of each source that are neither disabled nor expired.
--- `spend_per_day` is USD, the average over the days that are known, with what went through own provider keys
--- where that counts towards the limit. `outcome` is 'dry', 'runs dry', 'resets before' (the limit is restored
--- first, at midnight UTC: each day, on Monday, on the 1st), 'not spending' or 'not known' (for want of a second
--- snapshot). `days_until_dry` is null but for the first two. Days are fractions, counted from the newest
--- snapshot. A limit_reset that is none of daily, weekly and monthly is taken as never. The account's balance, a
--- workspace's budget or a guardrail may stop a key before.
+-- Active keys with a limit in the newest snapshot of each source: keys that are neither disabled nor expired.
+-- `spend_per_day` is USD, the average of the known days. It includes spend with your own provider keys where
+-- that counts towards the limit. `outcome` is 'dry', 'runs dry', 'resets before' (the limit is restored first, at
+-- midnight UTC: every day, on Monday, or on the 1st), 'not spending' or 'not known' (there is no second snapshot
+-- yet). `days_until_dry` is null except for the first two. Days are fractions, counted from the newest snapshot.
+-- A limit_reset other than daily, weekly and monthly counts as never. The account's balance, the budget of a
+-- workspace or a guardrail can stop a key earlier.
 
 WITH settings AS (SELECT 30 AS days),
 pace AS (

@@ -1,9 +1,9 @@
 -- Which keys has nobody used for more than N days?
 --
--- Of the keys in the newest snapshot of each source that are neither disabled nor expired: those last used more
--- than N days before it, and those never used but created more than N days before it, for which
--- `days_since_last_use` is null. A key with usage but no last_used_at, as older servers sent it, was used at a
--- time unknown, and is left out.
+-- Active keys in the newest snapshot of each source (neither disabled nor expired) that were last used more than
+-- N days before it, or never used and created more than N days before it. For the latter `days_since_last_use`
+-- is null. A key with usage but without last_used_at, as older servers sent it, is left out: it was used at an
+-- unknown time.
 
 WITH settings AS (SELECT 30 AS days)
 SELECT source, hash, name, last_used_day, days_since_last_use, days_since_creation, usage

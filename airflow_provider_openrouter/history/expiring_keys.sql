@@ -1,7 +1,7 @@
 -- Which keys expire within N days?
 --
--- Of the keys in the newest snapshot of each source that are neither disabled nor expired. Days are calendar
--- days (UTC) from that snapshot, so 0 is later on its day.
+-- Active keys in the newest snapshot of each source (neither disabled nor expired). Days are calendar days (UTC)
+-- from that snapshot, so 0 is later on the same day.
 
 WITH settings AS (SELECT 30 AS days)
 SELECT source, hash, name, expires_day, days_until_expiry

@@ -1,10 +1,13 @@
--- openrouter_key_observations, for DuckDB (1.1 or newer): one row per source, workspace scope, key and
--- snapshot, with its days as numbers. Only this file differs from database to database.
+-- openrouter_key_observations, for DuckDB (1.1 or newer): the rows of the snapshots, with days as numbers.
+-- Only this file differs between databases.
 --
--- It reads a folder of parquet files, whose times have a time zone. Put your folder's path at the only
--- read_parquet: a relative one is taken from where DuckDB runs, and s3:// works where DuckDB has its httpfs
--- extension. Run this file, days.sql and spend.sql, in this order, once, and again after an upgrade: they drop
--- their views and make them anew.
+-- It needs no granularity, so it reads files with and without that column. A day and its first hour can both
+-- have a row for a key. Which of them counts is decided in days.sql.
+--
+-- It reads a folder of parquet files, whose times have a time zone. Put the path of your folder into the only
+-- read_parquet. A relative path starts where DuckDB runs, and s3:// needs the httpfs extension of DuckDB.
+-- Run this file, days.sql and spend.sql, in this order, once, and again after an upgrade: they replace their
+-- views.
 
 DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;

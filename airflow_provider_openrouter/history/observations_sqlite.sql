@@ -1,9 +1,12 @@
--- openrouter_key_observations, for SQLite (3.40 or newer): one row per source, workspace scope, key and
--- snapshot, with its days as numbers. Only this file differs from database to database.
+-- openrouter_key_observations, for SQLite (3.40 or newer): the rows of the snapshots, with days as numbers.
+-- Only this file differs between databases.
 --
--- Times are text, 'YYYY-MM-DD HH:MM:SS.ffffff' in UTC, as SQLAlchemy writes them. If your table has another
--- name, put it at the only FROM openrouter_keys. Run this file, days.sql and spend.sql, in this order, once,
--- and again after an upgrade: they drop their views and make them anew.
+-- It needs no granularity, so it reads tables with and without that column. A day and its first hour can both
+-- have a row for a key. Which of them counts is decided in days.sql.
+--
+-- Times are text in UTC, 'YYYY-MM-DD HH:MM:SS.ffffff', as SQLAlchemy writes them. If your table has another
+-- name, put it into the only FROM openrouter_keys. Run this file, days.sql and spend.sql, in this order, once,
+-- and again after an upgrade: they replace their views.
 
 DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;

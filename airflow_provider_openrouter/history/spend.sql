@@ -1,13 +1,12 @@
 -- openrouter_key_spend: what each key cost from one of its days in openrouter_key_days to the next.
 --
--- `spend` is USD, the difference of the key's lifetime usage to its previous snapshot day: limits, their resets,
--- missed days and absences do not matter to it. `byok_spend` is the same of byok_usage: an estimate of what was
--- paid to other providers with your own keys, beside `spend` and not within it. `days` is how many days they
--- cover: 1, or more where snapshots were missed or the key was not listed. At its first snapshot a key counts
--- with all of its usage if it was created after the listing before. If not, what it spent before is not known,
--- and it has no row for that day. So has no key for the first day of a source. Spend between the last snapshot
--- of a key and its deletion is not known either. A correction by OpenRouter shows as a negative spend, and keeps
--- the sums right.
+-- `spend` is USD: the key's lifetime usage minus that of its previous snapshot day. Limits, resets and missed
+-- days do not change it. `byok_spend` is the same for byok_usage: an estimate of what you paid to other
+-- providers with your own keys, in addition to `spend`. `days` is how many days they cover: 1, or more if
+-- snapshots were missed or the key was not listed. On its first day a key counts with its whole usage if it
+-- was created after the previous listing. Otherwise its earlier spend is not known, and it has no row for
+-- that day. On the first day of a source no key has a row. Spend between the last snapshot of a key and its
+-- deletion is not known either. If OpenRouter corrects a usage, the spend is negative, and sums stay right.
 
 DROP VIEW IF EXISTS openrouter_key_spend;
 

@@ -1,8 +1,8 @@
 -- What did each key cost on each of the last N days?
 --
--- USD, one row per key and snapshot day, days counted from the newest of each source. A snapshot just after
--- midnight shows what the day before cost. Where `days` is more than 1, the spend is that of so many days
--- together. See spend.sql for what cannot be known.
+-- USD, one row per key and snapshot day. Days are counted from the newest day of each source. A snapshot just
+-- after midnight shows what the previous day cost. If `days` is more than 1, the spend is that of so many days
+-- together. See spend.sql for what is not known.
 
 WITH settings AS (SELECT 30 AS days)
 SELECT source, day, hash, name, spend, byok_spend, costs.days

@@ -1,8 +1,8 @@
--- What did each team cost in the last N days, a team being what stands before the first '-' of a key's name?
+-- What did each team cost in the last N days, if a key's name begins with its team and a '-'?
 --
--- USD, days counted from the newest of each source, deleted and disabled keys included. A name without '-' is
--- its own prefix, a key without a name has the empty one, and a renamed key counts where its name was on the
--- day. Two sources that list the same account count its keys twice.
+-- USD, with deleted and disabled keys. Days are counted from the newest day of each source. A name without '-' is
+-- its own prefix, and a key without a name has an empty prefix. A renamed key counts under the name that it
+-- had on the day. If two sources list the same account, its keys count twice.
 
 WITH settings AS (SELECT 30 AS days)
 SELECT

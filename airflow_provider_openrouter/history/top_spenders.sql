@@ -1,8 +1,8 @@
 -- Which keys cost most in the last N days?
 --
--- USD, days counted from the newest of each source, deleted and disabled keys included. `listed` is 1 if the key
--- is in the newest snapshot, `name` is its last one. Sorted by `spend` alone: byok_spend is an estimate, and
--- paid to others. Spend that covers missed days counts on the day of the snapshot after them.
+-- USD, with deleted and disabled keys. Days are counted from the newest day of each source. `listed` is 1 if the
+-- key is in the newest snapshot, `name` is its latest name. Rows are sorted by `spend` only: byok_spend is an
+-- estimate, and paid to other providers. Spend of missed days counts on the day of the next snapshot.
 
 WITH settings AS (SELECT 30 AS days, 20 AS keys),
 spenders AS (

@@ -46,8 +46,8 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
     :param output_path: where to write a file, absolute, with any scheme of ``ObjectStoragePath``; the suffix,
         ``.parquet``, ``.csv`` or ``.jsonl``, says what is written. In it ``{snapshot}`` becomes the UTC day or
         hour, ``{granularity}`` ``day`` or ``hour``, ``{source}`` the source, and ``{workspace_scope}`` what was
-        given as ``workspace_id``, ``default`` or ``all``. A file of the same name is replaced, and a reader never
-        sees half of one. (templated)
+        given as ``workspace_id``, ``default`` or ``all``. Any other placeholder, such as ``{date}`` or ``%Y``, is
+        refused. A file of the same name is replaced, and a reader never sees half of one. (templated)
     :param xcom_format: what to return if no file is written: ``"frame"`` or ``"records"``. (templated)
     :param granularity: of a file, ``"day"`` or ``"hour"``: whether it is that UTC day's or that hour's partition.
         (templated)

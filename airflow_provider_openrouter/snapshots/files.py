@@ -1,4 +1,4 @@
-"""A frame as a file in any store that Airflow reaches: the whole file, or none."""
+"""A frame as a file in any store that Airflow can write to: the whole file, or none."""
 
 from __future__ import annotations
 
@@ -7,13 +7,16 @@ import json
 from collections.abc import Callable
 from pathlib import PurePosixPath
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
+from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import ObjectStoragePath
+from airflow.sdk.io import has_fs
 
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
@@ -39,26 +42,45 @@ STORES_WITHOUT_HALF_FILES = {
     "oci",
     "oss",
 }
-"""Object stores show a file when its upload is complete, rename by copying, and have no folders to make."""
+"""Object stores show a file only when it is uploaded, rename by copying, and need no folders."""
+
+STORE_PACKAGES = {
+    **dict.fromkeys(("s3", "s3a", "s3n"), "apache-airflow-providers-amazon[s3fs]"),
+    **dict.fromkeys(("gs", "gcs"), "apache-airflow-providers-google"),
+    **dict.fromkeys(("abfs", "abfss", "adl"), "apache-airflow-providers-microsoft-azure"),
+    "oss": "apache-airflow-providers-alibaba",
+}
+"""What to install for common schemes: Airflow itself knows only what is installed."""
 
 
 def check_store(path: str) -> None:
     """
-    Refuse a store whose filesystem is not installed.
+    Refuse a store whose filesystem is not installed; no file is looked at.
 
-    :param path: a path in the store, its placeholders included.
+    :param path: a path in the store, with its placeholders.
+    :raises AirflowFailException: if no filesystem of its scheme is installed, or that lacks a package.
     """
+    scheme = urlsplit(path).scheme or "file"
+    try:
+        if has_fs(scheme):
+            ObjectStoragePath(path).fs  # noqa: B018  # imports what it needs
+            return
+        reason = "no filesystem of that scheme is installed"
+    except ImportError as error:
+        reason = str(error.__context__ or error)  # the provider wraps it in advice of its own
+    package = STORE_PACKAGES.get(scheme, "the Airflow provider of that scheme, or correct output_path")
+    raise AirflowFailException(f"Cannot write to {scheme}://: {reason}. Install {package}.")
 
 
 def write_file(frame: pd.DataFrame, path: str) -> int:
     """
     Write a frame into a file, and return its size in bytes.
 
-    A reader never sees half a file: where the store renames, it is written beside under a hidden name first. A
-    file of the same name is replaced, and missing folders are made.
+    A reader never sees half a file: where the store can rename, it is first written under a hidden name in the
+    same folder. A file of the same name is replaced, and missing folders are made.
 
-    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returns.
-    :param path: where to, as ``ObjectStoragePath`` takes it; its suffix is one of :data:`WRITERS`.
+    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returned.
+    :param path: where to write it, as ``ObjectStoragePath`` takes it; its suffix is one of :data:`WRITERS`.
     """
     buffer = io.BytesIO()
     WRITERS[PurePosixPath(path).suffix.lower()](pa.Table.from_pandas(frame, schema=SCHEMA), buffer)
@@ -69,7 +91,7 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
         _write(target, content)
         return content.nbytes
     if target.is_dir():
-        raise IsADirectoryError(f"{path} is a folder, which no file can replace.")  # Airflow 3.0 moves into it
+        raise IsADirectoryError(f"{path} is a folder. Choose another path.")  # Airflow 3.0 moves into it
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
     try:
@@ -87,8 +109,8 @@ def _write(path: ObjectStoragePath, content: memoryview) -> None:
 
 
 def _write_parquet(table: pa.Table, buffer: io.BytesIO) -> None:
-    # Measured with 100,000 keys: zstd takes half of snappy's bytes at about its speed, and smaller row
-    # groups only take more bytes and longer to read.
+    # Measured with 100,000 keys: zstd needs half the bytes of snappy at about its speed; smaller row groups
+    # only need more bytes and more time to read.
     pa.parquet.write_table(table, buffer, compression="zstd")
 
 

@@ -1,9 +1,9 @@
 """
 Keys as a typed pandas frame, and as the columns of a file.
 
-Whatever the API sends, a known field is one column of one type, in the API's units: USD, and UTC. A field that is
-not known becomes a column of its own in a frame; in a file it goes into the JSON of ``extra_fields``, so that a
-year of files reads as one table.
+Whatever the API sends, a known field is one column of one type, in the API's units: USD, and UTC. An unknown
+field becomes a column of its own in a frame; in a file it is part of the JSON in ``extra_fields``, so that a year
+of files reads as one table.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 
 FIRST_MOMENT = np.datetime64("0001-01-01", "us")
 LAST_MOMENT = np.datetime64("9999-12-31T23:59:59.999999", "us")
-"""The first and the last that Python's own datetime knows."""
+"""The first and the last moment that Python's datetime can hold."""
 
 FILE_COLUMNS = {
     **PARTITION_COLUMNS,
@@ -41,8 +41,8 @@ def keys_frame(listing: KeyListing) -> pd.DataFrame:
     Return a typed frame: the known fields, ``workspace_name``, ``observed_at``, and the unknown fields by name.
 
     Text is ``string``, flags are ``boolean``, money is ``float64`` (USD), timestamps are ``datetime64[us, UTC]``.
-    A null, an absent field and a value that cannot be read as what its field promises are missing values, the
-    last with one warning. An unknown field of one scalar type keeps it, any other becomes JSON text.
+    A null, an absent field and a value that cannot be read as the kind of its field are missing values, the last
+    with one warning in all. An unknown field of one scalar type keeps that type, any other becomes JSON text.
 
     :param listing: the keys.
     """
@@ -94,19 +94,22 @@ def _known_columns(listing: KeyListing) -> dict[str, Any]:
             if missing := values.count(None) - sent.count(None):
                 unreadable[name] = missing
         columns[name] = column
-    if unreadable:
+    if total := sum(unreadable.values()):
         log.warning(
-            "%s could not be read as what their fields promise, and are missing: %s.",
-            count(sum(unreadable.values()), "value"),
+            "Could not read %s, which %s missing in the frame: %s",
+            count(total, "value"),
+            "is" if total == 1 else "are",
             ", ".join(f"{name} ({number})" for name, number in unreadable.items()),
         )
-    columns["workspace_name"] = _column([listing.workspace_name(key) for key in listing.keys], "string")
-    columns["observed_at"] = _same_time(listing.observed_at, len(listing.keys))
+    rows = len(listing.keys)
+    names = map(listing.workspace_name, listing.keys) if listing.workspace_names else [None] * rows
+    columns["workspace_name"] = _column(list(names), "string")
+    columns["observed_at"] = _same_time(listing.observed_at, rows)
     return columns
 
 
 def _unknown(values: list[Any]) -> Any:
-    """Return the column of a field of which nothing is promised."""
+    """Return the column of an unknown field."""
     types = {type(value) for value in values if value is not None}
     if types <= {str}:
         return _column(values, "string")
@@ -141,12 +144,12 @@ def _same_time(time: datetime, rows: int) -> Any:
 
 
 def _naive(time: datetime) -> datetime:
-    """Return a time in UTC and without saying so, which is how numpy takes it."""
+    """Return a time in UTC without its time zone, as numpy takes it."""
     return time.astimezone(UTC).replace(tzinfo=None)
 
 
 def _as_promised(values: list[Any], kind: str) -> Any:
-    """Return the column of values that all are as their field promises, made at one go; None if any is not."""
+    """Return the column in one go if each value is as its field promises, and otherwise None."""
     types = set(map(type, values)) - {type(None)}
     if not types <= _PROMISED[kind]:
         return None

@@ -1,7 +1,7 @@
 """
-What OpenLineage is told: from which API keys were read, and where they went.
+What OpenLineage gets: from which API keys were read, and where they were written.
 
-Its classes are imported when it asks, and it asks only where it is installed. Datasets are named as in its naming
+Its classes are imported when it asks, which it does only where it is installed. Datasets are named by its naming
 conventions (https://openlineage.io/docs/spec/naming).
 """
 
@@ -26,7 +26,7 @@ class Target(NamedTuple):
 
 
 def file_target(path: str) -> Target:
-    """Name a file; the connection in ``s3://connection@bucket/key`` is no part of its name."""
+    """Return a file's name; the connection in ``s3://connection@bucket/key`` is not part of it."""
     scheme, separator, rest = path.partition("://")
     if not separator or scheme == "file":
         return Target("file", rest or path)
@@ -36,9 +36,9 @@ def file_target(path: str) -> Target:
 
 def table_target(url: URL, *, schema: str | None, table: str) -> Target:
     """
-    Name a table.
+    Return a table's name.
 
-    :param url: where the database is; of it only backend, host, port and database are told.
+    :param url: where the database is; only its backend, host, port and database become part of the name.
     :param schema: the schema that the table is in, or the database's default.
     :param table: the name of the table.
     """
@@ -50,12 +50,12 @@ def table_target(url: URL, *, schema: str | None, table: str) -> Target:
 
 def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None) -> OperatorLineage[Any, Any]:
     """
-    Say that keys were read from an API, and into what they were written, if they were.
+    Return that keys were read from an API and, if they were, written to a target.
 
-    :param base_url: the API's.
-    :param target: what was written.
+    :param base_url: the base URL of the API.
+    :param target: the file or table that was written, or None.
     :param rows: how many keys there were.
-    :param size: of a file, its bytes.
+    :param size: the size of the file in bytes, or None.
     """
     from airflow.providers.common.compat.openlineage.facet import (
         Dataset,

@@ -1,8 +1,8 @@
 """
-What one run may replace: its partition of the history, and nobody else's.
+What one run may replace: its own partition of the history, and no other.
 
-The API shows only the present. A partition is therefore dated by when the keys were observed and not by the run's
-logical date: a run that is cleared a week later writes that later day's truth, beside what it wrote before.
+The API shows only the present. A partition is therefore dated by when the keys were listed, not by the run's
+logical date: a run that is cleared a week later writes the keys of that later day, beside what it wrote before.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ GRANULARITIES: dict[str, tuple[dict[str, Any], str]] = {
     "day": ({"hour": 0, "minute": 0, "second": 0, "microsecond": 0}, "%Y-%m-%d"),
     "hour": ({"minute": 0, "second": 0, "microsecond": 0}, "%Y-%m-%dT%H"),
 }
-"""Of each granularity, what is cut off a time, and how what is left is written in a path."""
+"""Of each granularity: what is set to zero in a time, and how the rest is written in a path."""
 
 PARTITION_COLUMNS = {
     "snapshot": "timestamp",
@@ -28,17 +28,17 @@ PARTITION_COLUMNS = {
     "source": "string",
     "workspace_scope": "string",
 }
-"""The columns that tell the rows of one partition from all others, and the kind of each."""
+"""The columns that identify a partition, and the kind of each."""
 
 
 @dataclass(frozen=True)
 class Partition:
     """
-    The rows of one snapshot of one account and one choice of workspaces.
+    The rows of one day or hour, one account and one choice of workspaces.
 
     :param snapshot: the UTC day or hour.
     :param granularity: ``"day"`` or ``"hour"``.
-    :param source: the account, as the connection's id or as it was named.
+    :param source: what tells the account from others.
     :param scope: which workspaces were listed.
     """
 
@@ -70,11 +70,11 @@ class Partition:
 @dataclass(frozen=True, kw_only=True)
 class Partitioning:
     """
-    What says to which partition a listing belongs.
+    The arguments that decide to which partition a listing belongs.
 
     :param granularity: ``"day"`` or ``"hour"``.
     :param source: what tells the account from others.
-    :param snapshot: the moment whose day or hour it is, with its time zone; None for when the keys were listed.
+    :param snapshot: a moment of the day or hour, with its time zone; None for when the keys were listed.
     """
 
     granularity: str

@@ -1,27 +1,45 @@
-"""Where a file may be written: what is refused before the first request."""
+"""Paths that files can be written to."""
 
 from __future__ import annotations
 
+import re
 from pathlib import PurePosixPath
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS
+
 SUFFIXES = (".parquet", ".csv", ".jsonl")
+_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+_DIRECTIVE = re.compile(r"%(?![0-9A-Fa-f]{2})-?[aAbBcdfFGHIjmMpSTuUVwWxXyYzZ]")
+"""One of ``strftime``, such as ``%Y``; what looks like a percent-encoded byte, such as ``%E4``, is none."""
 
 
 def check_output_path(path: Any) -> None:
     """
     Refuse a path that no file can be written to, or that would not mean what it seems to.
 
-    :raises AirflowFailException: if it is not text, has no known suffix, or is not absolute.
+    :raises AirflowFailException: if it is not text, has no known suffix, is not absolute, or has a placeholder
+        that does not exist.
     """
     if not isinstance(path, str):
         raise AirflowFailException(f"output_path must be text, not {type(path).__name__}.")
     if PurePosixPath(path).suffix.lower() not in SUFFIXES:
-        raise AirflowFailException(f"output_path must end in {', '.join(SUFFIXES)}, not as {path!r} does.")
+        raise AirflowFailException(f"output_path must end in {', '.join(SUFFIXES)}, unlike {path!r}.")
     if "://" not in path and not path.startswith("/"):
         raise AirflowFailException(
-            f"output_path must be absolute, not {path!r}. A worker has no folder of its own: use a path such as "
-            "file:///data/keys.parquet or s3://conn@bucket/keys.parquet."
+            f"output_path must be absolute, not {path!r}. Use a path such as file:///data/keys.parquet or "
+            "s3://conn@bucket/keys.parquet."
+        )
+    known = ", ".join(f"{{{name}}}" for name in PARTITION_COLUMNS)
+    unknown = [found[0] for found in _PLACEHOLDER.finditer(path) if found[1] not in PARTITION_COLUMNS]
+    if unknown:
+        raise AirflowFailException(
+            f"output_path has an unknown placeholder: {', '.join(unknown)}. There are {known}."
+        )
+    if directive := _DIRECTIVE.search(path):
+        raise AirflowFailException(
+            f"output_path has {directive[0]}, which would stay as it is. Use {{snapshot}}, the UTC day "
+            f"or hour. There are {known}."
         )

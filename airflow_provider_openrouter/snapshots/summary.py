@@ -1,4 +1,4 @@
-"""A listing in a few lines that a person can read."""
+"""A listing in a few lines for people."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_provider_openrouter.keys import (
 from airflow_provider_openrouter.text import count, plain, usd
 
 LOWEST = 5
-"""How many of the active keys with the least left are named."""
+"""How many of the active keys with the least left are listed."""
 
 WINDOWS = ("usage", "usage_daily", "usage_weekly", "usage_monthly")
 
@@ -75,6 +75,6 @@ def log_summary(summary: dict[str, Any], log: Any) -> None:
     )
     for key in summary["lowest"]:
         limit = "" if key["limit"] is None else f" of {usd(key['limit'])}"
-        name, label = plain(key["name"]), plain(key["label"])
-        workspace = f", {plain(key['workspace_name'])}" if "workspace_name" in key else ""
-        log.info("%s%s left: %s (%s%s)", usd(key["limit_remaining"]), limit, name, label, workspace)
+        details = ", ".join(filter(None, (plain(key["label"]), plain(key.get("workspace_name")))))
+        more = f" ({details})" if details else ""
+        log.info("%s%s left: %s%s", usd(key["limit_remaining"]), limit, plain(key["name"]), more)

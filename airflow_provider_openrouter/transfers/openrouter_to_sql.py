@@ -21,9 +21,12 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     Writes every API key of an OpenRouter account into a table, one row for each key and snapshot.
 
     A run replaces its partition, the rows of the same ``snapshot``, ``granularity``, ``source`` and
-    ``workspace_scope``, and no other: run again it leaves what running once does, and a failure leaves the table
-    as it was. It returns the table, its partition and how many rows that has. It needs the extra ``sql``.
-    PostgreSQL and SQLite are tested.
+    ``workspace_scope``, and no other: running it again has the same result as running it once, and a failure
+    leaves the table as it was. It returns the table, its partition and how many rows that has. It needs the extra
+    ``sql``. PostgreSQL and SQLite are tested.
+
+    An older table gets the columns that it lacks. In a table of before there was a granularity, rows at 00:00 UTC
+    become ``day`` and all others ``hour``.
 
     It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
     five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
@@ -32,7 +35,9 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     :param sql_conn_id: the connection to the database, of any provider whose hook is a ``DbApiHook``. (templated)
     :param table: the name of the table. (templated)
     :param schema: the database schema that the table is in, None for the connection's default. (templated)
-    :param create_table: whether a missing table is created. Missing columns are added in any case.
+    :param create_table: whether a missing table is created, and the primary key of one that this operator created
+        earlier is changed if a newer version needs that. Missing columns are added in any case. With False the
+        primary key must be (snapshot, granularity, source, workspace_scope, hash), or there must be none.
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param include_disabled: whether to list keys that are disabled. (templated)
     :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter out. If the
@@ -45,7 +50,8 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     :param snapshot: the moment, ISO 8601, that says which day or hour is replaced; by default when the keys are
         listed. The API shows only the present, so that another moment dates today's truth back. (templated)
     :raises OpenRouterError: of the kind that tells what helps; what cannot recover fails without task retries.
-    :raises AirflowFailException: if an argument makes no sense, or if there is no table to write to.
+    :raises AirflowFailException: if an argument makes no sense, if the connection leads to no SQL database, if a
+        package is not installed, or if there is no table to write to.
     :raises AirflowException: if the database refuses.
     """
 
@@ -92,11 +98,15 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         if not self.table or not isinstance(self.table, str):
             raise AirflowFailException(f"table must be the name of a table, not {self.table!r}.")
 
-        from airflow_provider_openrouter.snapshots.frame import keys_file_frame
-        from airflow_provider_openrouter.snapshots.tables import get_engine, replace_partition
+        from airflow_provider_openrouter.snapshots.database import get_engine
 
         partitioning = self._partitioning()
         engine = get_engine(self.sql_conn_id)
+
+        # These need what get_engine has just found to be installed.
+        from airflow_provider_openrouter.snapshots.frame import keys_file_frame
+        from airflow_provider_openrouter.snapshots.tables import replace_partition
+
         try:
             listing = self._list_keys()
             partition = partitioning.partition(listing)

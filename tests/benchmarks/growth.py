@@ -58,7 +58,7 @@ def run(contender: str, url: str, path: str) -> None:
     with ObjectStoragePath("file:///dev/null").open("wb") as file:
         file.write(b"")
     list_keys, make_frame, write = globals()[contender](url)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
     before = memory("VmRSS")
     moments = [time.perf_counter()]
     keys = list_keys()

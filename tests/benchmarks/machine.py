@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def machine() -> str:
-    """Answer date, Python, cores and system in one line."""
+    """Return date, Python, cores and system in one line."""
     processors = [
         line.partition(":")[2].strip()
         for line in Path("/proc/cpuinfo").read_text().splitlines()

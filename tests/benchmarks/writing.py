@@ -37,12 +37,12 @@ SCENES = {
     "a frame into parquet, a process's first": {"first_write_file": "provider", "to_parquet": "pandas alone"},
     "a frame into parquet": {"write_file": "provider", "to_parquet": "pandas alone"},
     "rows into PostgreSQL": {
-        "replace_slice": "provider",
+        "replace_partition": "provider",
         "insert_batches": "SQLAlchemy's insert, in the same batches",
         "insert_at_once": "SQLAlchemy's insert, all at once",
         "copy": "COPY, for information",
     },
-    "rows into PostgreSQL, in place of as many": {"replace_slice_again": "provider"},
+    "rows into PostgreSQL, in place of as many": {"replace_partition_again": "provider"},
 }
 
 
@@ -53,16 +53,23 @@ def many_keys(count: int) -> list[dict]:
     return [make_key(number, "0" * 36) | ({} if number % 10 else {"rank": number}) for number in range(count)]
 
 
-def our_slice():
-    from airflow_provider_openrouter.snapshots.partition import Slice
+def our_listing(keys: list[dict]):
+    from airflow_provider_openrouter.keys import KeyListing
+    from airflow_provider_openrouter.scope import WorkspaceScope
 
-    return Slice.of(OBSERVED_AT, granularity="day", source="openrouter_default", workspace_id="*")
+    return KeyListing(keys=keys, observed_at=OBSERVED_AT, scope=WorkspaceScope.read("*"))
+
+
+def our_partition():
+    from airflow_provider_openrouter.snapshots.partition import Partitioning
+
+    return Partitioning(granularity="day", source="openrouter_default").partition(our_listing([]))
 
 
 def our_frame(keys: list[dict]):
     from airflow_provider_openrouter.snapshots.frame import keys_file_frame
 
-    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=our_slice())
+    return keys_file_frame(our_listing(keys), our_partition())
 
 
 # -- files
@@ -92,9 +99,10 @@ def keys_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
 def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
     import pandas as pd
 
-    from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
+    from airflow_provider_openrouter.keys import FIELDS
+    from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
-    part = our_slice()
+    partition = our_partition()
     dtypes = {"string": "string", "boolean": "boolean", "number": "float64"}
 
     def write() -> None:
@@ -115,9 +123,10 @@ def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
             [json.dumps(extra) if extra else None for extra in extras], dtype="string"
         )
         frame["observed_at"] = pd.Timestamp(OBSERVED_AT).as_unit("us")
-        frame["snapshot"] = pd.Timestamp(part.snapshot).as_unit("us")
-        for name in ("source", "workspace_scope"):
-            frame[name] = pd.array([getattr(part, name)] * len(frame), dtype="string")
+        frame["snapshot"] = pd.Timestamp(partition.snapshot).as_unit("us")
+        for name in ("granularity", "source", "workspace_scope"):
+            frame[name] = pd.array([partition.columns[name]] * len(frame), dtype="string")
+        frame["workspace_name"] = pd.array([None] * len(frame), dtype="string")
         frame[list(FILE_COLUMNS)].to_parquet(where, compression="zstd", index=False)
 
     return write
@@ -126,22 +135,24 @@ def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
 # -- tables
 
 
-def replace_slice(keys: list[dict], where: str, *, again: bool = False) -> Callable[[], object]:
-    from airflow_provider_openrouter.snapshots.tables import replace_slice
+def replace_partition(keys: list[dict], where: str, *, again: bool = False) -> Callable[[], object]:
+    from airflow_provider_openrouter.snapshots.tables import replace_partition
 
     engine, table = empty_table(where)
     frame = our_frame(keys)
 
     def write() -> None:
-        replace_slice(engine, frame, part=our_slice(), table=table.name, schema=None, create_table=False)
+        replace_partition(
+            engine, frame, partition=our_partition(), table=table.name, schema=None, create_table=False
+        )
 
     if again:
         write()
     return write
 
 
-def replace_slice_again(keys: list[dict], where: str) -> Callable[[], object]:
-    return replace_slice(keys, where, again=True)
+def replace_partition_again(keys: list[dict], where: str) -> Callable[[], object]:
+    return replace_partition(keys, where, again=True)
 
 
 def insert_batches(keys: list[dict], where: str, size: int | None = None) -> Callable[[], object]:
@@ -191,15 +202,22 @@ def rows_of(keys: list[dict]) -> list[dict]:
 
 
 def empty_table(where: str):
-    """Make the provider's own table anew, which is the same for all."""
+    """Create the provider's own table again, the same for all."""
     from sqlalchemy import MetaData, Table, create_engine
 
-    from airflow_provider_openrouter.snapshots.tables import replace_slice
+    from airflow_provider_openrouter.snapshots.tables import replace_partition
 
     engine = create_engine(where)
     with engine.begin() as connection:
         connection.exec_driver_sql("DROP TABLE IF EXISTS benchmark_keys")
-    replace_slice(engine, our_frame([]), part=our_slice(), table="benchmark_keys", schema=None, create_table=True)
+    replace_partition(
+        engine,
+        our_frame([]),
+        partition=our_partition(),
+        table="benchmark_keys",
+        schema=None,
+        create_table=True,
+    )
     return engine, Table("benchmark_keys", MetaData(), autoload_with=engine)
 
 
@@ -218,7 +236,7 @@ def run(contender: str, source: str, where: str) -> None:
         with ObjectStoragePath("file:///dev/null").open("wb") as file:
             file.write(b"")
     write = globals()[contender](json.loads(Path(source).read_text()), where)
-    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins again
     began = time.perf_counter()
     write()
     seconds = time.perf_counter() - began
@@ -226,7 +244,7 @@ def run(contender: str, source: str, where: str) -> None:
 
 
 def memory(name: str) -> float:
-    """Answer a line of the process's own status, in MB."""
+    """Return a line of the process's own status, in MB."""
     [line] = [line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith(name)]
     return int(line.split()[1]) / 1024
 

@@ -1,4 +1,4 @@
-"""What did it cost: the SQL of the history, on each database that can hold it, against a ledger in Python."""
+"""The SQL of the history, on each database that it is for, compared with a ledger in Python."""
 
 import re
 from bisect import bisect_right
@@ -20,6 +20,7 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.schema import IDENTITY, OLD_IDENTITY, keys_table, prepare_table
 
 HISTORY = files("airflow_provider_openrouter") / "history"
 DATABASES = ("postgresql", "sqlite", "duckdb")
@@ -33,8 +34,8 @@ QUESTIONS = {
 }
 DAY = timedelta(days=1)
 KINDS = {
-    **dict.fromkeys(("source", "workspace_scope", "hash", "name", "label", "limit_reset", "workspace_id"), str),
-    **dict.fromkeys(("creator_user_id", "external_user", "extra_fields"), str),
+    **dict.fromkeys(("granularity", "source", "workspace_scope", "hash", "name", "label", "limit_reset"), str),
+    **dict.fromkeys(("workspace_id", "workspace_name", "creator_user_id", "external_user", "extra_fields"), str),
     **dict.fromkeys(("disabled", "include_byok_in_limit"), bool),
     **dict.fromkeys(("limit", "limit_remaining"), float),
     **{
@@ -48,7 +49,8 @@ KINDS = {
 }
 SQL_TYPES = {str: sa.Text, bool: sa.Boolean, float: sa.Float(53), datetime: sa.DateTime(timezone=True)}
 PARQUET_TYPES = {str: pa.string(), bool: pa.bool_(), float: pa.float64(), datetime: pa.timestamp("us", tz="UTC")}
-SCHEMA = pa.schema([(name, PARQUET_TYPES[kind]) for name, kind in KINDS.items()])
+NEWER = {"granularity", "workspace_name"}
+"""Columns that the first tables and files did not have."""
 
 EACH_DATABASE = [
     pytest.param(dialect, marks=pytest.mark.xdist_group(f"history {dialect}")) for dialect in DATABASES
@@ -64,15 +66,17 @@ def views(dialect):
 class Table:
     """A history in a table."""
 
-    def __init__(self, dialect, url, rows):
+    def __init__(self, dialect, url, rows, old=False):
         self.dialect = dialect
         self.url = url
         self.engine = sa.create_engine(url)
-        columns = (sa.Column(name, SQL_TYPES[kind]) for name, kind in KINDS.items())
-        table = sa.Table("openrouter_keys", sa.MetaData(), *columns)
+        names = [name for name in KINDS if name not in NEWER] if old else list(KINDS)
+        columns = (sa.Column(name, SQL_TYPES[KINDS[name]]) for name in names)
+        keys = [sa.PrimaryKeyConstraint(*OLD_IDENTITY)] if old else []
+        table = sa.Table("openrouter_keys", sa.MetaData(), *columns, *keys)
         with self.engine.begin() as connection:
             table.create(connection)
-            connection.execute(table.insert(), [dict.fromkeys(KINDS) | row for row in rows])
+            connection.execute(table.insert(), [{name: row.get(name) for name in names} for row in rows])
         for script in views(dialect):
             self.run(text_of(script))
 
@@ -80,6 +84,14 @@ class Table:
         with self.engine.begin() as connection:
             for statement in DbApiHook.split_sql_string(script):
                 connection.exec_driver_sql(statement)
+
+    def upgrade(self):
+        with self.engine.begin() as connection:
+            prepare_table(connection, keys_table("openrouter_keys", None), create_table=True)
+        inspector = sa.inspect(self.engine)
+        key = inspector.get_pk_constraint("openrouter_keys")["constrained_columns"]
+        assert tuple(key) == IDENTITY
+        assert {column["name"] for column in inspector.get_columns("openrouter_keys")} == KINDS.keys()
 
     def query(self, sql):
         with self.engine.connect() as connection:
@@ -90,23 +102,26 @@ class Table:
 
 
 class Lake:
-    """A history in a folder: one file for each slice, in every third of them a column that the others lack."""
+    """A history in a folder: a file for each partition, in every third of them a column that the others lack."""
 
     dialect = "duckdb"
 
-    def __init__(self, folder, rows):
+    def __init__(self, folder, rows, old=False):
+        """Write the files; those before a day may be older ones, or all if that is True."""
         self.folder = folder
-        slices = defaultdict(list)
+        partitions = defaultdict(list)
         for row in rows:
-            slices[row["source"], row["workspace_scope"], row["snapshot"]].append(row)
-        for number, ((source, scope, snapshot), slice_rows) in enumerate(slices.items()):
+            place = [row[name] for name in ("source", "workspace_scope", "snapshot", "granularity")]
+            partitions[tuple(place)].append(row)
+        for number, ((source, scope, snapshot, granularity), partition) in enumerate(partitions.items()):
             scope = "all" if scope == "*" else scope
-            path = (
-                folder
-                / f"lake/keys/source={source}/day={snapshot:%Y-%m-%dT%H}/workspace_scope={scope}/keys.parquet"
-            )
+            hive = f"source={source}/{granularity}={snapshot:%Y-%m-%dT%H}/workspace_scope={scope}"
+            path = folder / "lake/keys" / hive / "keys.parquet"
             path.parent.mkdir(parents=True)
-            table = pa.Table.from_pylist(slice_rows, schema=SCHEMA)
+            is_old = old is True or (old and snapshot < old)
+            kinds = {name: kind for name, kind in KINDS.items() if not (is_old and name in NEWER)}
+            schema = pa.schema([(name, PARQUET_TYPES[kind]) for name, kind in kinds.items()])
+            table = pa.Table.from_pylist(partition, schema=schema)
             if number % 3 == 1:
                 table = table.append_column("day_number", pa.array(["not ours"] * len(table)))
             pa.parquet.write_table(table, path)
@@ -147,12 +162,12 @@ def keep(request, tmp_path_factory):
     """Keep rows as a history in a database of their own."""
     kept = []
 
-    def keep(dialect, rows):
+    def keep(dialect, rows, **how):
         folder = tmp_path_factory.mktemp("history")
         if dialect == "duckdb":
-            history = Lake(folder, rows)
+            history = Lake(folder, rows, **how)
         elif dialect == "sqlite":
-            history = Table(dialect, f"sqlite:///{folder}/history.db", rows)
+            history = Table(dialect, f"sqlite:///{folder}/history.db", rows, **how)
         else:
             url, schema = request.getfixturevalue("postgresql"), f"history_{uuid4().hex}"
             engine = sa.create_engine(url)
@@ -160,7 +175,7 @@ def keep(request, tmp_path_factory):
                 connection.exec_driver_sql(f"CREATE SCHEMA {schema}")
             engine.dispose()
             options = {"options": f"-csearch_path={schema} -ctimezone=Pacific/Auckland"}
-            history = Table(dialect, f"{url}&{urlencode(options)}", rows)
+            history = Table(dialect, f"{url}&{urlencode(options)}", rows, **how)
         kept.append(history)
         return history
 
@@ -250,6 +265,7 @@ class Key:
         used = [when for when, *_ in self.ledger if when <= at]
         return {
             "snapshot": snapshot,
+            "granularity": "hour" if (snapshot.date() - START).days in HOURLY else "day",
             "source": self.source,
             "workspace_scope": scope,
             "hash": self.hash,
@@ -412,7 +428,7 @@ class Year:
         }
         return any(key.is_listed(scope, at) for scope, at in last.items())
 
-    def in_force(self):
+    def active(self):
         """Keys of the newest snapshot that can be used, with the day and the moment of their last sighting."""
         for key in self.keys:
             day, _ = self.newest[key.source]
@@ -457,7 +473,7 @@ class Year:
         ]
 
     def dormant_keys(self, days):
-        for key, day, at in self.in_force():
+        for key, day, at in self.active():
             used = [when for when, *_ in key.ledger if when <= at]
             if not used and key.before:
                 continue
@@ -465,7 +481,7 @@ class Year:
                 yield key.hash, used[-1].date().isoformat() if used else None
 
     def expiring_keys(self, days):
-        for key, day, _ in self.in_force():
+        for key, day, _ in self.active():
             if key.expires_at and (left := (key.expires_at.date() - day).days) <= days:
                 yield {
                     "source": key.source,
@@ -476,7 +492,7 @@ class Year:
                 }
 
     def days_until_dry(self, days):
-        for key, day, at in self.in_force():
+        for key, day, at in self.active():
             if (remaining := key.remaining(at)) is None:
                 continue
             rows = [row for row in self.recent(days) if row["hash"] == key.hash]
@@ -592,7 +608,7 @@ def test_spend_per_prefix_is_that_of_the_ledger(history, year, days):
 
 
 @pytest.mark.parametrize("days", [10, 30, 200])
-def test_dormant_keys_are_those_without_an_entry_in_the_ledger(history, year, days):
+def test_dormant_keys_have_no_entry_in_the_ledger(history, year, days):
     answer = ask(history, "dormant_keys", days=days)
     assert {(row["hash"], row["last_used_day"]) for row in answer} == set(year.dormant_keys(days))
 
@@ -611,11 +627,40 @@ def test_days_until_dry_are_those_of_the_ledger(history, year, days):
     assert places == sorted(places)
     expected = by_hash(year.days_until_dry(days))
     assert len(answer) == len(expected)
-    for told, right in zip(by_hash(answer), expected, strict=True):
-        assert told == {
+    for found, right in zip(by_hash(answer), expected, strict=True):
+        assert found == {
             name: pytest.approx(value, abs=1e-6) if isinstance(value, float) else value
             for name, value in right.items()
         }
+
+
+# -- older tables and files
+
+
+def every_answer(history):
+    return {question: ask(history, question, days=400) for question in sorted(QUESTIONS)} | {
+        "days": history.query("SELECT * FROM openrouter_key_days ORDER BY source, hash, day")
+    }
+
+
+@pytest.mark.parametrize("dialect", EACH_DATABASE)
+def test_a_history_without_the_newer_columns_has_the_same_answers(dialect, keep, year):
+    new, old = keep(dialect, year.rows), keep(dialect, year.rows, old=True)
+    answers = every_answer(new)
+    assert every_answer(old) == answers
+    if dialect == "duckdb":
+        assert every_answer(keep(dialect, year.rows, old=moment(150))) == answers
+
+
+@pytest.mark.parametrize("dialect", EACH_DATABASE[:2])
+def test_a_history_has_the_same_answers_after_the_upgrade(dialect, keep, year):
+    history = keep(dialect, year.rows, old=True)
+    answers = every_answer(history)
+    history.upgrade()
+    assert every_answer(history) == answers
+    for script in views(dialect):
+        history.run(text_of(script))
+    assert every_answer(history) == answers
 
 
 # -- one rule at a time
@@ -628,9 +673,14 @@ NIGHT = datetime(2026, 11, 3, 0, 5, tzinfo=UTC)
 def row(key, at, *, scope="default", source="prod", hourly=False, **fields):
     """What a listing at a moment says of a key."""
     cut = {"minute": 0, "second": 0, "microsecond": 0} | ({} if hourly else {"hour": 0})
-    slice_columns = {"snapshot": at.replace(**cut), "source": source, "workspace_scope": scope}
+    partition = {
+        "snapshot": at.replace(**cut),
+        "granularity": "hour" if hourly else "day",
+        "source": source,
+        "workspace_scope": scope,
+    }
     known = {"hash": key, "name": key, "usage": 0.0, "created_at": NIGHT - 100 * DAY, "observed_at": at}
-    return slice_columns | known | fields
+    return partition | known | fields
 
 
 def spend_of(history, key):
@@ -642,7 +692,7 @@ def hashes(answer):
     return [row["hash"] for row in answer]
 
 
-def test_a_key_counts_in_whole_if_it_was_created_after_the_listing_before(history_of):
+def test_a_key_counts_in_whole_if_created_after_a_listing(history_of):
     history = history_of(
         row("old", NIGHT),
         row("old", NIGHT + DAY),
@@ -669,7 +719,7 @@ def test_what_a_key_spent_before_it_could_be_seen_is_not_known(history_of):
     assert spend_of(history, "shown") == [("2026-11-05", 1, 1)]
 
 
-def test_the_first_day_of_a_source_costs_nothing_that_is_known(history_of):
+def test_the_spend_of_the_first_day_of_a_source_is_not_known(history_of):
     young = NIGHT - timedelta(minutes=1)
     history = history_of(
         row("key", NIGHT, usage=5.0, created_at=young), row("key", NIGHT - 50 * DAY, source="research")
@@ -677,7 +727,7 @@ def test_the_first_day_of_a_source_costs_nothing_that_is_known(history_of):
     assert spend_of(history, "key") == []
 
 
-def test_a_key_created_while_its_workspace_could_not_be_listed_counts_in_whole(history_of):
+def test_a_key_created_while_its_scope_failed_counts_in_whole(history_of):
     created_at = NIGHT + timedelta(hours=12)
     history = history_of(
         *(row("a", NIGHT + day * DAY, scope="ws-a") for day in range(4)),
@@ -687,7 +737,7 @@ def test_a_key_created_while_its_workspace_could_not_be_listed_counts_in_whole(h
     assert spend_of(history, "new") == [("2026-11-06", 6, 3)]
 
 
-def test_a_scope_listed_for_the_first_time_does_not_count_what_its_old_keys_spent(history_of):
+def test_a_new_scope_does_not_count_what_its_old_keys_spent(history_of):
     history = history_of(
         *(row("a", NIGHT + day * DAY) for day in range(2)),
         row("a", NIGHT + DAY, scope="*"),
@@ -697,7 +747,7 @@ def test_a_scope_listed_for_the_first_time_does_not_count_what_its_old_keys_spen
     assert spend_of(history, "a") == [("2026-11-04", 0, 1)]
 
 
-def test_a_key_that_comes_back_counts_what_it_spent_meanwhile_once(history_of):
+def test_a_key_that_comes_back_counts_its_spend_once(history_of):
     history = history_of(
         *(row("other", NIGHT + day * DAY) for day in range(10)),
         *(row("key", NIGHT + day * DAY, usage=10.0 + day) for day in (0, 1, 8, 9)),
@@ -721,10 +771,10 @@ def test_a_correction_is_a_negative_spend_and_keeps_the_sum(history_of):
         *(row("key", NIGHT + day * DAY, usage=usage) for day, usage in enumerate([10.0, 16.0, 14.0]))
     )
     assert [spend for _, spend, _ in spend_of(history, "key")] == [6, -2]
-    assert [told["spend"] for told in ask(history, "top_spenders")] == [4]
+    assert [found["spend"] for found in ask(history, "top_spenders")] == [4]
 
 
-def test_a_listing_that_does_not_tell_the_usage_is_passed_over(history_of):
+def test_a_listing_without_the_usage_is_passed_over(history_of):
     history = history_of(
         *(row("key", NIGHT + day * DAY, usage=usage) for day, usage in enumerate([10.0, None, 14.0]))
     )
@@ -744,13 +794,55 @@ def test_hours_and_scopes_of_one_day_are_one_day(history_of):
     assert spend_of(history, "key") == [("2026-11-04", 24, 1)]
 
 
+@pytest.mark.parametrize("later", ["day", "hour"])
+def test_a_day_and_its_first_hour_are_one_day(history_of, later):
+    minutes = {"day": 9, "hour": 1} if later == "day" else {"day": 1, "hour": 9}
+    history = history_of(
+        row("key", NIGHT, usage=1.0),
+        *(
+            row(
+                "key",
+                NIGHT + DAY + timedelta(minutes=minute),
+                hourly=granularity == "hour",
+                usage=10.0 + minute,
+                name=granularity,
+                limit=50.0,
+                limit_remaining=5.0,
+            )
+            for granularity, minute in minutes.items()
+        ),
+    )
+    assert spend_of(history, "key") == [("2026-11-04", 18, 1)]
+    days = history.query("SELECT day, name, still_listed FROM openrouter_key_days ORDER BY day")
+    assert [(found["day"], found["name"], found["still_listed"]) for found in days] == [
+        ("2026-11-03", "key", 1),
+        ("2026-11-04", later, 1),
+    ]
+    assert hashes(ask(history, "days_until_dry")) == ["key"]
+
+
+@pytest.mark.parametrize("later", ["day", "hour"])
+def test_a_key_deleted_between_a_day_and_its_first_hour_is_gone(history_of, later):
+    minutes = {"day": 9, "hour": 1} if later == "day" else {"day": 1, "hour": 9}
+    listings = [
+        (key, NIGHT + timedelta(minutes=minute), granularity == "hour")
+        for granularity, minute in minutes.items()
+        for key in ("stays", "is deleted")
+        if key == "stays" or granularity != later
+    ]
+    history = history_of(*(row(key, at, hourly=hourly, expires_at=NIGHT + DAY) for key, at, hourly in listings))
+    assert hashes(ask(history, "expiring_keys")) == ["stays"]
+    days = history.query("SELECT hash, still_listed FROM openrouter_key_days ORDER BY hash")
+    assert [(found["hash"], found["still_listed"]) for found in days] == [("is deleted", 0), ("stays", 1)]
+
+
 def test_a_key_belongs_to_its_source(history_of):
     history = history_of(
         *(row("key", NIGHT + day * DAY, source="prod", usage=10.0 * day) for day in range(2)),
         *(row("key", NIGHT + day * DAY, source="research", usage=500.0 + day) for day in range(2)),
     )
     answer = ask(history, "spend_per_day")
-    assert [(told["source"], told["spend"]) for told in answer] == [("prod", 10), ("research", 1)]
+    assert [(found["source"], found["spend"]) for found in answer] == [("prod", 10), ("research", 1)]
 
 
 def test_each_source_has_a_newest_day_of_its_own(history_of):
@@ -759,7 +851,7 @@ def test_each_source_has_a_newest_day_of_its_own(history_of):
         *(row("b", NIGHT + day * DAY, source="research", usage=1.0 * day) for day in range(5)),
     )
     answer = ask(history, "spend_per_day", days=2)
-    assert [(told["hash"], told["day"]) for told in answer] == [
+    assert [(found["hash"], found["day"]) for found in answer] == [
         ("a", "2026-12-11"),
         ("a", "2026-12-12"),
         ("b", "2026-11-06"),
@@ -773,9 +865,9 @@ def test_spend_with_own_provider_keys_is_beside_the_spend(history_of):
         *(row("key", NIGHT + day * DAY, usage=usage, byok_usage=byok) for day, (usage, byok) in enumerate(days))
     )
     answer = ask(history, "spend_per_day")
-    assert [(told["spend"], told["byok_spend"]) for told in answer] == [(1, None), (2, 5)]
-    (told,) = ask(history, "spend_per_prefix")
-    assert (told["spend"], told["byok_spend"]) == (3, 5)
+    assert [(found["spend"], found["byok_spend"]) for found in answer] == [(1, None), (2, 5)]
+    (found,) = ask(history, "spend_per_prefix")
+    assert (found["spend"], found["byok_spend"]) == (3, 5)
 
 
 @pytest.mark.parametrize(
@@ -784,8 +876,8 @@ def test_spend_with_own_provider_keys_is_beside_the_spend(history_of):
 )
 def test_a_prefix_is_what_stands_before_the_first_dash(history_of, name, prefix):
     history = history_of(*(row("key", NIGHT + day * DAY, usage=1.0 * day, name=name) for day in range(2)))
-    (told,) = ask(history, "spend_per_prefix")
-    assert (told["prefix"], told["keys"], told["spend"]) == (prefix, 1, 1)
+    (found,) = ask(history, "spend_per_prefix")
+    assert (found["prefix"], found["keys"], found["spend"]) == (prefix, 1, 1)
 
 
 def test_keys_are_dormant_after_more_than_the_days(history_of):
@@ -801,13 +893,13 @@ def test_keys_are_dormant_after_more_than_the_days(history_of):
         row("gone", NIGHT - DAY, **used(200)),
         row("never, and old", NIGHT, **used(None, usage=0.0)),
         row("never, and new", NIGHT, **used(None, usage=0.0, created_at=NIGHT - 30 * DAY)),
-        row("not told when", NIGHT, **used(None)),
-        row("not told what", NIGHT, **used(None, usage=None)),
+        row("no time", NIGHT, **used(None)),
+        row("no usage", NIGHT, **used(None, usage=None)),
         row("on own keys", NIGHT, **used(None, usage=0.0, byok_usage=2.0)),
         row("enabled", NIGHT, **used(40, disabled=False)),
     )
-    assert hashes(ask(history, "dormant_keys")) == ["never, and old", "not told what", "enabled", "beyond"]
-    assert hashes(ask(history, "dormant_keys", days=99)) == ["never, and old", "not told what"]
+    assert hashes(ask(history, "dormant_keys")) == ["never, and old", "no usage", "enabled", "beyond"]
+    assert hashes(ask(history, "dormant_keys", days=99)) == ["never, and old", "no usage"]
 
 
 def test_keys_expire_within_the_days(history_of):
@@ -826,7 +918,7 @@ def test_keys_expire_within_the_days(history_of):
         row("gone", at - DAY, expires_at=at + DAY),
     )
     answer = ask(history, "expiring_keys")
-    assert [(told["hash"], told["expires_day"], told["days_until_expiry"]) for told in answer] == [
+    assert [(found["hash"], found["expires_day"], found["days_until_expiry"]) for found in answer] == [
         ("today, later", "2026-11-03", 0),
         ("at the edge", "2026-12-03", 30),
     ]
@@ -866,19 +958,19 @@ def test_a_key_that_vanished_during_the_newest_day_is_gone(history_of):
     ],
 )
 def test_a_key_runs_dry_unless_its_limit_resets_before(history_of, fields, outcome, days_until_dry):
-    """Noon on a Tuesday, the third: two dollars a day, and two more with own provider keys where told."""
+    """Noon on a Tuesday, the third: two dollars a day, and two more with own provider keys in some cases."""
     noon = NIGHT.replace(hour=12, minute=0)
     before = {"usage": 10.0, "byok_usage": 0.0}
     history = history_of(
         row("key", noon - 10 * DAY, limit=100.0, **before),
         row("key", noon, **{"limit": 100.0, "usage": 30.0, "byok_usage": 0.0} | fields),
     )
-    (told,) = ask(history, "days_until_dry")
-    assert told["outcome"] == outcome
-    assert told["days_until_dry"] == (None if days_until_dry is None else pytest.approx(days_until_dry))
+    (found,) = ask(history, "days_until_dry")
+    assert found["outcome"] == outcome
+    assert found["days_until_dry"] == (None if days_until_dry is None else pytest.approx(days_until_dry))
 
 
-def test_only_keys_in_force_with_a_limit_can_run_dry(history_of):
+def test_only_active_keys_with_a_limit_can_run_dry(history_of):
     history = history_of(
         *(
             row("limited", NIGHT + day * DAY, usage=2.0 * day, limit=10.0, limit_remaining=5.0)
@@ -891,7 +983,10 @@ def test_only_keys_in_force_with_a_limit_can_run_dry(history_of):
         row("gone", NIGHT - DAY, limit=10.0, limit_remaining=0.0),
     )
     answer = ask(history, "days_until_dry")
-    assert [(told["hash"], told["outcome"]) for told in answer] == [("limited", "runs dry"), ("new", "not known")]
+    assert [(found["hash"], found["outcome"]) for found in answer] == [
+        ("limited", "runs dry"),
+        ("new", "not known"),
+    ]
 
 
 def test_days_are_those_of_the_calendar(history_of):
@@ -915,7 +1010,7 @@ def test_days_are_those_of_the_calendar(history_of):
 # -- the files
 
 
-def test_the_views_are_made_anew_when_their_files_run_again(history_of):
+def test_the_views_are_replaced_when_their_files_run_again(history_of):
     history = history_of(*(row("key", NIGHT + day * DAY, usage=2.0 * day) for day in range(2)))
     for script in (*views(history.dialect), "days", "spend", "spend"):
         history.run(text_of(script))
@@ -927,7 +1022,7 @@ def test_the_columns_are_those_that_the_provider_writes():
     assert {name: kinds[kind] for name, kind in KINDS.items()} == FILE_COLUMNS
 
 
-def test_databases_differ_in_how_they_count_days_and_in_nothing_else():
+def test_databases_differ_only_in_how_they_count_days():
     texts = [text_of(f"observations_{dialect}") for dialect in DATABASES]
     columns = {tuple(re.findall(r" AS (\w+),?$", text, re.MULTILINE)) for text in texts}
     assert len(columns) == 1
@@ -962,4 +1057,4 @@ def test_airflow_runs_the_files_as_the_readme_says(keep, dialect, monkeypatch):
         return SQLExecuteQueryOperator(task_id="ask", conn_id="warehouse", sql=sql, **arguments).execute({})
 
     run(*views(dialect), split_statements=True)
-    assert [tuple(told)[:6] for told in run("top_spenders")] == [(1, "prod", "key", "key", 2, 0)]
+    assert [tuple(found)[:6] for found in run("top_spenders")] == [(1, "prod", "key", "key", 2, 0)]

@@ -1,4 +1,4 @@
-"""Files of the list operator in a lake: S3, processes that are killed, a month of days, two accounts."""
+"""Files of the list operator in a lake: S3, killed processes, a month of days, two accounts."""
 
 import io
 import json
@@ -22,10 +22,11 @@ from support.s3 import running_s3
 from support.tasks import Context
 
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
 from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
@@ -210,6 +211,7 @@ from types import SimpleNamespace
 from airflow.sdk.bases.operator import ExecutorSafeguard
 
 from airflow_provider_openrouter.snapshots.files import write_file
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 
 ExecutorSafeguard.test_mode = True
@@ -492,21 +494,38 @@ def test_two_workspaces_and_all_of_them_do_not_overwrite_one_another(monkeypatch
     assert counts == {"default": 5, ids[0]: 5, ids[1]: 4, "all": 9}
 
 
-def test_a_day_and_its_hours_do_not_overwrite_one_another(connection, tmp_path):
+def test_a_day_and_its_hours_do_not_replace_one_another(connection, tmp_path):
     moments = {"day": "2026-11-03T06:30:00Z", "hour": "2026-11-03T06:30:00Z"}
     output_path = f"{tmp_path}/{PARTITIONS}.parquet"
     for granularity, moment in moments.items():
         run(output_path, granularity=granularity, snapshot=moment)
     run(output_path, granularity="hour", snapshot="2026-11-03T08:59:59+01:00")
     snapshots = {
-        path.relative_to(tmp_path).parts[1]: pd.read_parquet(path)["snapshot"].unique().tolist()
+        path.relative_to(tmp_path).parts[1]: set(
+            pd.read_parquet(path)[["snapshot", "granularity"]].itertuples(index=False, name=None)
+        )
         for path in files_below(tmp_path)
     }
     assert snapshots == {
-        "date=2026-11-03": [pd.Timestamp("2026-11-03", tz="UTC")],
-        "date=2026-11-03T06": [pd.Timestamp("2026-11-03T06:00", tz="UTC")],
-        "date=2026-11-03T07": [pd.Timestamp("2026-11-03T07:00", tz="UTC")],
+        "date=2026-11-03": {(pd.Timestamp("2026-11-03", tz="UTC"), "day")},
+        "date=2026-11-03T06": {(pd.Timestamp("2026-11-03T06:00", tz="UTC"), "hour")},
+        "date=2026-11-03T07": {(pd.Timestamp("2026-11-03T07:00", tz="UTC"), "hour")},
     }
+
+
+def test_granularity_may_be_part_of_a_path(connection, tmp_path):
+    output_path = f"{tmp_path}/{{granularity}}={{snapshot}}.csv"
+    paths = {run(output_path, granularity=each, snapshot="2026-11-03") for each in ("day", "hour")}
+    assert paths == {f"{tmp_path}/day=2026-11-03.csv", f"{tmp_path}/hour=2026-11-03T00.csv"}
+
+
+def test_names_of_workspaces_are_in_the_file_of_all(monkeypatch, tmp_path):
+    with Sandbox(keys=6, workspaces=2) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        names = {each["id"]: each["name"] for each in OpenRouterHook().list_workspaces()}
+        frame = pd.read_parquet(run(tmp_path / "keys.parquet", workspace_id="*"))
+    assert frame["workspace_name"].tolist() == frame["workspace_id"].map(names).tolist()
+    assert frame["workspace_name"].nunique() == 2
 
 
 def test_a_run_cleared_a_week_later_leaves_the_older_file_as_it_was(sandbox, connection, tmp_path):

@@ -1,7 +1,6 @@
 """A listing as a file: read back it is what was written, and a reader never sees half of one."""
 
 import json
-from datetime import UTC, datetime
 
 import pandas as pd
 import pyarrow as pa
@@ -10,12 +9,11 @@ import pyarrow.parquet
 import pytest
 from pandas.testing import assert_frame_equal
 from pyarrow import csv
+from support.listings import listing_of, partition_of
 
 from airflow_provider_openrouter.snapshots.files import SCHEMA, WRITERS, write_file
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame
-from airflow_provider_openrouter.snapshots.partition import Slice
 
-OBSERVED_AT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 KEYS = [
     {
         "hash": "f01d",
@@ -26,6 +24,7 @@ KEYS = [
         "usage": 1e-7,
         "created_at": "2025-02-19T20:52:27.363244+00:00",
         "expires_at": "2199-12-31T23:59:59Z",
+        "workspace_id": "w-1",
         "rank": {"of": [1, 2]},
     },
     {"hash": "beef", "disabled": True, "limit": None, "last_used_at": "2025-08-24T10:30:00Z"},
@@ -47,8 +46,8 @@ DTYPES = {"string": "string", "boolean": "boolean", "number": "float64", "timest
 
 
 def file_frame(*keys):
-    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id="*")
-    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=part)
+    listing = listing_of(keys, workspace_id="*", workspace_names={"w-1": "Billing"})
+    return keys_file_frame(listing, partition_of(listing))
 
 
 def with_timestamps(frame):
@@ -107,14 +106,14 @@ def test_the_schema_of_a_parquet_file_never_changes(keys, tmp_path):
     assert_frame_equal(pd.read_parquet(path), file_frame(*keys))
 
 
-def test_no_keys_make_a_csv_with_its_header_and_empty_json_lines(tmp_path):
+def test_no_keys_make_a_csv_with_a_header_and_no_json_lines(tmp_path):
     for suffix in (".csv", ".jsonl"):
         write_file(file_frame(), str(tmp_path / f"keys{suffix}"))
     assert list(pd.read_csv(tmp_path / "keys.csv")) == list(FILE_COLUMNS)
     assert (tmp_path / "keys.jsonl").read_bytes() == b""
 
 
-def test_json_lines_are_objects_with_every_column_that_pandas_reads(tmp_path):
+def test_json_lines_are_objects_with_every_column(tmp_path):
     path = tmp_path / "keys.jsonl"
     write_file(file_frame(*KEYS), str(path))
     rows = [json.loads(line) for line in path.read_text().splitlines()]
@@ -130,14 +129,14 @@ def test_missing_folders_are_made(path):
     assert len(read(path)) == 2
 
 
-def test_a_file_of_the_same_name_is_replaced_and_nothing_is_left_beside_it(path):
+def test_a_file_is_replaced_and_nothing_is_left_beside_it(path):
     write_file(file_frame(*KEYS), str(path))
     write_file(file_frame(KEYS[1]), str(path))
     assert read(path)["hash"].tolist() == ["beef"]
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_file_that_cannot_be_put_in_its_place_leaves_what_was_there_and_no_temporary(path):
+def test_a_file_that_cannot_replace_a_folder_leaves_it(path):
     path.mkdir()
     kept = path / "kept"
     kept.write_text("as before")

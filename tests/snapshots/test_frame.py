@@ -15,12 +15,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pandas.testing import assert_frame_equal
 from support.lines import deserialize, needs_frames_in_xcom
+from support.listings import OBSERVED_AT, listing_of, partition_of
 
+from airflow_provider_openrouter.keys import FIELDS, READERS
 from airflow_provider_openrouter.snapshots.files import SCHEMA, WRITERS
-from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
-from airflow_provider_openrouter.snapshots.partition import Slice
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame, keys_frame
 
-OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 DTYPES = {
     "string": pd.StringDtype(),
     "boolean": pd.BooleanDtype(),
@@ -56,12 +56,12 @@ NULLS = dict.fromkeys(KEY) | {"hash": "f01d"}
 
 
 def frame_of(*keys):
-    return keys_frame(keys, observed_at=OBSERVED_AT)
+    return keys_frame(listing_of(keys))
 
 
 def file_frame_of(*keys):
-    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id="*")
-    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=part)
+    listing = listing_of(keys, workspace_id="*")
+    return keys_file_frame(listing, partition_of(listing))
 
 
 def only(frame, column):
@@ -80,13 +80,13 @@ def test_known_columns_come_in_the_order_of_the_api_reference():
         *("byok_usage", "byok_usage_daily", "byok_usage_weekly", "byok_usage_monthly"),
         *("created_at", "updated_at", "expires_at"),
         *("workspace_id", "creator_user_id", "external_user", "last_used_at"),
-        "observed_at",
+        *("workspace_name", "observed_at"),
     ]
 
 
 def test_unknown_columns_follow_by_name_wherever_they_first_occur():
     frame = frame_of({"zeal": 1} | KEY, KEY | {"age": 2, "mood": "good"})
-    assert list(frame) == [*FIELDS, "observed_at", "age", "mood", "zeal"]
+    assert list(frame) == [*FIELDS, "workspace_name", "observed_at", "age", "mood", "zeal"]
 
 
 @pytest.mark.parametrize("shape", [frame_of, file_frame_of])
@@ -103,10 +103,10 @@ def test_a_column_has_its_type_whatever_is_in_it(shape, keys):
 
 
 @pytest.mark.parametrize("key", [NULLS, {"hash": "f01d"}], ids=["null", "absent"])
-def test_a_null_or_absent_field_is_a_missing_value_and_nothing_to_warn_of(key, caplog):
+def test_a_null_or_absent_field_is_missing_without_a_warning(key, caplog):
     frame = frame_of(key)
     missing = frame.columns[frame.isna().all()]
-    assert set(missing) == FIELDS.keys() - {"hash"}
+    assert set(missing) == FIELDS.keys() - {"hash"} | {"workspace_name"}
     assert not caplog.records
 
 
@@ -124,7 +124,7 @@ def test_a_full_key_is_read_as_it_was_sent():
 
 def test_observed_at_is_the_same_moment_from_any_zone():
     elsewhere = OBSERVED_AT.astimezone(timezone(timedelta(hours=5, minutes=30)))
-    assert only(keys_frame([KEY], observed_at=elsewhere), "observed_at") == OBSERVED_AT
+    assert only(keys_frame(listing_of([KEY], elsewhere)), "observed_at") == OBSERVED_AT
 
 
 # -- values of known fields
@@ -137,6 +137,7 @@ def test_observed_at_is_the_same_moment_from_any_zone():
         ("limit", "1e3", 1000.0),
         ("limit_remaining", -0.25, -0.25),
         ("usage", 2**60, float(2**60)),
+        ("usage", 9.999e299, 9.999e299),
         ("usage", 0, 0.0),
         ("disabled", "true", True),
         ("disabled", "False", False),
@@ -157,7 +158,7 @@ def test_observed_at_is_the_same_moment_from_any_zone():
         ("expires_at", "0001-01-01T00:00:00Z", datetime(1, 1, 1, tzinfo=UTC)),
     ],
 )
-def test_a_known_field_is_read_as_what_it_promises(field, sent, read, caplog):
+def test_a_known_field_is_read_as_its_kind(field, sent, read, caplog):
     assert only(frame_of(KEY | {field: sent}), field) == read
     assert not caplog.records
 
@@ -170,6 +171,9 @@ def test_a_known_field_is_read_as_what_it_promises(field, sent, read, caplog):
         ("limit", float("inf")),
         ("limit", "-inf"),
         ("limit", 10**400),
+        ("limit", 1e300),
+        ("usage", -1e300),
+        ("usage", "1e300"),
         ("limit", True),
         ("limit", [1]),
         ("limit", {}),
@@ -184,7 +188,7 @@ def test_a_known_field_is_read_as_what_it_promises(field, sent, read, caplog):
         ("expires_at", "+10000-01-01T00:00:00Z"),
     ],
 )
-def test_an_unreadable_value_is_missing_and_warned_of(field, sent, caplog):
+def test_an_unreadable_value_is_missing_with_a_warning(field, sent, caplog):
     frame = frame_of(KEY | {field: sent})
     assert only(frame, field) is None
     assert frame[field].dtype == DTYPES[FIELDS[field]]
@@ -202,7 +206,7 @@ def test_many_unreadable_values_are_one_warning_that_counts_them(shape, caplog):
     )
     (record,) = caplog.records
     assert record.getMessage() == (
-        "3 values could not be read as what their fields promise, and are missing: usage (1), created_at (2)."
+        "Could not read 3 values, which are missing in the frame: usage (1), created_at (2)"
     )
 
 
@@ -255,10 +259,19 @@ def test_an_unknown_field_missing_from_some_keys_is_missing_there():
     assert frame_of(KEY | {"rank": 3}, KEY)["rank"].tolist() == [3, pd.NA]
 
 
-def test_an_observed_at_of_the_api_stands_beside_ours():
-    frame = frame_of(KEY | {"observed_at": "theirs"})
-    assert only(frame, "observed_at") == OBSERVED_AT
-    assert only(frame, "api_observed_at") == "theirs"
+def test_the_name_of_a_workspace_stands_beside_its_id():
+    keys = [KEY | {"workspace_id": id_} for id_ in ("w-1", "w-2", None, 7)]
+    listing = listing_of(keys, workspace_id="*", workspace_names={"w-1": "Billing"})
+    for frame in (keys_frame(listing), keys_file_frame(listing, partition_of(listing))):
+        assert frame["workspace_name"].tolist() == ["Billing", pd.NA, pd.NA, pd.NA]
+
+
+@pytest.mark.parametrize("name", ["observed_at", "workspace_name"])
+def test_a_field_of_the_api_named_as_ours_stands_beside_it(name):
+    listing = listing_of([KEY | {name: "theirs"}], workspace_names={KEY["workspace_id"]: "Billing"})
+    frame = keys_frame(listing)
+    assert only(frame, name) == {"observed_at": OBSERVED_AT, "workspace_name": "Billing"}[name]
+    assert only(frame, f"api_{name}") == "theirs"
 
 
 def test_no_field_of_the_api_is_lost_to_the_renaming_of_another():
@@ -282,9 +295,10 @@ def test_no_field_of_the_api_is_lost_to_the_renaming_of_another():
 )
 def test_a_file_has_the_same_columns_whatever_is_sent(key):
     frame = file_frame_of(key)
-    assert list(frame) == ["snapshot", "source", "workspace_scope", *FIELDS, "observed_at", "extra_fields"]
+    partition = ["snapshot", "granularity", "source", "workspace_scope"]
+    assert list(frame) == [*partition, *FIELDS, "workspace_name", "observed_at", "extra_fields"]
     assert only(frame, "snapshot") == OBSERVED_AT.replace(hour=0, minute=0, second=0, microsecond=0)
-    assert (only(frame, "source"), only(frame, "workspace_scope")) == ("team_keys", "*")
+    assert [only(frame, name) for name in partition[1:]] == ["day", "team", "*"]
     assert only(frame, "observed_at") == OBSERVED_AT
     extras = {name: value for name, value in key.items() if name not in FIELDS}
     assert json.loads(only(frame, "extra_fields") or "{}") == extras
@@ -314,7 +328,9 @@ VALUES = st.recursive(
     lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=5), values, max_size=3),
     max_leaves=4,
 )
-NAMES = st.sampled_from([*FIELDS, "observed_at", "extra_fields", "rank", "index"]) | st.text(max_size=5)
+NAMES = st.sampled_from([*FIELDS, "observed_at", "workspace_name", "extra_fields", "rank", "index"]) | st.text(
+    max_size=5
+)
 KEYS = st.lists(
     st.builds(
         lambda fields, hash_: fields | {"hash": hash_},
@@ -336,8 +352,17 @@ def test_any_keys_make_a_typed_frame(keys):
     frame = frame_of(*keys)
     unknown = {name for key in keys for name in key} - FIELDS.keys()
     assert frame["hash"].tolist() == hashes(keys)
-    assert len(frame.columns) == len(FIELDS) + 1 + len(unknown)
+    assert len(frame.columns) == len(FIELDS) + 2 + len(unknown)
     assert {name: frame[name].dtype for name in FIELDS} == {name: DTYPES[kind] for name, kind in FIELDS.items()}
+
+
+@anything
+@given(KEYS)
+def test_any_frame_holds_what_each_field_is_read_as(keys):
+    frame = frame_of(*keys)
+    for name, kind in FIELDS.items():
+        values = [None if pd.isna(value) else value for value in frame[name]]
+        assert values == [READERS[kind](key.get(name)) for key in keys]
 
 
 @needs_frames_in_xcom
@@ -371,7 +396,7 @@ def read_jsonl(buffer):
     return pa.Table.from_pylist(rows, schema=SCHEMA)
 
 
-READERS = {".parquet": read_parquet, ".csv": read_csv, ".jsonl": read_jsonl}
+FILE_READERS = {".parquet": read_parquet, ".csv": read_csv, ".jsonl": read_jsonl}
 
 
 @pytest.mark.parametrize("suffix", WRITERS)
@@ -381,6 +406,6 @@ def test_any_keys_make_a_file_that_reads_back_the_same(suffix, keys):
     frame = file_frame_of(*keys)
     buffer = io.BytesIO()
     WRITERS[suffix](pa.Table.from_pandas(frame, schema=SCHEMA), buffer)
-    table = READERS[suffix](io.BytesIO(buffer.getvalue()))
+    table = FILE_READERS[suffix](io.BytesIO(buffer.getvalue()))
     assert table["hash"].to_pylist() == hashes(keys)
     assert table.to_pylist() == pa.Table.from_pandas(frame, schema=SCHEMA).to_pylist()

@@ -1,4 +1,4 @@
-"""What OpenLineage is told, by its real provider through its file transport, and nothing secret among it."""
+"""The OpenLineage events of a run, by its real provider and file transport, with nothing secret in them."""
 
 import json
 import os
@@ -12,9 +12,10 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from support.lines import BEFORE_AIRFLOW_3_3, needs_dag_test, without_what_airflow_masks
 
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
-from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.lineage import Target, file_target, lineage, table_target
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
@@ -63,7 +64,7 @@ def test_a_table_is_named_without_login_and_password(url, schema, target):
 
 
 @pytest.mark.parametrize("port", [None, 5432, 6543])
-def test_a_postgresql_table_is_named_as_airflows_own_provider_names_it(port):
+def test_a_postgresql_table_is_named_as_airflow_names_it(port):
     connection = Connection(
         conn_id="pg", conn_type="postgres", host="db.example", port=port, login="me", password="x", schema="sales"
     )
@@ -74,7 +75,7 @@ def test_a_postgresql_table_is_named_as_airflows_own_provider_names_it(port):
     assert mine.name == f"{theirs.database}.public.keys"
 
 
-# -- what is told
+# -- what is reported
 
 
 def columns_of(dataset):
@@ -82,16 +83,16 @@ def columns_of(dataset):
 
 
 def test_a_listing_without_a_target_has_an_input_and_no_output():
-    told = lineage("https://openrouter.ai/api/v1", None, rows=3, size=None)
-    [api] = told.inputs
+    reported = lineage("https://openrouter.ai/api/v1", None, rows=3, size=None)
+    [api] = reported.inputs
     assert (api.namespace, api.name) == ("https://openrouter.ai", "api/v1/keys")
     assert columns_of(api) == FIELDS
-    assert not told.outputs
+    assert not reported.outputs
 
 
-def test_a_target_is_told_with_columns_rows_and_size():
-    told = lineage("https://openrouter.ai/api/v1/", Target("s3://bucket", "all.parquet"), rows=3, size=1234)
-    [api], [written] = told.inputs, told.outputs
+def test_a_target_is_reported_with_columns_rows_and_size():
+    reported = lineage("https://openrouter.ai/api/v1/", Target("s3://bucket", "all.parquet"), rows=3, size=1234)
+    [api], [written] = reported.inputs, reported.outputs
     assert (api.namespace, api.name) == ("https://openrouter.ai", "api/v1/keys")
     assert (written.namespace, written.name) == ("s3://bucket", "all.parquet")
     assert columns_of(written) == FILE_COLUMNS
@@ -107,7 +108,7 @@ def test_a_target_is_told_with_columns_rows_and_size():
     ],
     ids=lambda operator: operator.task_id,
 )
-def test_before_it_executes_an_operator_tells_nothing(operator):
+def test_before_it_executes_an_operator_reports_nothing(operator):
     assert operator.get_openlineage_facets_on_complete(None) is None
 
 
@@ -119,10 +120,11 @@ from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
-with DAG(dag_id="told", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
+with DAG(dag_id="reported", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
     OpenRouterListKeysOperator(task_id="to_file", output_path=os.environ["LAKE"] + "/{source}.parquet")
     OpenRouterListKeysOperator(task_id="to_xcom", xcom_format="records")
     OpenRouterKeysToSqlOperator(task_id="to_postgresql", sql_conn_id="postgresql", table="lineage_keys")
@@ -146,7 +148,7 @@ SUCCEEDING = ("to_file", "to_xcom", "to_postgresql", "to_sqlite")
 
 
 def as_connection(url):
-    """Answer the connection to a PostgreSQL, with a password, which it does not ask for."""
+    """Return the connection to a PostgreSQL, with a password that it does not ask for."""
     return json.dumps(
         {
             "conn_type": "postgres",
@@ -160,11 +162,11 @@ def as_connection(url):
 
 
 @pytest.fixture(scope="module", params=[pytest.param("dag.test", marks=needs_dag_test)])
-def told(postgresql, tmp_path_factory):
+def run_of_dag(postgresql, tmp_path_factory):
     """A run of the DAG as Airflow does it: its folder, its output and its events."""
     home = tmp_path_factory.mktemp("openlineage")
     (home / "dags").mkdir()
-    (home / "dags" / "told.py").write_text(DAG + RUN)
+    (home / "dags" / "reported.py").write_text(DAG + RUN)
     events = home / "events.jsonl"
     database = make_url(postgresql)
     with Sandbox(keys=25) as sandbox:
@@ -186,7 +188,7 @@ def told(postgresql, tmp_path_factory):
             "LAKE": f"file://{home}/lake",
         }
         run = subprocess.run(
-            [sys.executable, home / "dags" / "told.py"],
+            [sys.executable, home / "dags" / "reported.py"],
             capture_output=True, text=True, env=environment, timeout=240,
         )  # fmt: skip
         base_url = sandbox.base_url
@@ -207,65 +209,65 @@ def told(postgresql, tmp_path_factory):
     }
 
 
-def event_of(told, task_id, kind="COMPLETE"):
-    events = (json.loads(line) for line in told["text"].splitlines())
+def event_of(run_of_dag, task_id, kind="COMPLETE"):
+    events = (json.loads(line) for line in run_of_dag["text"].splitlines())
     [event] = [
         event for event in events if event["job"]["name"].endswith(f".{task_id}") and event["eventType"] == kind
     ]
     return event
 
 
-def test_the_run_was_as_it_should_be(told):
-    assert told["states"] == {**dict.fromkeys(SUCCEEDING, "success"), "refused": "failed"}
+def test_the_run_was_as_it_should_be(run_of_dag):
+    assert run_of_dag["states"] == {**dict.fromkeys(SUCCEEDING, "success"), "refused": "failed"}
 
 
 @pytest.mark.parametrize("task_id", SUCCEEDING)
-def test_the_api_is_the_input_of_every_task(task_id, told):
-    [api] = event_of(told, task_id)["inputs"]
-    host = told["base_url"].removesuffix("/api/v1")
+def test_the_api_is_the_input_of_every_task(task_id, run_of_dag):
+    [api] = event_of(run_of_dag, task_id)["inputs"]
+    host = run_of_dag["base_url"].removesuffix("/api/v1")
     assert (api["namespace"], api["name"]) == (host, "api/v1/keys")
     assert {field["name"]: field["type"] for field in api["facets"]["schema"]["fields"]} == FIELDS
 
 
 @pytest.mark.parametrize("task_id", ["to_file", "to_postgresql", "to_sqlite"])
-def test_what_is_written_is_told_with_its_columns_and_rows(task_id, told):
-    [written] = event_of(told, task_id)["outputs"]
+def test_what_is_written_is_reported_with_columns_and_rows(task_id, run_of_dag):
+    [written] = event_of(run_of_dag, task_id)["outputs"]
     assert {field["name"]: field["type"] for field in written["facets"]["schema"]["fields"]} == FILE_COLUMNS
     assert written["outputFacets"]["outputStatistics"]["rowCount"] == 25
 
 
-def test_a_file_is_told_by_its_path_and_size(told):
-    [written] = event_of(told, "to_file")["outputs"]
-    path = told["home"] / "lake" / "openrouter_default.parquet"
+def test_a_file_is_reported_by_its_path_and_size(run_of_dag):
+    [written] = event_of(run_of_dag, "to_file")["outputs"]
+    path = run_of_dag["home"] / "lake" / "openrouter_default.parquet"
     assert (written["namespace"], written["name"]) == ("file", str(path))
     assert written["outputFacets"]["outputStatistics"]["size"] == path.stat().st_size
 
 
-def test_a_postgresql_table_is_told_by_database_schema_and_name(told):
-    [written] = event_of(told, "to_postgresql")["outputs"]
+def test_a_postgresql_table_is_reported_by_its_full_name(run_of_dag):
+    [written] = event_of(run_of_dag, "to_postgresql")["outputs"]
     assert written["namespace"].startswith("postgres://")
-    assert written["name"] == f"{told['database'].database}.public.lineage_keys"
+    assert written["name"] == f"{run_of_dag['database'].database}.public.lineage_keys"
     assert "size" not in written["outputFacets"]["outputStatistics"]
 
 
-def test_a_sqlite_table_is_told_by_file_and_name(told):
-    [written] = event_of(told, "to_sqlite")["outputs"]
-    assert (written["namespace"], written["name"]) == ("sqlite://", f"{told['home']}/keys.db.lineage_keys")
+def test_a_sqlite_table_is_reported_by_file_and_name(run_of_dag):
+    [written] = event_of(run_of_dag, "to_sqlite")["outputs"]
+    assert (written["namespace"], written["name"]) == ("sqlite://", f"{run_of_dag['home']}/keys.db.lineage_keys")
 
 
-def test_a_task_that_writes_nothing_has_no_output(told):
-    assert not event_of(told, "to_xcom").get("outputs")
+def test_a_task_that_writes_nothing_has_no_output(run_of_dag):
+    assert not event_of(run_of_dag, "to_xcom").get("outputs")
 
 
-def test_a_task_that_fails_is_told_as_failed_and_without_an_output(told):
-    event = event_of(told, "refused", "FAIL")
+def test_a_failed_task_is_reported_without_an_output(run_of_dag):
+    event = event_of(run_of_dag, "refused", "FAIL")
     assert not event.get("outputs")
 
 
-def test_no_key_and_no_password_is_in_an_event_or_in_the_output(told):
-    for secret in (told["token"], DATABASE_PASSWORD, "sk-or-v1-refused-and-secret"):
-        assert secret not in told["text"]
-        assert secret not in without_what_airflow_masks(told["output"])
+def test_no_key_and_no_password_is_in_an_event_or_in_the_output(run_of_dag):
+    for secret in (run_of_dag["token"], DATABASE_PASSWORD, "sk-or-v1-refused-and-secret"):
+        assert secret not in run_of_dag["text"]
+        assert secret not in without_what_airflow_masks(run_of_dag["output"])
 
 
 # -- without OpenLineage
@@ -283,6 +285,7 @@ class Nowhere:
 sys.meta_path.insert(0, Nowhere())
 from airflow.sdk.bases.operator import ExecutorSafeguard
 
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
@@ -310,5 +313,5 @@ def test_without_openlineage_the_operators_work(sandbox, connection, tmp_path):
     )
     assert ran.returncode == 0, ran.stderr
     said = [line for line in ran.stdout.splitlines() if line.startswith(("did ", "loaded "))]
-    assert said == [f"did to_file {len(path)}", "did to_xcom 25", "did to_sqlite 5", said[-1]]
+    assert said == [f"did to_file {len(path)}", "did to_xcom 25", "did to_sqlite 6", said[-1]]
     assert "openlineage.client" not in said[-1]

@@ -1,19 +1,27 @@
-"""Slices: which rows one run may replace, and what their paths are called."""
+"""Partitions: which rows one run may replace, and what their paths are called."""
 
 from datetime import UTC, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from support.listings import listing_of, partition_of
 
+from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import GRANULARITIES, Slice, check_granularity, read_moment
+from airflow_provider_openrouter.snapshots.partition import (
+    GRANULARITIES,
+    Partitioning,
+    read_granularity,
+    read_moment,
+)
 
 MOMENT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 
 
-def slice_of(moment=MOMENT, granularity="day", source="team", workspace_id=None):
-    return Slice.of(moment, granularity=granularity, source=source, workspace_id=workspace_id)
+def partition_at(moment=MOMENT, granularity="day", source="team", workspace_id=None):
+    listing = listing_of([], workspace_id=workspace_id)
+    return partition_of(listing, moment=moment, granularity=granularity, source=source)
 
 
 # -- when
@@ -34,24 +42,24 @@ def slice_of(moment=MOMENT, granularity="day", source="team", workspace_id=None)
     ],
 )
 def test_a_moment_of_any_time_zone_is_cut_to_its_day_and_hour_in_utc(moment, day, hour):
-    assert slice_of(moment).snapshot == datetime(*day, tzinfo=UTC)
-    assert slice_of(moment, "hour").snapshot == datetime(*day, hour, tzinfo=UTC)
-    assert slice_of(moment).snapshot.tzinfo is UTC
+    assert partition_at(moment).snapshot == datetime(*day, tzinfo=UTC)
+    assert partition_at(moment, "hour").snapshot == datetime(*day, hour, tzinfo=UTC)
+    assert partition_at(moment).snapshot.tzinfo is UTC
 
 
 @pytest.mark.parametrize("fold", [0, 1])
 def test_the_hour_that_summer_time_repeats_is_two_hours(fold):
     moment = datetime(2026, 10, 25, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=fold)
-    assert slice_of(moment, "hour").snapshot == datetime(2026, 10, 25, fold, tzinfo=UTC)
+    assert partition_at(moment, "hour").snapshot == datetime(2026, 10, 25, fold, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("granularity", GRANULARITIES)
-def test_every_moment_of_a_slice_belongs_to_it_and_the_next_one_does_not(granularity):
+def test_every_moment_of_a_partition_belongs_to_it_alone(granularity):
     length = {"day": timedelta(days=1), "hour": timedelta(hours=1)}[granularity]
-    first = slice_of(MOMENT, granularity)
-    assert slice_of(first.snapshot, granularity) == first
-    assert slice_of(first.snapshot + length - timedelta(microseconds=1), granularity) == first
-    assert slice_of(first.snapshot + length, granularity).snapshot == first.snapshot + length
+    first = partition_at(MOMENT, granularity)
+    assert partition_at(first.snapshot, granularity) == first
+    assert partition_at(first.snapshot + length - timedelta(microseconds=1), granularity) == first
+    assert partition_at(first.snapshot + length, granularity).snapshot == first.snapshot + length
 
 
 # -- whose
@@ -59,17 +67,18 @@ def test_every_moment_of_a_slice_belongs_to_it_and_the_next_one_does_not(granula
 
 @pytest.mark.parametrize(("workspace_id", "scope"), [(None, "default"), ("*", "*"), ("4d9a-7c", "4d9a-7c")])
 def test_the_scope_is_the_choice_of_workspaces(workspace_id, scope):
-    assert slice_of(workspace_id=workspace_id).workspace_scope == scope
+    assert partition_at(workspace_id=workspace_id).columns["workspace_scope"] == scope
 
 
 def test_its_columns_are_the_first_ones_of_a_file_and_a_table():
-    part = slice_of(workspace_id="*", granularity="hour")
-    assert part.columns == {
+    partition = partition_at(workspace_id="*", granularity="hour")
+    assert partition.columns == {
         "snapshot": datetime(2026, 11, 3, 6, tzinfo=UTC),
+        "granularity": "hour",
         "source": "team",
         "workspace_scope": "*",
     }
-    assert list(part.columns) == list(FILE_COLUMNS)[:3]
+    assert list(partition.columns) == list(FILE_COLUMNS)[:4]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +86,14 @@ def test_its_columns_are_the_first_ones_of_a_file_and_a_table():
     [
         {"moment": MOMENT + timedelta(days=1)},
         {"moment": MOMENT + timedelta(hours=1), "granularity": "hour"},
+        {"moment": MOMENT.replace(hour=0), "granularity": "hour"},
         {"source": "Team"},
         {"workspace_id": "*"},
         {"workspace_id": "4d9a"},
     ],
 )
-def test_another_time_account_or_choice_is_another_slice(other):
-    assert slice_of(**other) != slice_of(**(other | {"moment": MOMENT, "source": "team", "workspace_id": None}))
+def test_another_time_account_or_choice_is_another_partition(other):
+    assert partition_at(**other) != partition_at()
 
 
 # -- where
@@ -94,6 +104,8 @@ def test_another_time_account_or_choice_is_another_slice(other):
     [
         ("day", None, "/lake/{snapshot}/{source}/{workspace_scope}.csv", "/lake/2026-11-03/team/default.csv"),
         ("hour", "*", "/lake/{snapshot}/{source}/{workspace_scope}.csv", "/lake/2026-11-03T06/team/all.csv"),
+        ("hour", None, "/lake/{granularity}/{snapshot}.csv", "/lake/hour/2026-11-03T06.csv"),
+        ("day", None, "/lake/{granularity}={snapshot}.csv", "/lake/day=2026-11-03.csv"),
         ("hour", "4d9a", "s3://c@b/{workspace_scope}-{workspace_scope}.csv", "s3://c@b/4d9a-4d9a.csv"),
         ("day", None, "/lake/{snapshot}/{hash}/{}/{{source}}.csv", "/lake/2026-11-03/{hash}/{}/{team}.csv"),
         ("day", None, "/lake/100%s/{0}/keys.csv", "/lake/100%s/{0}/keys.csv"),
@@ -101,18 +113,18 @@ def test_another_time_account_or_choice_is_another_slice(other):
     ],
 )
 def test_a_path_is_filled_in(granularity, workspace_id, path, filled):
-    assert slice_of(granularity=granularity, workspace_id=workspace_id).fill_in(path) == filled
+    assert partition_at(granularity=granularity, workspace_id=workspace_id).fill_in(path) == filled
 
 
-def test_paths_of_slices_sort_as_time_does():
-    hours = [slice_of(MOMENT + timedelta(hours=number), "hour") for number in range(60)]
-    paths = [part.fill_in("{snapshot}") for part in hours]
+def test_paths_of_partitions_sort_as_time_does():
+    hours = [partition_at(MOMENT + timedelta(hours=number), "hour") for number in range(60)]
+    paths = [partition.fill_in("{snapshot}") for partition in hours]
     assert paths == sorted(set(paths))
 
 
 def test_a_source_named_as_a_placeholder_is_not_filled_in_again():
     assert (
-        slice_of(source="{workspace_scope}").fill_in("/{source}/{workspace_scope}")
+        partition_at(source="{workspace_scope}").fill_in("/{source}/{workspace_scope}")
         == "/{workspace_scope}/default"
     )
 
@@ -121,12 +133,25 @@ def test_a_source_named_as_a_placeholder_is_not_filled_in_again():
 
 
 @pytest.mark.parametrize("granularity", ["minute", "Day", "hourly", "", None, 1, ["day"], {}])
-def test_a_granularity_that_is_none_is_refused_in_one_sentence(granularity):
+def test_an_unknown_granularity_is_refused(granularity):
     with pytest.raises(AirflowFailException) as caught:
-        check_granularity(granularity)
+        read_granularity(granularity)
     assert str(caught.value) == f"granularity must be 'day' or 'hour', not {granularity!r}."
     with pytest.raises(AirflowFailException):
-        slice_of(granularity=granularity)
+        Partitioning.read(granularity=granularity, source="team", snapshot=None)
+
+
+@pytest.mark.parametrize("source", [None, 5, ["team"]])
+def test_a_source_that_is_no_text_is_refused(source):
+    with pytest.raises(AirflowFailException, match=r"^source must be text, not "):
+        Partitioning.read(granularity="day", source=source, snapshot=None)
+
+
+def test_without_a_snapshot_the_listing_says_when():
+    listing = listing_of([], MOMENT, workspace_id="Billing")
+    partition = Partitioning.read(granularity="hour", source="team", snapshot="").partition(listing)
+    assert partition.snapshot == MOMENT.replace(minute=0, second=0, microsecond=0)
+    assert partition.scope == WorkspaceScope("Billing")
 
 
 @pytest.mark.parametrize(
@@ -142,13 +167,13 @@ def test_a_granularity_that_is_none_is_refused_in_one_sentence(granularity):
         (MOMENT, MOMENT),
     ],
 )
-def test_a_snapshot_is_iso_8601_and_utc_unless_it_says_otherwise(text, moment):
+def test_a_snapshot_is_in_utc_unless_it_says_otherwise(text, moment):
     assert read_moment(text) == moment
     assert read_moment(text).tzinfo is not None
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "2026-11-03T25:00", "None", None, 5])
-def test_a_snapshot_that_is_no_time_is_refused_in_one_sentence(text):
+def test_a_snapshot_that_is_no_time_is_refused(text):
     with pytest.raises(AirflowFailException) as caught:
         read_moment(text)
     assert str(caught.value) == f"snapshot must be a time such as 2026-11-03T00:00:00+00:00, not {text!r}."
@@ -158,4 +183,4 @@ def test_a_snapshot_that_is_no_time_is_refused_in_one_sentence(text):
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"])
 def test_a_snapshot_out_of_the_calendar_is_refused(text):
     with pytest.raises(AirflowFailException, match="snapshot"):
-        slice_of(read_moment(text))
+        partition_at(read_moment(text))

@@ -1,28 +1,21 @@
-"""A listing summed up for a person."""
+"""A summary of a listing, without pandas."""
 
 import json
+import logging
+import subprocess
+import sys
 from datetime import UTC, datetime
 
 import pytest
+from support.listings import listing_of
 
-from airflow_provider_openrouter.snapshots.frame import keys_file_frame, keys_frame
-from airflow_provider_openrouter.snapshots.partition import Slice
-from airflow_provider_openrouter.snapshots.summary import summarize
+from airflow_provider_openrouter.snapshots.summary import log_summary, summarize
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 
 
-def frame_of(keys):
-    return keys_frame(keys, observed_at=OBSERVED_AT)
-
-
-def file_frame_of(keys):
-    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id="*")
-    return keys_file_frame(keys, observed_at=OBSERVED_AT, part=part)
-
-
-def summary_of(*keys, workspace="default only", shape=frame_of):
-    return summarize(shape(keys), observed_at=OBSERVED_AT, workspace=workspace)
+def summary_of(*keys, **of):
+    return summarize(listing_of(keys, OBSERVED_AT, **of))
 
 
 def key(number, **fields):
@@ -33,14 +26,12 @@ def lowest(summary):
     return [row["name"] for row in summary["lowest"]]
 
 
-@pytest.mark.parametrize("shape", [frame_of, file_frame_of])
-def test_a_summary_says_how_many_what_they_spent_and_which_are_lowest(shape):
+def test_a_summary_has_counts_spend_and_the_lowest_keys():
     summary = summary_of(
         key(1, limit_remaining=4.0, usage=1.5, usage_daily=0.1, usage_weekly=0.2, usage_monthly=0.3),
         key(2, limit_remaining=2.0, disabled=True, usage=2.5, usage_daily=0.2, usage_weekly=0.4),
         key(3, limit_remaining=1.0, expires_at="2026-01-01T00:00:00Z"),
         key(4, limit_remaining=3.0, label=None, usage_monthly=None, expires_at="2027-01-01T00:00:00Z"),
-        shape=shape,
     )
     assert summary == {
         "observed_at": "2026-11-03T06:30:00+00:00",
@@ -78,10 +69,17 @@ def test_five_at_most_are_lowest_the_least_first_debts_included():
 
 @pytest.mark.parametrize(
     "out",
-    [{"disabled": True}, {"expires_at": "2026-11-03T06:30:00Z"}, {"limit": None, "limit_remaining": None}],
-    ids=["disabled", "just expired", "without limit"],
+    [
+        {"disabled": True},
+        {"disabled": "TRUE"},
+        {"expires_at": "2026-11-03T06:30:00Z"},
+        {"limit": None, "limit_remaining": None},
+        {"limit_remaining": "lots"},
+        {"limit_remaining": -1e300},
+    ],
+    ids=["disabled", "disabled in text", "just expired", "without limit", "no amount", "out of bounds"],
 )
-def test_keys_out_of_force_or_without_limit_are_never_among_the_lowest(out):
+def test_only_active_keys_with_a_limit_are_among_the_lowest(out):
     summary = summary_of(key(1, limit_remaining=0.0) | out, key(2, limit_remaining=8.0))
     assert lowest(summary) == ["key-2"]
 
@@ -104,3 +102,58 @@ def test_a_key_is_used_if_it_spent_or_has_a_time_of_use(fields, used):
 def test_sums_carry_no_dust_of_floating_point():
     summary = summary_of(key(1, usage=0.1), key(2, usage=0.2))
     assert summary["usage"] == 0.3
+
+
+def test_text_is_read_as_the_frame_reads_it():
+    summary = summary_of(
+        key(1, limit_remaining="0.5", limit="10", disabled="false", usage="2.5", name={"en": "Käse"}),
+        key(2, limit_remaining=0.2, disabled="true"),
+    )
+    assert summary["disabled"] == 1
+    assert summary["usage"] == 2.5
+    assert summary["lowest"] == [
+        {"name": '{"en": "Käse"}', "label": "sk-1", "limit_remaining": 0.5, "limit": 10.0}
+    ]
+
+
+def test_names_of_workspaces_are_in_the_summary_where_known():
+    names = {"w-1": "Billing", "w-2": "Search"}
+    keys = [key(number, limit_remaining=float(number), workspace_id=f"w-{number}") for number in (1, 2, 3)]
+    summary = summary_of(*keys, workspace_id="*", workspace_names=names)
+    assert summary["workspace"] == "every workspace"
+    assert [row.get("workspace_name") for row in summary["lowest"]] == ["Billing", "Search", None]
+    of_one = summary_of(keys[0], workspace_id="Billing", workspace_names={"w-1": "Billing"})
+    assert of_one["workspace"] == "Billing (w-1)"
+
+
+def test_the_summary_is_logged_one_key_a_line(caplog):
+    caplog.set_level(logging.INFO)
+    summary = summary_of(
+        key(1, limit_remaining=0.5, name="bill\ning", workspace_id="w-1", usage=4317.22),
+        key(2, limit_remaining=3.0, limit=None, label=None),
+        workspace_id="*",
+        workspace_names={"w-1": "Billing"},
+    )
+    log_summary(summary, logging.getLogger(__name__))
+    assert [record.getMessage() for record in caplog.records] == [
+        "2 keys (workspace: every workspace): 0 disabled, 0 expired, 1 without limit, 1 never used",
+        "Spend (UTC): $0.00 today, $0.00 this week, $0.00 this month, $4,317.22 in all",
+        "$0.50 of $10.00 left: bill ing (sk-1, Billing)",
+        "$3.00 left: key-2",
+    ]
+
+
+def test_a_summary_imports_no_pandas():
+    code = (
+        "import sys\n"
+        "from datetime import UTC, datetime\n"
+        "from airflow_provider_openrouter.keys import KeyListing\n"
+        "from airflow_provider_openrouter.scope import WorkspaceScope\n"
+        "from airflow_provider_openrouter.snapshots.summary import summarize\n"
+        "keys = [{'hash': '1', 'limit_remaining': 1}]\n"
+        "scope = WorkspaceScope.read('*')\n"
+        "print(summarize(KeyListing(keys=keys, observed_at=datetime.now(UTC), scope=scope))['keys'])\n"
+        "print(*sorted({'pandas', 'numpy', 'pyarrow', 'requests'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines() == ["1", ""]

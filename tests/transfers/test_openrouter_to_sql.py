@@ -1,4 +1,4 @@
-"""The operator that writes keys into a table: what it writes, returns, tells and refuses."""
+"""The operator that writes keys into a table: what it writes, returns, reports and refuses."""
 
 import json
 import logging
@@ -20,9 +20,9 @@ from support.tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.operators.openrouter import OpenRouterInventoryOperator
 from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.schema import IDENTITY
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
@@ -33,7 +33,7 @@ NAME = "a-key-name-never-to-be-shown"
 
 @pytest.fixture
 def log(capfd, caplog):
-    """Answer everything that is logged, down to what SQLAlchemy and requests say at DEBUG."""
+    """Return everything that is logged, down to what SQLAlchemy and requests say at DEBUG."""
     for logger in (
         None,
         "sqlalchemy",
@@ -101,7 +101,7 @@ class Database:
                 }
             )
         rows = [row for row in rows if where.items() <= row.items()]
-        return sorted(rows, key=lambda row: (row["snapshot"], row["source"], row["workspace_scope"], row["hash"]))
+        return sorted(rows, key=lambda row: [str(row[name]) for name in IDENTITY])
 
     @property
     def tables(self):
@@ -141,7 +141,13 @@ def test_it_writes_every_key_and_returns_what_it_wrote(connection, database):
     before = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     returned = run()
     snapshot = datetime.fromisoformat(returned.pop("snapshot"))
-    assert returned == {"rows": 25, "table": "keys", "source": connection, "workspace_scope": "default"}
+    assert returned == {
+        "rows": 25,
+        "table": "keys",
+        "granularity": "day",
+        "source": connection,
+        "workspace_scope": "default",
+    }
     assert before <= snapshot <= datetime.now(UTC)
     rows = database.rows()
     assert list(rows[0]) == list(FILE_COLUMNS)
@@ -169,7 +175,7 @@ def test_running_again_is_as_running_once(times, sandbox, connection, database):
     assert {row["observed_at"] for row in database.rows()} == {database.rows()[0]["observed_at"]}
 
 
-def test_a_key_that_is_gone_when_it_runs_again_is_not_in_the_slice(monkeypatch, database):
+def test_a_key_deleted_before_the_next_run_is_not_in_its_partition(monkeypatch, database):
     for keys in (9, 4):
         with Sandbox(keys=keys) as sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
@@ -177,9 +183,7 @@ def test_a_key_that_is_gone_when_it_runs_again_is_not_in_the_slice(monkeypatch, 
     assert len(database.rows()) == 4
 
 
-def test_an_account_without_keys_creates_the_table_and_empties_its_slice(
-    sandbox, connection, monkeypatch, database
-):
+def test_an_account_without_keys_empties_its_partition(sandbox, connection, monkeypatch, database):
     run(snapshot="2026-11-02")
     run(snapshot="2026-11-03")
     with Sandbox(keys=0) as empty:
@@ -197,7 +201,7 @@ def test_a_field_new_to_the_api_is_in_the_extra_fields(sandbox, connection, data
     assert row["extra_fields"] == '{"budget": {"usd": 5}}'
 
 
-def test_workspaces_and_all_of_them_are_slices_of_their_own(monkeypatch, database):
+def test_each_workspace_and_all_of_them_are_partitions(monkeypatch, database):
     with Sandbox(keys=30, workspaces=3) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
         ids = [workspace["id"] for workspace in OpenRouterHook().list_workspaces()]
@@ -209,7 +213,7 @@ def test_workspaces_and_all_of_them_are_slices_of_their_own(monkeypatch, databas
         assert len(database.rows(workspace_scope=each["workspace_scope"])) == each["rows"]
 
 
-def test_two_accounts_are_slices_of_their_own(monkeypatch, database):
+def test_two_accounts_are_two_partitions(monkeypatch, database):
     with Sandbox(keys=5) as one, Sandbox(keys=7) as two:
         monkeypatch.setenv("AIRFLOW_CONN_ONE", one.connection)
         monkeypatch.setenv("AIRFLOW_CONN_TWO", two.connection)
@@ -220,7 +224,7 @@ def test_two_accounts_are_slices_of_their_own(monkeypatch, database):
     assert len(database.rows(source="two")) == 7
 
 
-def test_a_source_that_is_given_is_the_source_whatever_the_connection(sandbox, monkeypatch, database):
+def test_a_given_source_is_used_whatever_the_connection(sandbox, monkeypatch, database):
     for name in ("ONE", "TWO"):
         monkeypatch.setenv(f"AIRFLOW_CONN_{name}", sandbox.connection)
     for connection in ("one", "two"):
@@ -236,7 +240,32 @@ def test_an_hourly_snapshot_is_of_the_hour(connection, database):
     assert abs(datetime.now(UTC) - observed_at) < timedelta(minutes=5)
 
 
-def test_two_hours_of_one_day_are_two_slices(connection, database):
+def test_a_day_and_its_first_hour_are_two_partitions(connection, database):
+    for granularity in ("day", "hour", "day"):
+        written = run(granularity=granularity, snapshot="2026-11-03")
+        assert (written["granularity"], written["snapshot"]) == (granularity, "2026-11-03T00:00:00+00:00")
+    assert [row["granularity"] for row in database.rows()] == ["day"] * 25 + ["hour"] * 25
+
+
+def test_names_of_workspaces_are_written_where_they_are_read(monkeypatch, database):
+    with Sandbox(keys=4, workspaces=2) as sandbox:
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
+        names = {each["id"]: each["name"] for each in OpenRouterHook().list_workspaces()}
+        ids = list(names)
+        for workspace_id in ("*", names[ids[1]], ids[1], None):
+            sandbox.requests.clear()
+            run(workspace_id=workspace_id)
+            asked = any("/workspaces" in each for each in sandbox.requests)
+            assert asked == (workspace_id in ("*", names[ids[1]]))
+    for scope in ("*", names[ids[1]]):
+        rows = database.rows(workspace_scope=scope)
+        assert rows
+        assert all(row["workspace_name"] == names[row["workspace_id"]] for row in rows)
+    for scope in (ids[1], "default"):
+        assert {row["workspace_name"] for row in database.rows(workspace_scope=scope)} == {None}
+
+
+def test_two_hours_of_one_day_are_two_partitions(connection, database):
     for hour in ("06:10", "07:50", "06:59"):
         run(granularity="hour", snapshot=f"2026-11-03T{hour}+00:00")
     rows = database.rows()
@@ -252,9 +281,7 @@ def test_two_hours_of_one_day_are_two_slices(connection, database):
         ("{{ params.moment }}", "2025-01-31T00:00:00+00:00"),
     ],
 )
-def test_a_snapshot_that_is_given_dates_the_rows_back_and_not_the_observation(
-    snapshot, said, connection, database
-):
+def test_a_given_snapshot_dates_the_rows_back(snapshot, said, connection, database):
     context = Context(params={"moment": "2025-01-31T23:00:00"})
     assert run(context, snapshot=snapshot)["snapshot"] == said
     for row in database.rows():
@@ -269,9 +296,7 @@ def test_an_empty_snapshot_source_or_schema_is_none(nothing, connection, databas
     assert (returned["source"], returned["table"]) == (connection, "keys")
 
 
-def test_a_run_that_is_cleared_a_week_later_writes_that_day_and_leaves_the_rows_of_a_week_ago(
-    sandbox, connection, database
-):
+def test_a_run_cleared_a_week_later_leaves_older_rows_alone(sandbox, connection, database):
     week_ago = datetime.now(UTC) - timedelta(days=7)
     context = Context(logical_date=week_ago, ds=f"{week_ago:%Y-%m-%d}")
     run(context, snapshot=week_ago.isoformat())
@@ -284,7 +309,7 @@ def test_a_run_that_is_cleared_a_week_later_writes_that_day_and_leaves_the_rows_
     assert len(database.rows()) == 25 + 26
 
 
-def test_an_older_table_gains_what_it_lacks_and_keeps_what_is_there(connection, database):
+def test_an_older_table_gets_missing_columns_and_keeps_its_rows(connection, database):
     database.do("CREATE TABLE keys (hash TEXT, name TEXT, team TEXT)")
     run(snapshot="2026-11-02")
     database.do("UPDATE keys SET team = 'billing'")
@@ -292,7 +317,7 @@ def test_an_older_table_gains_what_it_lacks_and_keeps_what_is_there(connection, 
     assert [row["team"] for row in database.rows()] == ["billing"] * 25 + [None] * 25
 
 
-def test_a_schema_is_used_and_told(connection, database):
+def test_a_schema_is_used_and_returned(connection, database):
     schema = {"postgresql": "lake", "sqlite": "main"}[database.name]
     if database.name == "postgresql":
         database.do("CREATE SCHEMA lake")
@@ -309,10 +334,10 @@ def test_a_table_of_a_hostile_name_is_a_table(table, connection, database):
     assert len(database.rows(table)) == 25
 
 
-# -- what it tells
+# -- what it reports
 
 
-def test_the_summary_is_that_of_every_inventory(connection, database):
+def test_the_summary_is_that_of_the_list_operator(connection, database):
     context = Context()
     run(context)
     ((name, summary),) = context.xcoms.items()
@@ -330,7 +355,7 @@ def test_no_xcom_is_pushed_where_none_is_wanted(connection, database):
 
 
 @pytest.mark.parametrize("schema", [None, "main"])
-def test_each_outlet_asset_is_told_of_the_rows_and_their_slice(schema, connection, database):
+def test_each_outlet_asset_gets_the_rows_and_their_partition(schema, connection, database):
     if schema and database.name == "postgresql":
         database.do("CREATE SCHEMA main")
     context = Context()
@@ -344,7 +369,7 @@ def test_each_outlet_asset_is_told_of_the_rows_and_their_slice(schema, connectio
     }
 
 
-def test_nothing_is_told_of_a_run_that_fails(connection, database):
+def test_a_run_that_fails_reports_nothing(connection, database):
     context = Context()
     with pytest.raises(AirflowFailException):
         run(context, outlets=[Asset("keys")], create_table=False)
@@ -355,32 +380,43 @@ def test_nothing_is_told_of_a_run_that_fails(connection, database):
 
 
 @pytest.mark.parametrize("conn_type", ["http", "openrouter", "fs"])
-def test_a_connection_that_leads_to_no_database_fails_before_the_first_request(
-    conn_type, sandbox, connection, monkeypatch
-):
+def test_a_connection_to_no_database_is_refused(conn_type, sandbox, connection, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": conn_type, "password": PASSWORD}))
     with pytest.raises(AirflowFailException) as caught:
         run()
-    said = "The connection 'warehouse' is not one to a database that speaks SQLAlchemy."
+    said = f"Connection 'warehouse' does not lead to a SQL database, as its type is {conn_type!r}."
     assert str(caught.value) == said
     assert sandbox.requests == []
 
 
-def test_a_connection_of_no_known_type_fails_before_the_first_request(sandbox, connection, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "nonsense", "password": PASSWORD}))
-    with pytest.raises(AirflowException, match="nonsense"):
+@pytest.mark.parametrize(
+    ("conn_type", "package"),
+    [
+        ("nonsense", "the Airflow provider of that type, or correct the type"),
+        ("snowflake", "apache-airflow-providers-snowflake"),
+        ("mssql", "apache-airflow-providers-microsoft-mssql"),
+    ],
+)
+def test_a_missing_provider_is_named_before_the_first_request(
+    conn_type, package, sandbox, connection, monkeypatch
+):
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": conn_type, "password": PASSWORD}))
+    with pytest.raises(AirflowFailException) as caught:
         run()
+    assert str(caught.value) == (
+        f"Connection 'warehouse' is of type '{conn_type}', whose provider is not installed. Install {package}."
+    )
     assert sandbox.requests == []
 
 
-def test_a_connection_that_lacks_fails_before_the_first_request(sandbox, connection, airflow_database):
+def test_a_missing_connection_fails_before_the_first_request(sandbox, connection, airflow_database):
     with pytest.raises(Exception, match=r"no_such_warehouse.* isn't defined|no_such_warehouse.*not found"):
         run(sql_conn_id="no_such_warehouse")
     assert sandbox.requests == []
 
 
 @pytest.mark.parametrize("table", [None, "", 5, "{{ none or '' }}"])
-def test_a_table_without_a_name_is_refused_before_the_first_request(table, sandbox, connection, database):
+def test_a_table_without_a_name_is_refused(table, sandbox, connection, database):
     with pytest.raises(AirflowFailException, match=r"^table must be the name of a table, not "):
         run(table=table)
     assert sandbox.requests == []
@@ -389,9 +425,7 @@ def test_a_table_without_a_name_is_refused_before_the_first_request(table, sandb
 @pytest.mark.parametrize(
     ("argument", "value"), [("granularity", "week"), ("snapshot", "yesterday"), ("include_disabled", "maybe")]
 )
-def test_nonsense_of_a_template_is_refused_before_the_first_request(
-    argument, value, sandbox, connection, database
-):
+def test_nonsense_of_a_template_is_refused(argument, value, sandbox, connection, database):
     with pytest.raises(AirflowFailException, match=argument):
         run(Context(params={"value": value}), **{argument: "{{ params.value }}"})
     assert sandbox.requests == []
@@ -412,9 +446,9 @@ def test_where_to_write_must_be_said(argument):
         OpenRouterKeysToSqlOperator(task_id="write", **arguments)
 
 
-def test_a_table_that_is_not_to_be_created_is_missed(connection, database):
+def test_a_missing_table_that_is_not_to_be_created_is_an_error(connection, database):
     with pytest.raises(
-        AirflowFailException, match=r"^There is no table keys: create it, or set create_table=True\.$"
+        AirflowFailException, match=r"^There is no table keys\. Create it, or set create_table=True\.$"
     ):
         run(create_table=False)
     assert database.tables == []
@@ -443,12 +477,10 @@ def no_database(database, monkeypatch, tmp_path):
 
 
 @pytest.mark.parametrize("fate", ["it works", "the database refuses", "there is no database", "the API refuses"])
-def test_secrets_and_values_are_in_no_log_no_exception_and_no_xcom(
-    fate, log, sandbox, connection, monkeypatch, tmp_path, database
-):
+def test_secrets_and_values_are_never_shown(fate, log, sandbox, connection, monkeypatch, tmp_path, database):
     token = TOKEN
     sandbox.create_key(label=NAME, name=NAME, more=NAME, limit=None)
-    context, told = Context(), ""
+    context, shown = Context(), ""
     if fate == "the database refuses":
         refuse_the_rows(database)
     if fate == "there is no database":
@@ -459,17 +491,17 @@ def test_secrets_and_values_are_in_no_log_no_exception_and_no_xcom(
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(wrong))
     outlets = [Asset("keys")]
     try:
-        told += repr(run(context, outlets=outlets))
+        shown += repr(run(context, outlets=outlets))
     except AirflowException as error:
         assert fate != "it works"
-        told += "".join(traceback.format_exception(error)) + repr(error) + repr(error.__dict__)
+        shown += "".join(traceback.format_exception(error)) + repr(error) + repr(error.__dict__)
     else:
         assert fate == "it works"
     logged = log()
     assert ("INSERT INTO keys" in logged) == (fate in ("it works", "the database refuses"))
-    told += logged + repr(context.xcoms) + repr([event.extra for event in context["outlet_events"].values()])
+    shown += logged + repr(context.xcoms) + repr([event.extra for event in context["outlet_events"].values()])
     for secret in (token, PASSWORD, NAME):
-        assert secret not in told
+        assert secret not in shown
 
 
 def connections_of(database):
@@ -502,14 +534,9 @@ def test_no_connection_to_the_database_is_left(fate, sandbox, connection, monkey
 # -- its templates
 
 
-def test_every_argument_of_its_own_is_a_template_field_but_whether_to_create_the_table():
-    parameters = [
-        name
-        for kind in (OpenRouterInventoryOperator, OpenRouterKeysToSqlOperator)
-        for name in signature(kind.__init__).parameters
-        if name not in ("self", "kwargs")
-    ]
-    assert set(OpenRouterKeysToSqlOperator.template_fields) == set(parameters) - {"create_table"}
+def test_every_argument_but_create_table_is_a_template_field():
+    parameters = set(signature(OpenRouterKeysToSqlOperator.__init__).parameters) - {"self", "kwargs"}
+    assert set(OpenRouterKeysToSqlOperator.template_fields) == parameters - {"create_table"}
 
 
 def test_every_template_field_is_rendered():
@@ -536,6 +563,7 @@ def test_rendered_arguments_are_used(sandbox, monkeypatch, database):
         "rows": 25,
         "table": "team",
         "snapshot": "2026-11-03T06:00:00+00:00",
+        "granularity": "hour",
         "source": "team of 2026-11-03",
         "workspace_scope": "default",
     }
@@ -545,7 +573,7 @@ def test_rendered_arguments_are_used(sandbox, monkeypatch, database):
 # -- its price
 
 
-def test_a_dag_file_that_uses_it_parses_without_sqlalchemy_pandas_requests_and_pyarrow():
+def test_a_dag_file_that_uses_it_imports_nothing_heavy():
     code = (
         "import sys\n"
         "heavy = {'sqlalchemy', 'pandas', 'requests', 'pyarrow', 'numpy'}\n"
