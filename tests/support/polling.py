@@ -1,4 +1,4 @@
-"""What the tests of whoever lists again and again have in common: how they connect, wait, count and clean up."""
+"""What the tests of everything that polls have in common: how they connect, wait, count and clean up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from support.servers import TOKEN, Server
+from support.servers import TOKEN, Account, Answer, Request, Server
 
 from airflow_provider_openrouter.sandbox import Sandbox
 
@@ -37,7 +37,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """See to it that each test leaves no thread, no task that was forgotten, and no key in what was logged."""
+    """Check that each test leaves no thread, no forgotten task, and no management key in what was logged."""
     caplog.set_level(DEBUG)
     yield
     assert eventually(lambda: not listing_threads()), listing_threads()
@@ -46,6 +46,22 @@ def nothing_is_left(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixtu
     assert TOKEN not in shown
     assert NEW_TOKEN not in shown
     assert not [each.getMessage() for each in logged if each.name == "asyncio" and each.levelno >= ERROR]
+
+
+class Gate:
+    """An account that answers nobody before it is opened."""
+
+    def __init__(self, account: Callable[[Request], Answer] | None = None) -> None:
+        self.account = account or Account(3)
+        self.opened = threading.Event()
+
+    def __call__(self, request: Request) -> Answer:
+        assert self.opened.wait(20)
+        return self.account(request)
+
+
+def key(hash_: str, remaining: float | None, **fields: Any) -> dict[str, Any]:
+    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
 
 
 def listing_threads() -> list[str]:
@@ -67,7 +83,7 @@ async def until(true: Callable[[], Any]) -> None:
 
 
 def now_and_then(true: Callable[[], bool]) -> bool:
-    """Answer whether it is so in one of five tries: a busy machine may be late for a while, but not for long."""
+    """Return whether it is so in one of five tries: a busy machine may be late for a while, but not for long."""
     return any(true() for _ in range(5))
 
 
