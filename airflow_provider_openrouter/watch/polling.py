@@ -175,9 +175,9 @@ class _SharedPoller:
 
     def pause(self, interval: float) -> float:
         """
-        Return the interval, and while polls fail the time since the first failure on top, up to ``LONGEST_PAUSE``.
+        Return the interval, longer by the time since the first failure in a row, up to ``LONGEST_PAUSE``.
 
-        For one poller it doubles with each failure; those of other intervals neither hurry it nor hold it back.
+        So it doubles with each failure of its own, and those who poll more often do not lengthen it.
         """
         if self._failing_since is None:
             return interval

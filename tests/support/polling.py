@@ -14,6 +14,7 @@ from urllib.parse import parse_qsl, urlsplit
 import pytest
 from support.servers import TOKEN, Account, Answer, Request, Server
 
+import airflow_provider_openrouter.api  # noqa: F401  # what a first poll imports would make it slow
 from airflow_provider_openrouter.sandbox import Sandbox
 
 NEW_TOKEN = "sk-or-v1-fedcba9876543210-never-to-be-shown-either"

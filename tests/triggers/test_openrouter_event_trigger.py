@@ -22,7 +22,10 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
-from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
+from airflow_provider_openrouter.triggers.openrouter import (
+    OpenRouterKeyLimitEventTrigger,
+    OpenRouterKeyLimitTrigger,
+)
 from airflow_provider_openrouter.watch.polling import polls
 from airflow_provider_openrouter.watch.rule import LimitRule
 
@@ -332,6 +335,25 @@ def test_watchers_that_begin_at_the_same_moment_share_their_poll(connect):
         connect(server)
         run(main())
     assert begun(server) == 1
+
+
+def test_a_watcher_and_a_task_that_waits_share_their_poll(connect):
+    async def main():
+        waiting = OpenRouterKeyLimitTrigger(threshold=5, poll_interval=60)
+        async with watching(trigger(poll_interval=60)) as [watcher], aclosing(waiting.run()) as events:
+            [found] = (await anext(events)).payload["keys"]
+            await until(lambda: watcher.events)
+        assert [[found["hash"]]] == watcher.reported
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert begun(server) == 1
+
+
+@pytest.mark.airflow(">=3.3")
+def test_it_does_not_use_the_shared_streams_of_airflow():
+    assert trigger().shared_stream_key() is None
 
 
 def test_those_who_come_later_share_and_those_who_leave_end_nothing(connect, beginnings):
@@ -667,6 +689,19 @@ def test_one_started_again_after_it_raised_waits_its_interval(connect, beginning
         run(main())
     assert begun(server) == len(beginnings) == 4
     assert all(pause >= 0.05 for pause in pauses(beginnings, server))
+
+
+def test_one_started_again_does_not_raise_the_same_failure(connect):
+    async def main():
+        async with watching(trigger(poll_interval=0.06)):
+            for lives in (1, 2, 3, 4):
+                watcher = Watcher(trigger(1, poll_interval=0.06, max_consecutive_failures=1))
+                assert type(await watcher.ended()) is OpenRouterServerError
+                assert begun(server) >= lives
+
+    with Server(Keys(fault=error(500))) as server:
+        connect(server)
+        run(main())
 
 
 def test_one_started_again_after_its_end_waits_its_interval(connect, beginnings):

@@ -171,14 +171,15 @@ def test_users_that_begin_at_different_times_fall_into_step(seconds, late, conne
         asyncio.run(main())
 
 
-def test_a_user_takes_the_poll_in_flight(connect):
+@pytest.mark.parametrize(("backs_off", "poll_interval"), [(False, 0.001), (True, NO_HURRY)])
+def test_a_user_takes_the_poll_in_flight(backs_off, poll_interval, connect):
     gate = Gate()
 
     async def main():
         async with asyncio.TaskGroup() as group:
             first = group.create_task(take(poll_interval=NO_HURRY))
             await until(lambda: server.requests)
-            second = group.create_task(take(poll_interval=0.001))
+            second = group.create_task(take(poll_interval=poll_interval, backs_off=backs_off))
             await asyncio.sleep(0.1)
             gate.opened.set()
         assert first.result()[0] is second.result()[0]
@@ -559,22 +560,25 @@ def test_pauses_grow_no_longer_than_the_longest(poll_interval, longest, connect,
 
 
 def test_while_the_server_fails_all_keep_one_growing_pause(connect):
-    async def watch(polls_before: int, seen: list[Poll]) -> None:
-        await until(lambda: begun(server) >= polls_before)
-        await keep_taking(seen, poll_interval=0.03 + polls_before * 0.002, backs_off=True)
+    async def watch(polls_before: int, interval: float, seen: list[Poll], first: list[Poll]) -> None:
+        await until(lambda: len(first) >= polls_before)
+        await keep_taking(seen, poll_interval=interval, backs_off=True)
 
     async def main():
-        taken = [(number % 5, []) for number in range(20)]
-        async with in_background(*(watch(*each) for each in taken)):
-            await until(lambda: begun(server) >= 6 and all(seen for _, seen in taken))
-        return sorted({poll.began for _, seen in taken for poll in seen})
+        taken = [[] for _ in range(12)]
+        users = [(number % 4, 0.05 + number % 3 * 0.035, seen, taken[0]) for number, seen in enumerate(taken)]
+        async with in_background(*(watch(*user) for user in users)):
+            await until(lambda: len({poll.began for poll in taken[0]}) >= 5 and all(taken))
+        return sorted({poll.began for seen in taken for poll in seen})
 
-    with Server(lambda request: error(500)) as server:
-        connect(server)
-        beginnings = asyncio.run(main())
-    assert 0 <= begun(server) - len(beginnings) <= 1  # the last one may have been given up
-    failing = [began - beginnings[0] for began in beginnings]
-    assert all(after >= 2 * before + 0.03 - ROUNDING for before, after in pairwise(failing))
+    def polls_as_one_does():
+        with Server(lambda request: error(500)) as server:
+            connect(server)
+            failing = asyncio.run(main())
+        since = [began - failing[0] for began in failing]
+        return all(after >= 2 * before + 0.05 - ROUNDING for before, after in pairwise(since))
+
+    assert now_and_then(polls_as_one_does)
 
 
 def test_the_failed_polls_of_others_count_by_time_alone(connect):
