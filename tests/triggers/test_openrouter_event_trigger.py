@@ -356,7 +356,7 @@ def test_it_does_not_use_the_shared_streams_of_airflow():
     assert trigger().shared_stream_key() is None
 
 
-def test_those_who_come_later_share_and_those_who_leave_end_nothing(connect, beginnings):
+def test_those_who_come_later_share_and_leaving_ends_nothing(connect, beginnings):
     keys = Keys(key("a", 90))
 
     async def main():

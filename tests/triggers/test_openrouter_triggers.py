@@ -130,7 +130,7 @@ def test_a_key_that_becomes_low_is_reported_then(rounds, connect, caplog):
     ]
 
 
-def test_the_log_has_a_line_for_the_poll_and_one_for_each_low_key(connect, caplog):
+def test_the_log_has_a_line_for_each_poll_and_each_low_key(connect, caplog):
     low = key("low", 0.45, name="billing-prod-0", limit=5, limit_reset="monthly")
     full = [key(f"full-{number}", 90) for number in range(18)]
     unlimited = [key(f"unlimited-{number}", None, limit=None) for number in range(3)]
@@ -175,7 +175,7 @@ def test_only_what_is_watched_is_asked_for(arguments, sent, connect):
     assert {name: value for name, value in server.requests[0].query.items() if name != "offset"} == sent
 
 
-def test_it_yields_nothing_before_and_nothing_when_it_is_cancelled(connect):
+def test_it_yields_nothing_when_it_is_cancelled(connect):
     async def main():
         seen = []
 

@@ -617,7 +617,7 @@ def names_read(server: Server) -> int:
     return sum(request.path == "/workspaces" and not request.offset for request in server.requests)
 
 
-def test_the_name_of_a_workspace_is_resolved_once(connect):
+def test_a_workspace_name_is_resolved_once(connect):
     with Server(Account(6, workspaces=2)) as server:
         connect(server)
         taken = asyncio.run(take(4, poll_interval=0.02, workspace_id="Workspace 1"))
@@ -629,7 +629,7 @@ def test_the_name_of_a_workspace_is_resolved_once(connect):
     assert {poll.listing.workspace_name(key) for poll in taken for key in poll.listing.keys} == {"Workspace 1"}
 
 
-def test_the_name_of_a_workspace_is_resolved_again_after_a_while(connect, monkeypatch):
+def test_a_workspace_name_is_resolved_again_after_a_while(connect, monkeypatch):
     account = Account(6, workspaces=2)
 
     async def main():
@@ -648,7 +648,7 @@ def test_the_name_of_a_workspace_is_resolved_again_after_a_while(connect, monkey
         asyncio.run(main())
 
 
-def test_the_name_of_a_workspace_is_resolved_again_after_a_failure(connect):
+def test_a_workspace_name_is_resolved_again_after_a_failure(connect):
     account = Account(6, workspaces=2)
 
     def answer(request):
@@ -661,7 +661,7 @@ def test_the_name_of_a_workspace_is_resolved_again_after_a_failure(connect):
     assert names_read(server) == 2
 
 
-def test_the_name_of_a_workspace_that_does_not_exist_is_a_failure(connect):
+def test_a_workspace_name_that_does_not_exist_is_a_failure(connect):
     with Server(Account(6, workspaces=2)) as server:
         connect(server)
         taken = asyncio.run(take(2, poll_interval=0.02, workspace_id="nobody"))
