@@ -13,42 +13,42 @@ help: ## show this list
 demo: .venv/ready ## run the example DAGs through Airflow against a sandbox
 	$(BIN)/python scripts/demo.py
 
-demo-events: .venv/ready ## let a whole Airflow start a DAG when a key of a sandbox runs low
+demo-events: .venv/ready ## run a whole Airflow, which starts a DAG when a sandbox's key runs low
 	$(BIN)/python scripts/demo_events.py
 
 test: .venv/ready ## run the tests
 	$(BIN)/python -m pytest
 
-test-browser: .venv/ready ## look at the pages of a whole Airflow with a browser (needs chromium)
+test-browser: .venv/ready ## test the pages of a whole Airflow with a browser (needs chromium)
 	$(BIN)/python -m pytest tests/browser --numprocesses=0
 
 test-matrix: .venv/ready ## run the tests on every supported line of Airflow, Python and pandas
 	$(BIN)/python scripts/matrix.py $(ONLY)
 
-test-cluster: .venv/ready ## run the example DAGs on a cluster and kill its parts (needs redis-server)
+test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of it (needs redis-server)
 	$(INSTALL) -e '.[dev,cluster]'
 	$(BIN)/python -m pytest tests/cluster --numprocesses=0 -p no:randomly -v
 
 test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
 	$(BIN)/python tests/load/waiting.py
 
-check: .venv/ready ## run what reads the code: ruff, mypy and bandit
+check: .venv/ready ## check the code with ruff, mypy and bandit
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never
 
-benchmark: .venv/ready ## list, wait and write beside the alternatives and print the tables
+benchmark: .venv/ready ## compare listing, waiting and writing with the alternatives and print the tables
 	$(INSTALL) -e '.[benchmark]'
 	$(BIN)/python tests/benchmarks/listing.py
 	$(BIN)/python tests/benchmarks/waiting.py
 	$(BIN)/python tests/benchmarks/writing.py
 	$(BIN)/python tests/benchmarks/growth.py
 
-constraints: ## compile constraints.txt anew, without the .venv that it is for
+constraints: ## compile constraints.txt again; needs no .venv
 	$(PYTHON) -m venv build/tools
 	build/tools/bin/python -m pip install --quiet uv
 	build/tools/bin/uv pip compile --quiet --universal --python-version 3.11 --all-extras --no-annotate --no-header \
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
-clean: ## remove what was built or installed here
+clean: ## remove everything that was built or installed here
 	rm -rf .venv .demo .matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 .venv/ready: pyproject.toml constraints.txt

@@ -1,3 +1,3 @@
-"""OpenRouter provider for Apache Airflow: every API key, its spend, and a word before one runs dry."""
+"""OpenRouter provider for Apache Airflow: lists every API key and its spend, and alerts before one runs dry."""
 
 __version__ = "0.1.0"

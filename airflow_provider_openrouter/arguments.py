@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_provider_openrouter import keys
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 
 ONE_YEAR = 366 * 86_400
@@ -24,7 +25,7 @@ def read_flag(name: str, value: Any) -> bool:
 
     :raises OpenRouterRequestError: if it is neither true nor false.
     """
-    flag = {"true": True, "false": False}.get(str(value).strip().lower())
+    flag = keys.read_flag(str(value).strip())
     if flag is None:
         raise OpenRouterRequestError(f"{name} must be true or false, not {value!r}.")
     return flag

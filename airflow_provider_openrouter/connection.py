@@ -1,14 +1,13 @@
 """
 The fields of an Airflow connection to OpenRouter, with their defaults and bounds.
 
-The form, the hook and the client take them from here. Airflow reads this at every start, so that nothing else is
-imported.
+The form, the hook and the client take them from here. Airflow reads this at every start, so it imports nothing
+heavy.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,10 +15,6 @@ CONN_TYPE = "openrouter"
 DEFAULT_CONN_ID = "openrouter_default"
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
 MANAGEMENT_KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
-
-
-def _true_or_false(text: str) -> bool:
-    return {"true": True, "false": False}[text.lower()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,20 +25,18 @@ class Extra:
     :param name: its name.
     :param label: what the form calls it.
     :param description: what the form says about it, without its bounds and its default.
-    :param read: makes a value of text.
+    :param kind: the type of its values; a whole number is a float, too.
     :param default: what holds if it is not set.
-    :param bounds: the least and the most that it may be; None for a flag.
-    :param above: whether the least itself is too little.
+    :param bounds: the least and the most that a number may be.
     :param unit: what a number counts.
     """
 
     name: str
     label: str
     description: str
-    read: Callable[[str], Any]
+    kind: type[bool] | type[int] | type[float]
     default: Any
-    bounds: tuple[int, int] | None = None
-    above: bool = False
+    bounds: tuple[float, float] | None = None
     unit: str = ""
 
     @property
@@ -52,25 +45,23 @@ class Extra:
         if self.bounds is None:
             return "true or false"
         least, most = self.bounds
-        kind = "a whole number" if self.read is int else "a number"
+        number = "a whole number" if self.kind is int else "a number"
         unit = f" of {self.unit}" if self.unit else ""
-        return f"{kind}{unit} {f'above {least}, at most' if self.above else f'from {least} to'} {most:,}"
+        return f"{number}{unit} from {least} to {most:,}"
 
     def allows(self, value: Any) -> bool:
-        """Return whether a value is within the bounds."""
-        if self.bounds is None:
-            return isinstance(value, bool)
+        """Return whether a value is of its kind and within its bounds."""
+        if self.bounds is None or isinstance(value, bool):
+            return self.bounds is None and isinstance(value, bool)
         least, most = self.bounds
-        return bool((least < value if self.above else least <= value) and value <= most)
+        return isinstance(value, int if self.kind is int else int | float) and least <= value <= most
 
     @property
     def form_field(self) -> dict[str, Any]:
         """The field of the form, as ``airflow/provider.yaml.schema.json`` has it."""
-        kind = "boolean" if self.bounds is None else "integer" if self.read is int else "number"
-        schema: dict[str, Any] = {"type": [kind, "null"]}
+        schema: dict[str, Any] = {"type": [JSON_TYPES[self.kind], "null"]}
         if self.bounds is not None:
-            least, most = self.bounds
-            schema |= {"exclusiveMinimum" if self.above else "minimum": least, "maximum": most}
+            schema["minimum"], schema["maximum"] = self.bounds
         rule = f"{self.rule[0].upper()}{self.rule[1:]}"
         return {
             "label": self.label,
@@ -79,21 +70,22 @@ class Extra:
         }
 
 
+JSON_TYPES = {bool: "boolean", int: "integer", float: "number"}
+
 TIMEOUT = Extra(
     name="timeout",
     label="Timeout (seconds)",
     description="For one request, its body included.",
-    read=float,
+    kind=float,
     default=30,
-    bounds=(0, 86_400),
-    above=True,
+    bounds=(0.1, 86_400),
     unit="seconds",
 )
 MAX_RETRIES = Extra(
     name="max_retries",
     label="Retries",
     description="How often a request is tried again after a temporary error.",
-    read=int,
+    kind=int,
     default=5,
     bounds=(0, 100),
 )
@@ -101,7 +93,7 @@ MAX_CONCURRENCY = Extra(
     name="max_concurrency",
     label="Concurrency",
     description="Requests of one listing under way at once.",
-    read=int,
+    kind=int,
     default=8,
     bounds=(1, 100),  # urllib3 makes room for all of them at the start
 )
@@ -109,7 +101,7 @@ ALLOW_HTTP = Extra(
     name="allow_http",
     label="Allow plain HTTP",
     description="Send the key unencrypted to a host other than this machine.",
-    read=_true_or_false,
+    kind=bool,
     default=False,
 )
 EXTRAS = {extra.name: extra for extra in (TIMEOUT, MAX_RETRIES, MAX_CONCURRENCY, ALLOW_HTTP)}

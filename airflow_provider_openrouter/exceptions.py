@@ -55,7 +55,7 @@ class OpenRouterRequestError(OpenRouterError, AirflowFailException):
 
 class OpenRouterRateLimitError(OpenRouterError):
     """
-    Too many requests (429), still so after every retry.
+    Too many requests (429), even after every retry.
 
     :param retry_after: the seconds that the server asked to wait, or None if it did not say.
     """
@@ -76,7 +76,7 @@ class OpenRouterRateLimitError(OpenRouterError):
 
 class OpenRouterServerError(OpenRouterError):
     """
-    The server or the edge in front of it failed (5xx), still so after every retry.
+    The server or the edge in front of it failed (5xx), even after every retry.
 
     :param retry_after: the seconds that the server asked to wait, or None if it did not say.
     """

@@ -1,4 +1,4 @@
-"""What Airflow reads about this provider at every start; nothing heavy is imported."""
+"""What Airflow reads about this provider at every start, so it imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from airflow_provider_openrouter import __version__, connection
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Describe the provider in the form of ``airflow/provider_info.schema.json``."""
+    """Return the description of the provider, as ``airflow/provider_info.schema.json`` has it."""
     return {
         "package-name": "airflow-provider-openrouter",
         "name": "OpenRouter",

@@ -180,7 +180,8 @@ class KeyListing:
     :param keys: the keys as the API sent them, newest first.
     :param observed_at: when the listing began, in UTC.
     :param scope: which workspaces were listed.
-    :param workspace_names: the names of workspaces by their ids, as far as they were read.
+    :param workspace_names: the names of the listed workspaces by their ids, as far as they were read; empty text
+        for one without a name.
     """
 
     keys: Sequence[Key]
@@ -208,10 +209,10 @@ class KeyListing:
         """Which workspaces were listed, in words; of one that is known by name, name and id."""
         if self.scope.is_one and self.workspace_names:
             [(workspace_id, name)] = self.workspace_names.items()
-            return f"{plain(name)} ({plain(workspace_id)})"
+            return f"{plain(name)} ({plain(workspace_id)})" if name else plain(workspace_id)
         return str(self.scope)
 
     def workspace_name(self, key: Key) -> str | None:
-        """Return the name of a key's workspace, or None if it was not read."""
+        """Return the name of a key's workspace, or None if it has none or was not read."""
         workspace_id = key.get("workspace_id")
-        return self.workspace_names.get(workspace_id) if isinstance(workspace_id, str) else None
+        return self.workspace_names.get(workspace_id) or None if isinstance(workspace_id, str) else None

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
-from airflow_provider_openrouter.text import count, plain
+from airflow_provider_openrouter.text import plain
 
 EVERY_WORKSPACE = "*"
 RESERVED = {"default", "all"}
@@ -22,8 +22,8 @@ class WorkspaceScope:
     """
     Which workspaces are listed.
 
-    Partitions, state keys and the arguments of triggers keep what was typed; an id takes the place of a name only
-    in the requests of each listing.
+    Partitions, state keys and the arguments of triggers keep what was typed. Each listing looks up the id of a
+    name, and sends that.
 
     :param typed: the id or the name of a workspace, ``"*"`` for all of them, None for the default one.
     """
@@ -33,9 +33,9 @@ class WorkspaceScope:
     @classmethod
     def read(cls, value: Any) -> WorkspaceScope:
         """
-        Return the scope that a ``workspace_id`` means; empty text is the account's default workspace.
+        Return the scope that a ``workspace_id`` means; empty text means the account's default workspace.
 
-        :raises OpenRouterRequestError: if it is no text, or a name that stands for something else.
+        :raises OpenRouterRequestError: if it is not text, or is one of :data:`RESERVED`.
         """
         if isinstance(value, WorkspaceScope):
             return value
@@ -52,14 +52,19 @@ class WorkspaceScope:
         return cls(typed)
 
     @property
+    def is_every(self) -> bool:
+        """Whether all workspaces are meant."""
+        return self.typed == EVERY_WORKSPACE
+
+    @property
     def is_one(self) -> bool:
         """Whether one workspace is meant, by its id or name."""
-        return self.typed not in (None, EVERY_WORKSPACE)
+        return self.typed is not None and not self.is_every
 
     @property
     def needs_workspaces(self) -> bool:
-        """Whether the workspaces must be read before the keys: for all of them, and for what is no id."""
-        return self.typed == EVERY_WORKSPACE or (self.is_one and not _is_id(self.typed))
+        """Whether the workspaces must be read before the keys: for all of them, and for what may be a name."""
+        return self.is_every or (self.is_one and not _is_uuid(str(self.typed)))
 
     def resolve(self, names: Mapping[str, str]) -> list[str | None]:
         """
@@ -68,23 +73,19 @@ class WorkspaceScope:
         :param names: the names of the workspaces by their ids, if they are needed.
         :raises OpenRouterRequestError: if what was typed is neither an id nor the name of exactly one workspace.
         """
-        if self.typed == EVERY_WORKSPACE:
+        if self.is_every:
             return list(names) or [None]
         if not self.needs_workspaces or self.typed in names:
             return [self.typed]
-        ids: list[str | None] = [workspace_id for workspace_id, name in names.items() if name == self.typed]
+        ids = [workspace_id for workspace_id, name in names.items() if name.strip() == self.typed]
         if len(ids) == 1:
-            return ids
+            return [ids[0]]
         if ids:
             raise OpenRouterRequestError(
-                f"{len(ids)} workspaces are called {plain(self.typed)!r}. Use the id of one: "
-                f"{_some([str(workspace_id) for workspace_id in ids])}.",
+                f"{len(ids)} workspaces are called {plain(self.typed)!r}. Use the id of one: {_some(ids)}."
             )
-        raise OpenRouterRequestError(
-            f"No workspace is called {plain(self.typed)!r}. There are: {_some(list(names.values()))}."
-            if names
-            else f"No workspace is called {plain(self.typed)!r}. There are none."
-        )
+        existing = _some([name for name in names.values() if name]) or "none with a name"
+        raise OpenRouterRequestError(f"No workspace is called {plain(self.typed)!r}. There are: {existing}.")
 
     @property
     def column(self) -> str:
@@ -94,20 +95,22 @@ class WorkspaceScope:
     @property
     def path_part(self) -> str:
         """What stands in a path: ``default``, ``all``, or what was typed."""
-        return "all" if self.typed == EVERY_WORKSPACE else self.column
+        return "all" if self.is_every else self.column
 
     def __str__(self) -> str:
-        return {None: "default only", EVERY_WORKSPACE: "every workspace"}.get(self.typed) or plain(self.typed)
+        if self.typed is None:
+            return "default only"
+        return "every workspace" if self.is_every else plain(self.typed)
 
 
-def _is_id(typed: str | None) -> bool:
+def _is_uuid(text: str) -> bool:
     try:
-        UUID(typed)
+        UUID(text)
     except ValueError:
         return False
     return True
 
 
 def _some(texts: list[str]) -> str:
-    more = f" and {count(len(texts) - SHOWN, 'more', 'more')}" if len(texts) > SHOWN else ""
+    more = f" and {len(texts) - SHOWN:,} more" if len(texts) > SHOWN else ""
     return ", ".join(repr(plain(text)) for text in texts[:SHOWN]) + more

@@ -13,7 +13,8 @@ def plain(text: Any, *, longest: int = 80) -> str:
     :param text: what came from elsewhere; None is empty text.
     :param longest: how many characters are kept.
     """
-    characters = (character if character.isprintable() else " " for character in str(text or ""))
+    text = "" if text is None else str(text)
+    characters = (character if character.isprintable() else " " for character in text)
     return " ".join("".join(characters).split())[:longest]
 
 

@@ -1,8 +1,8 @@
 """
-### Tell a person before an OpenRouter key runs dry
+### Alert before an OpenRouter key runs dry
 
-Waits in the triggerer, which costs no worker, until less than a tenth of any key's limit is left; then says which
-keys they are, and how much is left of them.
+Waits until less than a tenth of any key's limit is left, and formats a message with the low keys and what is
+left of each. It waits in the triggerer, which uses no worker slot.
 
 **Connection** `openrouter_default`: the management key as its password.
 """
@@ -34,21 +34,23 @@ with DAG(
         threshold="10%",
         workspace_id="*",
         deferrable=True,
-        poke_interval=15,  # so that you can watch it; in production minutes will do, such as 300
+        poke_interval=15,  # short, to see it work; in production use minutes, such as 300
         timeout=timedelta(hours=23),
-        soft_fail=True,  # a day without a low key is skipped, not failed
+        soft_fail=True,  # on a day without a low key the task is skipped, not failed
     )
     # [END howto_sensor_openrouter_key_limit]
 
     # [START howto_sensor_openrouter_key_limit_message]
-    # To send the message, give the task a notifier, such as that of the Slack provider:
+    # To send the message, give the task a notifier, such as the Slack provider's:
     #     @task(on_success_callback=SlackNotifier(channel="#llm", text="{{ ti.xcom_pull('format_message') }}"))
     @task
     def format_message(low_keys: list[dict[str, Any]]) -> str:
-        lines = [f"{len(low_keys)} OpenRouter key(s) have less than a tenth of their limit left:"]
+        lines = [f"OpenRouter keys with less than a tenth of their limit left: {len(low_keys)}"]
         for key in low_keys:
-            left = f"${key['limit_remaining']:.2f} of ${key['limit']:.2f} left"
-            lines.append(f"- {key['name']} ({key['label']}): {left}, resets: {key['limit_reset'] or 'never'}")
+            workspace = f" in {key['workspace_name']}" if "workspace_name" in key else ""
+            left = f"${float(key['limit_remaining']):,.2f} of ${float(key['limit']):,.2f} left"
+            reset = f"resets {key['limit_reset']}" if key["limit_reset"] else "never resets"
+            lines.append(f"- {key['name']} ({key['label']}){workspace}: {left}, {reset}")
         for line in lines:
             log.info(line)
         return "\n".join(lines)

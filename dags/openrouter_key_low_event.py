@@ -1,9 +1,9 @@
 """
 ### Start when an OpenRouter key runs low
 
-Nothing waits in a DAG run: the triggerer watches the keys, and this DAG starts once for each key that crosses the
-threshold, and not again until it has recovered. It needs Airflow 3.3 or newer to remember over a restart of the
-triggerer what was told.
+The triggerer watches the keys; no DAG run waits. This DAG starts when a key crosses the threshold, and not again
+for that key until it has recovered. After a restart of the triggerer, keys that are still low are reported once
+more on Airflow before 3.3; newer ones remember what was reported.
 
 **Connection** `openrouter_default`: the management key as its password.
 """
@@ -30,7 +30,7 @@ low_keys = Asset(
                 threshold="10%",
                 workspace_id="*",
                 rearm_margin="2%",
-                poll_interval=15,  # so that you can watch it; in production minutes will do, such as 300
+                poll_interval=15,  # short, to see it work; in production use minutes, such as 300
             ),
         )
     ],
@@ -46,19 +46,19 @@ with DAG(
     tags=["openrouter"],
 ):
     # [START howto_event_trigger_openrouter_key_limit_message]
-    # To send the message, give the task a notifier, such as that of the Slack or of the SMTP provider:
+    # To send the message, give the task a notifier, such as the Slack or the SMTP provider's:
     #     @task(on_success_callback=SlackNotifier(channel="#llm", text="{{ ti.xcom_pull('format_message') }}"))
     @task
     def format_message(triggering_asset_events: Any = None) -> str:
         lines = []
         for event in triggering_asset_events[low_keys]:
-            told = event.extra["payload"]
-            lines.append(
-                f"{len(told['keys'])} OpenRouter key(s) crossed the threshold, {told['low_count']} low in all:"
-            )
-            for key in told["keys"]:
-                left = f"${key['limit_remaining']:.2f} of ${key['limit']:.2f} left"
-                lines.append(f"- {key['name']} ({key['label']}): {left}, threshold {key['threshold']}")
+            payload = event.extra["payload"]
+            crossed, low = len(payload["keys"]), payload["low_count"]
+            lines.append(f"OpenRouter keys that crossed the threshold: {crossed} ({low} low in all)")
+            for key in payload["keys"]:
+                workspace = f" in {key['workspace_name']}" if "workspace_name" in key else ""
+                left = f"${float(key['limit_remaining']):,.2f} of ${float(key['limit']):,.2f} left"
+                lines.append(f"- {key['name']} ({key['label']}){workspace}: {left}, threshold {key['threshold']}")
         for line in lines:
             log.info(line)
         return "\n".join(lines)

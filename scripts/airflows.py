@@ -1,4 +1,4 @@
-"""What every Airflow that a script starts has: a home, free ports, DAG files, and an end whatever happens."""
+"""The base of every Airflow that a script starts: a home, free ports, DAG files, and a sure end."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 class Airflow:
     """
-    An Airflow with a home of its own, whose components are processes of their own.
+    An Airflow with its own home, whose components run in their own processes.
 
-    :param home: an empty folder for it.
-    :param dags: the DAG files, by name, or as paths of files to copy.
-    :param environment: what else its environment holds, such as connections.
+    :param home: an empty folder.
+    :param dags: the DAG files: their sources by name, or paths of files to copy.
+    :param environment: more environment variables, such as connections.
     """
 
     commands: dict[str, list[str]]
@@ -60,7 +60,7 @@ class Airflow:
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
-            # Where much runs on one machine, an answer of the API server may take longer than the usual five.
+            # On a busy machine the API server may take longer to respond than the default of five seconds.
             "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "30",
             **environment,
         }
@@ -70,7 +70,7 @@ class Airflow:
         self._guard = Guard()
         try:
             self._start_all()
-            # Only now, for a task that starts before the API server does fails.
+            # Only now: a task that starts before the API server fails.
             self.add(self._dags)
         except BaseException:
             self.__exit__()
@@ -84,7 +84,7 @@ class Airflow:
         self._guard.close()
 
     def add(self, dags: dict[str, str] | list[Path]) -> None:
-        """Add DAG files, by name, or as paths of files to copy."""
+        """Add DAG files: sources by name, or paths of files to copy."""
         if isinstance(dags, dict):
             for name, source in dags.items():
                 (self._dags_folder / f"{name}.py").write_text(source)
@@ -95,47 +95,47 @@ class Airflow:
     def start(self, name: str) -> None:
         """Start a component, such as one that was killed."""
         if name in self._started:
-            assert not session(self._started[name].pid), f"{name} runs already."
+            assert not session(self._started[name].pid), f"{name} is already running."
             self._started[name].wait()
         self._start(name, [sys.executable, "-m", "airflow", *self.commands[name]])
 
     def kill(self, name: str) -> None:
-        """Kill a component and its children, as a machine that is switched off does."""
+        """Kill a component and its children, as if their machine was switched off."""
         leader = self._started[name].pid
         assert session(leader), f"There is no {name} to kill."
         kill(lambda: session(leader))
 
     def process(self, name: str) -> psutil.Process:
-        """Answer the process of a component; its children are its own."""
+        """Return the process of a component."""
         return psutil.Process(self._started[name].pid)
 
     def processes(self) -> list[psutil.Process]:
-        """Answer the living processes of all components, their children among them."""
+        """Return the living processes of all components, including their children."""
         return [each for process in self._started.values() for each in session(process.pid)]
 
     def run(self, *command: str) -> str:
-        """Run an Airflow command and answer what it prints."""
+        """Run an Airflow command and return what it prints."""
         return subprocess.run(
             [sys.executable, "-m", "airflow", *command],
             env=self._environment, check=True, stdout=subprocess.PIPE, text=True, timeout=180,
         ).stdout  # fmt: skip
 
     def query(self, sql: str, **values: Any) -> list[tuple[Any, ...]]:
-        """Ask Airflow's database; ``:name`` stands for a value."""
+        """Query Airflow's database; ``:name`` is a placeholder for a value."""
         with self._database.connect() as connection:
             return [tuple(row) for row in connection.execute(text(sql), values)]
 
     def run_states(self, dag_id: str) -> list[str]:
-        """Answer the states of a DAG's runs, the oldest first."""
+        """Return the states of a DAG's runs, oldest first."""
         runs = self.query("select state from dag_run where dag_id = :dag_id order by id", dag_id=dag_id)
         return [state for (state,) in runs]
 
     def task_states(self, dag_id: str) -> dict[str, str]:
-        """Answer the states of the tasks of a DAG's only run."""
+        """Return the states of the tasks of a DAG's only run."""
         return dict(self.query("select task_id, state from task_instance where dag_id = :dag_id", dag_id=dag_id))
 
     def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Answer what a task returned last, or put under another key, as the database has it."""
+        """Return what a task returned last, or pushed under another key, as stored in the database."""
         (value,), *_ = self.query(
             "select cast(value as text) from xcom where dag_id = :dag_id and task_id = :task_id and key = :key "
             "order by dag_run_id desc, map_index",
@@ -146,21 +146,21 @@ class Airflow:
         return json.loads(value)
 
     def wait_for(self, condition: Callable[[], T], what: str, *, seconds: float = 120) -> T:
-        """Answer what the condition does once it is something; fail with Airflow's output if it never is."""
+        """Return the condition's first true value; fail with Airflow's output if there is none."""
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             if answer := condition():
                 return answer
             time.sleep(0.2)
         outputs = (f"--- {path.name}\n{read_log(path)[-8_000:]}" for path in sorted(self.home.glob("*.log")))
-        raise AssertionError("\n".join([f"Waited {seconds} s for {what} in vain.", *outputs]))
+        raise AssertionError("\n".join([f"Waited {seconds} s for {what}, but it did not happen.", *outputs]))
 
     def logs(self) -> str:
-        """Answer all that was logged: by the components and by the tasks."""
+        """Return the logs of all components and tasks."""
         return "\n".join(map(read_log, self.home.rglob("*.log")))
 
     def files_with(self, text: str) -> list[Path]:
-        """Answer the files of the home that hold a text."""
+        """Return the files of the home that contain a text."""
         return [path for path in self.home.rglob("*") if path.is_file() and text.encode() in path.read_bytes()]
 
     def _start(self, name: str, command: list[str]) -> None:
@@ -180,7 +180,7 @@ class Airflow:
         raise NotImplementedError
 
     def _health(self) -> dict[str, Any]:
-        """Answer how the components are, which is nothing as long as the API server does not answer."""
+        """Return the health of the components; it is empty while the API server does not respond."""
         try:
             with urlopen(f"{self.url}/api/v2/monitor/health", timeout=5) as answer:
                 return json.load(answer)
@@ -193,12 +193,12 @@ class Airflow:
 
 
 def read_log(path: Path) -> str:
-    """Answer what is in a file that is written meanwhile, and may end within a character."""
+    """Return the content of a file that is still being written, and may end within a character."""
     return path.read_text("utf-8", "replace")
 
 
 def free_ports(count: int) -> list[int]:
-    """Answer ports of loopback that nothing listens on."""
+    """Return free ports on loopback."""
     sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
     ports = [each.getsockname()[1] for each in sockets]
     for each in sockets:

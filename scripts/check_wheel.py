@@ -1,4 +1,4 @@
-"""Fail unless a wheel holds the package, its SQL, py.typed and its own metadata, and nothing else."""
+"""Fail unless a wheel contains the package, its SQL, py.typed and its metadata, and nothing else."""
 
 import sys
 from pathlib import Path
@@ -13,8 +13,10 @@ def main(wheel: str) -> None:
     kinds = ("*.py", "*.sql", "py.typed")
     sources = {str(path.relative_to(root)) for kind in kinds for path in (root / PACKAGE).rglob(kind)}
     if shipped != sources:
-        sys.exit(f"The wheel lacks {sorted(sources - shipped)} and has {sorted(shipped - sources)} too much.")
-    print(f"{Path(wheel).name} holds the package's {len(shipped)} files and nothing else.")
+        sys.exit(
+            f"The wheel lacks {sorted(sources - shipped)}, and should not contain {sorted(shipped - sources)}."
+        )
+    print(f"{Path(wheel).name} contains the package's {len(shipped)} files and nothing else.")
 
 
 if __name__ == "__main__":

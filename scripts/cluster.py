@@ -1,4 +1,4 @@
-"""Airflow as it runs in production, on this machine: PostgreSQL, Redis, Celery workers and two triggerers."""
+"""Airflow on this machine as in production: PostgreSQL, Redis, Celery workers and two triggerers."""
 
 from __future__ import annotations
 
@@ -21,18 +21,18 @@ XCOM_BACKEND = "airflow.providers.common.io.xcom.backend.XComObjectStorageBacken
 
 class Cluster(Airflow):
     """
-    Airflow with a process for each component, a PostgreSQL and, for Celery, a Redis.
+    Airflow with a process for each component, PostgreSQL and, for Celery, Redis.
 
     Its components are ``scheduler``, ``dag-processor``, ``api-server``, ``triggerer-1`` and so on, and with the
-    CeleryExecutor ``worker-1`` and so on. The connection ``openrouter_warehouse`` is to a second database, and
-    XComs lie in the object storage of its home.
+    CeleryExecutor ``worker-1`` and so on. The connection ``openrouter_warehouse`` leads to a second database, and
+    XComs are in object storage in its home.
 
-    :param home: an empty folder for it.
-    :param dags: the DAG files, by name, or as paths of files to copy.
-    :param environment: what else its environment holds, such as connections.
-    :param executor: ``CeleryExecutor`` or ``LocalExecutor``, for which there are neither Redis nor workers.
-    :param workers: how many Celery workers there are, each for two tasks at a time.
-    :param triggerers: how many triggerers there are.
+    :param home: an empty folder.
+    :param dags: the DAG files: their sources by name, or paths of files to copy.
+    :param environment: more environment variables, such as connections.
+    :param executor: ``CeleryExecutor``, or ``LocalExecutor``, which needs neither Redis nor workers.
+    :param workers: the number of Celery workers, each for two tasks at a time.
+    :param triggerers: the number of triggerers.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Cluster(Airflow):
     ) -> None:
         self._celery = executor == "CeleryExecutor"
         self.xcoms = home / "xcoms"
-        # What else would listen on all addresses is not served: the logs, which all find in the same home.
+        # Logs are not served, because that would listen on all addresses: all components share one home.
         self.commands = {
             "api-server": ["api-server"],
             "scheduler": ["scheduler", "--skip-serve-logs"],
@@ -70,12 +70,12 @@ class Cluster(Airflow):
                 "AIRFLOW__CORE__EXECUTOR": executor,
                 "AIRFLOW__CORE__FERNET_KEY": Fernet.generate_key().decode(),
                 "AIRFLOW__CORE__XCOM_BACKEND": XCOM_BACKEND,
-                # A task is missed within half a minute, and one that no worker takes within two.
+                # A dead task is noticed after half a minute, and one that no worker takes after two minutes.
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "30",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
                 "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT": "120",
                 "AIRFLOW__SCHEDULER__TASK_QUEUED_TIMEOUT_CHECK_INTERVAL": "10",
-                # A triggerer builds an API at its first trigger's first request, and shows no life meanwhile.
+                # At its first trigger's first request a triggerer builds an API, and sends no heartbeat then.
                 "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "15",
                 **environment,
             },
@@ -87,7 +87,7 @@ class Cluster(Airflow):
             super().__exit__(*error)
 
     def trigger(self, dag_id: str, **conf: Any) -> None:
-        """Start a run of a DAG, with values for its ``dag_run.conf``."""
+        """Start a run of a DAG with a ``dag_run.conf``."""
         with urlopen(f"{self.url}/auth/token", timeout=30) as answer:
             token = json.load(answer)["access_token"]
         request = Request(
@@ -98,15 +98,15 @@ class Cluster(Airflow):
         urlopen(request, timeout=30).close()
 
     def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
-        """Answer what a task returned last, or put under another key, as the object storage has it."""
+        """Return what a task returned last, or pushed under another key, as stored in object storage."""
         return json.loads(self.xcom_file(dag_id, task_id, key).read_bytes())
 
     def xcom_file(self, dag_id: str, task_id: str, key: str = "return_value") -> Path:
-        """Answer where what a task returned last, or put under another key, lies."""
+        """Return the file with what a task returned last, or pushed under another key."""
         return Path(super().xcom(dag_id, task_id, key).removeprefix("file://"))
 
     def triggerers(self, *, since: datetime | None = None) -> list[int]:
-        """Answer which triggerers have given a sign of life since then, or for seconds, by their job's number."""
+        """Return the job ids of triggerers with a heartbeat since then, by default in the last seconds."""
         jobs = self.query(
             "select id from job where job_type = 'TriggererJob' and state = 'running' "
             "and latest_heartbeat > :since order by id",
@@ -116,16 +116,16 @@ class Cluster(Airflow):
 
     @property
     def warehouse(self) -> str:
-        """SQLAlchemy's URL of the database that the connection ``openrouter_warehouse`` is to."""
+        """The SQLAlchemy URL of the database that the connection ``openrouter_warehouse`` leads to."""
         return self._postgresql.get_uri("warehouse", driver="psycopg2")
 
     @property
     def redis(self) -> str:
-        """The URL of the Redis that the workers are asked through."""
+        """The URL of the Redis that passes tasks to the workers."""
         return self._environment["AIRFLOW__CELERY__BROKER_URL"]
 
     def dump(self, database: str = "airflow") -> str:
-        """Answer the whole of a database as ``pg_dump`` tells it: of ``airflow`` or of ``warehouse``."""
+        """Return the ``pg_dump`` of a whole database: ``airflow`` or ``warehouse``."""
         command = [self._postgresql.bin_path / "pg_dump", self._postgresql.get_uri(database)]
         return subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
 
@@ -158,7 +158,7 @@ class Cluster(Airflow):
         folder = self.home / "redis"
         folder.mkdir()
         [port] = free_ports(1)
-        # What has passed through it is kept, so that a test can look into messages that were taken long ago.
+        # It keeps every message that passed through it, so that a test can look into old ones.
         keep = ["--dir", str(folder), "--appendonly", "yes", "--auto-aof-rewrite-percentage", "0", "--save", ""]
         self._start("redis", [server, "--bind", "127.0.0.1", "--port", str(port), *keep])
         self._environment["AIRFLOW__CELERY__BROKER_URL"] = f"redis://127.0.0.1:{port}/0"

@@ -15,7 +15,7 @@ HOME = ROOT / ".demo"
 LAKE = HOME / "lake"
 SHOWN = re.compile(r"\[DAG TEST\] running|airflow_provider_openrouter\.|unusual_prefix|\[error ")
 TRAILER = re.compile(r" +\[[\w.]+\] loc=.*| manual__.*")
-"""Of each line, what says where it was logged."""
+"""The part of a log line that says where it was logged."""
 
 
 def say(line: str) -> None:
@@ -23,7 +23,7 @@ def say(line: str) -> None:
 
 
 def set_up(connection: str) -> None:
-    """Give Airflow a home of its own in the checkout, whatever the shell says of another, and the connection."""
+    """Give Airflow its own home in the checkout, whatever the shell's environment says, and the connection."""
     for name in [name for name in os.environ if name.startswith("AIRFLOW_")]:
         del os.environ[name]
     os.environ |= {
@@ -38,7 +38,7 @@ def set_up(connection: str) -> None:
 
 
 def airflow(*command: str) -> None:
-    """Run an Airflow command, showing of its log what the DAGs and this provider say."""
+    """Run an Airflow command, and show the lines that the DAGs and this provider log."""
     process = subprocess.Popen(
         [sys.executable, "-m", "airflow", *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -56,19 +56,19 @@ def show_snapshot() -> None:
 
     path = max(LAKE.rglob("*.parquet"), key=lambda each: each.stat().st_mtime)
     keys = pd.read_parquet(path).sort_values("limit_remaining")
-    say(f"{len(keys)} keys in {path.relative_to(ROOT)}, those with the least left first")
+    say(f"{len(keys)} keys in {path.relative_to(ROOT)}, lowest first")
     columns = ["name", "label", "disabled", "limit", "limit_remaining", "limit_reset", "usage_monthly", "usage"]
     print(keys[columns].head(20).to_string(index=False, na_rep="-"))
 
 
 def run_snapshot() -> None:
-    say("Running openrouter_keys_snapshot through Airflow: every key into a file")
+    say("Running openrouter_keys_snapshot through Airflow: it writes every key into a file")
     airflow("dags", "test", "openrouter_keys_snapshot")
     show_snapshot()
 
 
 def run_alert() -> None:
-    say("Running openrouter_key_limit_alert through Airflow: waiting until a key runs low, deferred")
+    say("Running openrouter_key_limit_alert through Airflow: it waits, deferred, until a key runs low")
     airflow("dags", "test", "openrouter_key_limit_alert")
 
 
@@ -78,7 +78,7 @@ def main() -> None:
         say("Reading the account of OPENROUTER_MANAGEMENT_KEY; nothing is changed in it")
         set_up(json.dumps({"conn_type": "openrouter", "password": key}))
         run_snapshot()
-        say("Not running openrouter_key_limit_alert: it would wait until a key of yours runs low")
+        say("Skipping openrouter_key_limit_alert: it would wait until one of your keys runs low")
     else:
         from airflow_provider_openrouter.sandbox import Sandbox
 

@@ -1,4 +1,4 @@
-"""Let a whole Airflow start a DAG by itself when a key of a draining sandbox runs low, and show its message."""
+"""Run a whole Airflow, which starts a DAG by itself when a sandbox's key runs low, and show its message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Run the tests on every line of Airflow that is supported, and print what was run as a table for the README."""
+"""Run the tests on every supported line of Airflow, and print the results as a table for the README."""
 
 import argparse
 import os
@@ -21,18 +21,18 @@ print(version("apache-airflow"), python_version(), version("pandas"), version("s
 
 
 class NotRunError(Exception):
-    """The tests of a line did not run: one sentence says why."""
+    """The tests of a line did not run; the message says why."""
 
 
 @dataclass(frozen=True)
 class Line:
     """
-    One set of versions to run the tests on, in a virtual environment of its own.
+    One set of versions to run the tests on, in its own virtual environment.
 
-    :param name: what it is called.
+    :param name: its name.
     :param python: the version of Python.
-    :param options: how ``uv pip install`` chooses among versions.
-    :param requirements: what is installed beside the project.
+    :param options: how ``uv pip install`` chooses versions.
+    :param requirements: what is installed besides the project.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Line:
         return chosen
 
     def install(self) -> None:
-        """Make the virtual environment, unless it is there and what it was made from has not changed."""
+        """Make the virtual environment, unless it exists and nothing that it was made from has changed."""
         uv = shutil.which("uv", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
         if not uv:
             raise NotRunError("uv is needed: pip install uv.")
@@ -73,21 +73,23 @@ class Line:
         stamp.unlink(missing_ok=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         if self._run([uv, "venv", "--clear", "--python", self.python, self.binaries.parent]):
-            raise NotRunError(f"There is no virtual environment of Python {self.python}; the log says why.")
+            raise NotRunError(
+                f"Could not make a virtual environment with Python {self.python}; the log says why."
+            )
         if self._run([uv, "pip", "install", "--python", self.binaries / "python", *install]):
             raise NotRunError("The installation failed.")
         stamp.write_text(made_from)
 
     def versions(self) -> list[str]:
-        """Answer what is installed: Airflow, Python, pandas, SQLAlchemy."""
+        """Return the installed versions: Airflow, Python, pandas, SQLAlchemy."""
         python = self.binaries / "python"
         return subprocess.check_output([python, "-c", VERSIONS], text=True, env=self.environment).split()
 
     def test(self, arguments: list[str]) -> dict[str, int]:
-        """Run the tests, and answer how many there were of each outcome."""
+        """Run the tests, and return how many there were of each outcome."""
         status = self._run([self.binaries / "python", "-m", "pytest", *arguments])
         said = self.log.read_text(errors="replace")
-        # Not always the last line: Airflow may log while the interpreter ends.
+        # It is not always the last line: Airflow may log while the interpreter ends.
         summaries = re.findall(r"^=* ?(\d+ \w+.* in \d.*?) ?=*$", said, re.MULTILINE)
         summary = summaries[-1] if summaries else "There is no summary."
         print(f"    {summary}", flush=True)
@@ -106,11 +108,11 @@ def _read(name: str) -> str:
 
 
 def _as_of(day: str) -> tuple[str, ...]:
-    """Choose packages as they were on a day: those of today were never tried with an old Airflow."""
+    """Choose packages as of a day: today's were never tried with an old Airflow."""
     return "--exclude-newer", day
 
 
-# What came with Airflow 3.0 had no module `sdk` yet.
+# The version that came with Airflow 3.0 had no module `sdk` yet.
 NEWER_COMPAT = ("--exclude-newer-package", "apache-airflow-providers-common-compat=2026-09-18")
 NEWEST = ("-c", "constraints.txt")
 
@@ -127,7 +129,7 @@ LINES = [
 
 
 def _row(line: Line, arguments: list[str]) -> tuple[list[str], bool]:
-    """Answer a line's row of the table, and whether all is well."""
+    """Return a line's row of the table, and whether all tests passed."""
     began = time.monotonic()
     counts = line.test(arguments)
     minutes = (time.monotonic() - began) / 60
@@ -142,8 +144,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, usage="%(prog)s [-h] [--list] [LINE ...] [-- ARGUMENTS OF PYTEST]"
     )
-    parser.add_argument("lines", nargs="*", metavar="LINE", help="run these, and not all of them")
-    parser.add_argument("--list", action="store_true", help="show the lines, and run none")
+    parser.add_argument("lines", nargs="*", metavar="LINE", help="run only these")
+    parser.add_argument("--list", action="store_true", help="list the lines and run nothing")
     asked = parser.parse_args(arguments[:end])
     if unknown := set(asked.lines) - {line.name for line in LINES}:
         parser.error(f"no such line: {', '.join(sorted(unknown))}; --list shows them")

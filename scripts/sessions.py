@@ -1,4 +1,4 @@
-"""Sessions of processes, and how they end whatever happens."""
+"""Sessions of processes, and how to make sure that they end."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import psutil
 
 
 class Guard:
-    """Kills the sessions that it watches should this process die before it closes the guard."""
+    """Kills the sessions that it watches if this process dies before it closes the guard."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -21,39 +21,39 @@ class Guard:
         )
 
     def watch(self, leader: int) -> None:
-        """Watch a session, too."""
+        """Watch another session."""
         print(leader, file=self._process.stdin, flush=True)
 
     def close(self) -> None:
-        """Watch no longer."""
+        """Stop watching."""
         self._process.kill()
         self._process.communicate()
 
 
 def session(leader: int) -> list[psutil.Process]:
-    """Answer the living processes of a session: also those whose parents have died."""
+    """Return the living processes of a session, including those whose parents have died."""
     return [process for process in psutil.process_iter() if _is_in(process, leader)]
 
 
 def _is_in(process: psutil.Process, leader: int) -> bool:
     try:
         return os.getsid(process.pid) == leader and _lives(process)
-    except ProcessLookupError:  # it has ended meanwhile
+    except ProcessLookupError:  # it has just ended
         return False
 
 
 def kill(find: Callable[[], list[psutil.Process]]) -> None:
     """
-    Kill processes, and wait until they have ended, whether or not their parents take notice.
+    Kill processes, and wait until they have ended, even if their parents have not noticed.
 
-    :param find: answers living ones; it is asked again, for one that dies may just have started another.
+    :param find: returns living ones; it is called again, because a dying process may just have started another.
     """
     killed: set[psutil.Process] = set()
     deadline = time.monotonic() + 30
     while living := {*find(), *filter(_lives, killed)}:
-        assert time.monotonic() < deadline, f"They were killed and live: {living}"
+        assert time.monotonic() < deadline, f"These processes were killed but are still alive: {living}"
         for process in living:
-            with suppress(psutil.NoSuchProcess):  # it has ended meanwhile
+            with suppress(psutil.NoSuchProcess):  # it has just ended
                 process.kill()
         killed |= living
         time.sleep(0.05)
@@ -67,5 +67,5 @@ def _lives(process: psutil.Process) -> bool:
 
 
 if __name__ == "__main__":
-    leaders = [int(line) for line in sys.stdin]  # to its end: that of the process which started this one
+    leaders = [int(line) for line in sys.stdin]  # until the process that started this one ends
     kill(lambda: [process for leader in leaders for process in session(leader)])

@@ -1,4 +1,4 @@
-"""A whole Airflow, as ``airflow standalone`` starts it: own home, free ports, stopped whatever happens."""
+"""A whole Airflow, started by ``airflow standalone``: its own home, free ports, and a sure end."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class Standalone(Airflow):
     """
     Airflow with a scheduler, a triggerer, a DAG processor and an API server.
 
-    :param home: an empty folder for it.
-    :param dags: the DAG files, by name, or as paths of files to copy.
-    :param environment: what else its environment holds, such as connections.
+    :param home: an empty folder.
+    :param dags: the DAG files: their sources by name, or paths of files to copy.
+    :param environment: more environment variables, such as connections.
     """
 
     def __init__(self, home: Path, dags: dict[str, str] | list[Path], environment: dict[str, str]) -> None:
@@ -28,7 +28,7 @@ class Standalone(Airflow):
         super().__init__(home, dags, {**ports, **environment})
 
     def kill_triggerer(self) -> None:
-        """Kill the triggerer, as a machine that is switched off does."""
+        """Kill the triggerer, as if its machine was switched off."""
         if "triggerer" in self._started:
             self.kill("triggerer")
         else:
@@ -36,11 +36,11 @@ class Standalone(Airflow):
             kill(self._triggerer)
 
     def start_triggerer(self) -> None:
-        """Start a triggerer in place of the one that was killed."""
+        """Start a triggerer after the other one was killed."""
         self.start("triggerer")
 
     def _triggerer(self) -> list[psutil.Process]:
-        """Answer the living processes of the first one: in the same session are those of the other components."""
+        """Return the living processes of the first triggerer; other components are in the same session."""
         processes = self.processes()
         parents = {each.pid for each in processes if "triggerer" in _command(each)}
         return [each for each in processes if not parents.isdisjoint(_line(each))]
@@ -49,11 +49,11 @@ class Standalone(Airflow):
         self.start("standalone")
         output = self.home / "standalone.log"
         self.wait_for(lambda: "Airflow is ready" in read_log(output), "Airflow to be ready", seconds=150)
-        self.wait_for(self._health, "the API server to answer", seconds=150)
+        self.wait_for(self._health, "the API server to respond", seconds=150)
 
 
 def _line(process: psutil.Process) -> set[int]:
-    """Answer a process and those it descends from."""
+    """Return the ids of a process and its ancestors."""
     try:
         return {process.pid, *(each.pid for each in process.parents())}
     except psutil.NoSuchProcess:
@@ -63,5 +63,5 @@ def _line(process: psutil.Process) -> set[int]:
 def _command(process: psutil.Process) -> str:
     try:
         return " ".join(process.cmdline())
-    except psutil.Error:  # it has ended meanwhile
+    except psutil.Error:  # it has just ended
         return ""

@@ -1,4 +1,4 @@
-"""Airflow, as the tests see it: a home of its own for each process, set before Airflow is imported."""
+"""Airflow for the tests: each process has its own home, set before Airflow is imported."""
 
 import logging
 import os
@@ -16,7 +16,7 @@ from postgresql import running_postgresql
 HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-openrouter-"))
 DAGS = Path(__file__).parent.parent / "dags"
 OURS = "airflow_provider_openrouter|.*openrouter_key"
-"""The modules whose deprecation warnings are errors: the package, and the DAG files under DagBag's names."""
+"""Modules whose deprecation warnings are errors: the package, and the DAG files as DagBag names them."""
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "OPENROUTER_"))]:
     del os.environ[name]
@@ -31,23 +31,23 @@ os.environ |= {
     "NETRC": str(HOME / "no-netrc"),
 }
 
-import airflow.configuration  # noqa: E402, F401  # its filters for whatever is named airflow… must be the older ones
+import airflow.configuration  # noqa: E402, F401  # so that its warning filters are older than ours
 
 from airflow_provider_openrouter.sandbox import Sandbox  # noqa: E402
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "airflow(versions, pandas=…, or_pandas=…): what is tested exists with these versions alone"
+        "markers", "airflow(versions, pandas=…, or_pandas=…): run the test only with these versions"
     )
-    # In code: pytest puts its own filters before those of the interpreter, and Python takes a module's name
-    # there, not a pattern. Deprecations of Airflow, of pandas and of SQLAlchemy are of these three kinds.
+    # Set here, because pytest's filters take precedence over the interpreter's, which also match a module by its
+    # exact name only. Deprecations of Airflow, pandas and SQLAlchemy are of these three kinds.
     for category in ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning"):
         config.addinivalue_line("filterwarnings", f"error::{category}:{OURS}")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Deselect, and so count, what does not exist in this Airflow: nothing is skipped."""
+    """Deselect tests of what this Airflow lacks, so that they are counted: no test is skipped."""
     absent = [item for item in items if not all(map(_exists, item.iter_markers("airflow")))]
     config.hook.pytest_deselected(items=absent)
     if hasattr(config, "workeroutput"):
@@ -57,7 +57,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node: Any) -> None:
-    """Count in the summary what the workers of xdist deselected, each the same: xdist itself does not."""
+    """Count in the summary what xdist's workers deselected, which xdist does not; all deselect the same."""
     if node.gateway.id == "gw0":
         absent = getattr(node, "workeroutput", {}).get("absent", [])
         node.config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=name) for name in absent])
@@ -77,14 +77,14 @@ def sandbox() -> Iterator[Sandbox]:
 
 @pytest.fixture
 def connection(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
-    """The default connection, to the sandbox."""
+    """The default connection, which leads to the sandbox."""
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
     return "openrouter_default"
 
 
 @pytest.fixture
 def outside_the_task_runner(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let Airflow keep silent about execute() being called by a test."""
+    """Stop Airflow from warning that a test calls execute()."""
     from airflow.sdk.bases.operator import ExecutorSafeguard
 
     monkeypatch.setattr(ExecutorSafeguard, "test_mode", True)
@@ -92,7 +92,7 @@ def outside_the_task_runner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def log(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> Callable[[], str]:
-    """Answer once what has been logged: newer Airflows print what their tasks log, older ones use logging."""
+    """Return what was logged since the last call: newer Airflows print it, older ones use logging."""
     caplog.set_level(logging.INFO)
 
     def read() -> str:
@@ -106,7 +106,7 @@ def log(capfd: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> 
 
 @pytest.fixture(autouse=True)
 def handlers_of_the_tasks_log() -> Iterator[None]:
-    """Take away what dag.test() of Airflow 3.0 leaves behind: a handler that writes to that test's output."""
+    """Remove the handler that dag.test() of Airflow 3.0 leaves behind; it writes to that test's output."""
     yield
     handlers = logging.getLogger("airflow.task").handlers
     handlers[:] = [handler for handler in handlers if type(handler) is not logging.StreamHandler]
@@ -114,7 +114,7 @@ def handlers_of_the_tasks_log() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def airflow_database() -> None:
-    """A migrated database, as dag.test() needs one."""
+    """A migrated database, which dag.test() needs."""
     from airflow.utils.db import initdb
 
     initdb()
@@ -128,6 +128,6 @@ def pytest_sessionfinish() -> None:
 
 @pytest.fixture(scope="session")
 def postgresql() -> Iterator[str]:
-    """A PostgreSQL of this process's own, as SQLAlchemy's URL."""
+    """The SQLAlchemy URL of a PostgreSQL that only this process uses."""
     with running_postgresql() as server:
         yield server.get_uri(driver="psycopg2")

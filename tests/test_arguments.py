@@ -1,8 +1,11 @@
-"""Arguments that may come from a template."""
+"""Arguments: how they are read, and that those of public classes are documented."""
 
 import json
 import math
+import re
 from decimal import Decimal
+from importlib import import_module
+from inspect import cleandoc, isclass, signature
 
 import numpy as np
 import pytest
@@ -11,7 +14,7 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.arguments import is_literal, read_flag, read_interval, read_workspace_id
+from airflow_provider_openrouter.arguments import is_literal, read_flag, read_interval
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 
@@ -107,14 +110,43 @@ def test_an_interval_is_a_float_that_is_read_again_from_json(value):
     assert read_interval("poll_interval", json.loads(json.dumps(seconds))) == seconds == float(value)
 
 
-@pytest.mark.parametrize(
-    ("value", "workspace_id"), [(None, None), ("", None), (" ", None), (" *", "*"), ("w1", "w1")]
+# -- their documentation
+
+PUBLIC = (
+    "hooks.openrouter",
+    "operators.openrouter",
+    "sensors.openrouter",
+    "transfers.openrouter_to_sql",
+    "triggers.openrouter",
 )
-def test_a_workspace_is_an_id_or_every_one_or_the_default(value, workspace_id):
-    assert read_workspace_id(value) == workspace_id
 
 
-@pytest.mark.parametrize("value", [1, True, ["w1"], {}], ids=repr)
-def test_anything_else_is_refused_as_a_workspace(value):
-    with pytest.raises(OpenRouterRequestError, match=r"^workspace_id must be the id of a workspace"):
-        read_workspace_id(value)
+def public_classes(module):
+    for name, value in vars(import_module(f"airflow_provider_openrouter.{module}")).items():
+        room = f"airflow_provider_openrouter.{module.partition('.')[0]}."
+        if isclass(value) and name.startswith("OpenRouter") and value.__module__.startswith(room):
+            yield value
+
+
+def documented(public_class):
+    """Return what a class says about each parameter, in its docstring's order."""
+    sections = re.split(r"^:(?=param|raises)", cleandoc(public_class.__doc__), flags=re.MULTILINE)
+    return dict(
+        re.match(r"param (\w+): (.*)", each, re.DOTALL).groups() for each in sections if each[:5] == "param"
+    )
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_every_parameter_is_explicit_and_documented(module):
+    classes = list(public_classes(module))
+    assert classes
+    for each in classes:
+        parameters = signature(each.__init__).parameters.keys() - {"self", "kwargs"}
+        assert documented(each).keys() == parameters, each
+
+
+@pytest.mark.parametrize("module", PUBLIC)
+def test_the_docs_say_which_parameters_are_templated(module):
+    for each in public_classes(module):
+        templated = {name for name, text in documented(each).items() if text.rstrip().endswith("(templated)")}
+        assert templated == set(getattr(each, "template_fields", ())), each

@@ -1,5 +1,5 @@
 """
-What can go wrong, as the README's table tells it: each fault is caused for real, and met by a task.
+What can go wrong, as in the README's table: each fault is caused for real, and met by a task.
 
 ``print(test_faults.TABLE)`` shows the table as it must stand there.
 """
@@ -34,7 +34,7 @@ from support.s3 import running_s3
 from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
 from support.tasks import Context
 
-from airflow_provider_openrouter.api.transport import LARGEST_ANSWER
+from airflow_provider_openrouter.api.answers import LARGEST_BODY
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -102,7 +102,7 @@ class Fault:
     :param error: what is raised, None if the fault passes and every key is listed.
     :param says: what the user reads, in the error or in the log; "…" stands for what is left out.
     :param requests: how many of them arrive; None for any number.
-    :param transient: whether the error says that waiting may heal it.
+    :param transient: whether the error is temporary.
     :param repeated: whether the client repeats the request.
     :param task: who meets it.
     """
@@ -133,7 +133,7 @@ class Fault:
             return ""
         if self.transient:
             return "waits on"
-        return "ends; deferred: after three more looks" if self.error in REFUSED else "ends"
+        return "ends; deferred: after three more polls" if self.error in REFUSED else "ends"
 
 
 REFUSED = (OpenRouterAuthError, AirflowNotFoundException)
@@ -151,7 +151,7 @@ def serves(answer: Answer) -> Callable[[Stage], Any]:
 
 
 def serves_after(*faults: Answer) -> Callable[[Stage], Any]:
-    """Answer the first requests with faults, and the others with the keys."""
+    """Respond to the first requests with faults, and the others with the keys."""
 
     def answer(request: Request) -> Answer:
         return faults[request.number] if request.number < len(faults) else data(KEYS[request.offset :])
@@ -202,7 +202,7 @@ def a_server_without_include_expired(stage: Stage) -> None:
 
 
 def a_packed_body_of_nothing(stage: Stage) -> None:
-    body = gzip.compress(b" " * (LARGEST_ANSWER + 1), 1)
+    body = gzip.compress(b" " * (LARGEST_BODY + 1), 1)
     serves(Answer(body=body, headers={"Content-Encoding": "gzip"}))(stage)
 
 
@@ -311,8 +311,8 @@ FAULTS = [
         name="the key is wrong (401)",
         cause=serves(error(401, "No auth credentials found")),
         error=OpenRouterAuthError,
-        says="… answered 401 (No auth credentials found). The connection's password must be a management key in "
-        "force; … Create one at …",
+        says="… answered 401 (No auth credentials found). The key must be an active management key; … Create one "
+        "at …",
         requests=1,
     ),
     Fault(
@@ -334,41 +334,40 @@ FAULTS = [
         name="the key has a line break, or a letter outside ASCII",
         cause=connects(password=f"{TOKEN}\n é"),
         error=OpenRouterAuthError,
-        says="The management key has a character that cannot be sent in an HTTP header …. Copy it anew, the key "
-        "alone.",
+        says="The management key has a character that cannot be sent in an HTTP header. Copy the key again, …",
         requests=0,
     ),
     Fault(
         name="the base URL's path is wrong (404)",
         cause=serves(error(404, "Not found")),
         error=OpenRouterRequestError,
-        says="… answered 404 (Not found). Check workspace_id and the connection's host.",
+        says="… answered 404 (Not found). Check workspace_id and the base URL. It is the host of connection …",
         requests=1,
     ),
     Fault(
         name="another request is refused (other 4xx)",
         cause=serves(error(422, "Invalid workspace_id")),
         error=OpenRouterRequestError,
-        says="… answered 422 (Invalid workspace_id). Check workspace_id and the connection's host.",
+        says="… answered 422 (Invalid workspace_id). Check workspace_id and the base URL.",
         requests=1,
     ),
     Fault(
         name="the server does not know `include_expired` (400)",
         cause=a_server_without_include_expired,
-        says="Listing again without include_expired, so that expired keys may be missing: …",
+        says="Expired keys may be missing: listing again without include_expired. …",
         requests=3,
     ),
     Fault(
         name="too many requests (429), for a while",
         cause=serves_after(error(429, headers=RETRY_AT_ONCE)),
-        says="… answered 429 …. Trying again in … s (attempt 2).",
+        says="… answered 429, too many requests …. Trying again in … s (attempt 2).",
         requests=3,
         repeated=True,
     ),
     Fault(
         name="too many requests, with a `Retry-After` above 60 s, of which 60 are waited",
         cause=serves_after(error(429, headers={"Retry-After": "3600"})),
-        says="… answered 429 …. Trying again in 60.0 s (attempt 2).",
+        says="… answered 429, too many requests …. Trying again in 60.0 s (attempt 2).",
         requests=3,
         repeated=True,
     ),
@@ -376,8 +375,7 @@ FAULTS = [
         name="too many requests, throughout",
         cause=serves(error(429, "Rate limit exceeded", headers=RETRY_AT_ONCE)),
         error=OpenRouterRateLimitError,
-        says="… answered 429 (Rate limit exceeded): too many requests. Ask less often, or lower max_concurrency "
-        "in the connection.",
+        says="… answered 429, too many requests (Rate limit exceeded). Ask less often, or lower max_concurrency.",
         requests=2,
         transient=True,
         repeated=True,
@@ -393,7 +391,7 @@ FAULTS = [
         name="the server fails, throughout",
         cause=fails_in_every_way(passes=False),
         error=OpenRouterServerError,
-        says="… answered 504 (upstream). The trouble is on the server's side: try again later.",
+        says="… answered 504 (upstream). The fault is the server's; try again later.",
         requests=4,
         transient=True,
         repeated=True,
@@ -402,7 +400,7 @@ FAULTS = [
         name="the host is not known",
         cause=lambda stage: stage.connect(host=NOWHERE),
         error=OpenRouterConnectionError,
-        says="No whole answer from …: [Errno …. Check the network, the proxy and the connection's host.",
+        says="Could not reach …: …. Check the network, the proxy and the base URL.",
         requests=0,
         transient=True,
         repeated=True,
@@ -411,7 +409,7 @@ FAULTS = [
         name="the connection is refused",
         cause=lambda stage: stage.connect(host=f"http://127.0.0.1:{stage.closed_port()}"),
         error=OpenRouterConnectionError,
-        says="No whole answer from …: [Errno …] Connection refused. Check the network, the proxy and the …",
+        says="Could not reach …: connection refused. Check the network, the proxy and the base URL.",
         requests=0,
         transient=True,
         repeated=True,
@@ -420,7 +418,7 @@ FAULTS = [
         name="the connection breaks in the middle of an answer",
         cause=serves(Answer(body={"data": KEYS}, cut=20)),
         error=OpenRouterConnectionError,
-        says="No whole answer from …: IncompleteRead. Check the network, the proxy and the connection's host.",
+        says="… sent a broken answer: IncompleteRead. Check the network, the proxy and the base URL.",
         requests=2,
         transient=True,
         repeated=True,
@@ -429,7 +427,7 @@ FAULTS = [
         name="no answer within the `timeout`",
         cause=serves_too_late(HANGS),
         error=OpenRouterConnectionError,
-        says="… gave no whole answer within … s. Check the network, or raise the connection's timeout.",
+        says="… gave no complete answer within … s. Check the network, or raise the timeout.",
         requests=2,
         transient=True,
         repeated=True,
@@ -438,7 +436,7 @@ FAULTS = [
         name="an answer that trickles on beyond the `timeout`",
         cause=serves_too_late(Answer(body={"data": KEYS}, trickle="body")),
         error=OpenRouterConnectionError,
-        says="… gave no whole answer within … s. Check the network, or raise the connection's timeout.",
+        says="… gave no complete answer within … s. Check the network, or raise the timeout.",
         requests=2,
         transient=True,
         repeated=True,
@@ -447,7 +445,7 @@ FAULTS = [
         name="the proxy refuses",
         cause=a_proxy_that_refuses,
         error=OpenRouterConnectionError,
-        says="No whole answer from …: Tunnel connection failed: …. Check the network, the proxy and the …",
+        says="Could not reach …: tunnel connection failed: …. Check the network, the proxy and the base URL.",
         requests=0,
         transient=True,
         repeated=True,
@@ -456,44 +454,44 @@ FAULTS = [
         name="the certificate is self-signed, or of an authority that is not known",
         cause=serves_tls(trusted=False),
         error=OpenRouterConnectionError,
-        says="The certificate of … cannot be verified: self…signed certificate. If a proxy of yours signs it, "
-        "name its certificate in REQUESTS_CA_BUNDLE.",
+        says="Could not verify the certificate of …: self…signed certificate. If your own proxy signs it, set "
+        "REQUESTS_CA_BUNDLE to the proxy's certificate.",
         requests=0,
     ),
     Fault(
         name="the certificate is another host's",
         cause=serves_tls(trusted=True, host="openrouter.example"),
         error=OpenRouterConnectionError,
-        says="The certificate of … cannot be verified: … mismatch, certificate is not valid for …",
+        says="Could not verify the certificate of …: … mismatch, certificate is not valid for …",
         requests=0,
     ),
     Fault(
         name="the certificate has expired",
         cause=serves_tls(trusted=True, days=-1),
         error=OpenRouterConnectionError,
-        says="The certificate of … cannot be verified: certificate has expired. …",
+        says="Could not verify the certificate of …: certificate has expired. …",
         requests=0,
     ),
     Fault(
         name="the certificate is one that `REQUESTS_CA_BUNDLE` names",
         cause=serves_tls(trusted=True),
-        says="Listed 3 keys: …",
+        says="Listed 3 keys (workspace: default only): …",
         requests=2,
     ),
     Fault(
         name="a redirect",
         cause=serves(Answer(302, headers={"Location": "https://elsewhere.example/api/v1/keys"})),
         error=OpenRouterResponseError,
-        says="… answered 302, a redirect to elsewhere.example, which is not followed, …. Set the connection's "
-        "host to the API's own address.",
+        says="… answered 302, a redirect to elsewhere.example. It is not followed, …. Set the base URL to the "
+        "API's own address.",
         requests=1,
     ),
     Fault(
         name="a login page, or other HTML",
         cause=serves(Answer(body="<html>Log in</html>", headers={"Content-Type": "text/html"})),
         error=OpenRouterResponseError,
-        says="… answered 200 with something that is not JSON. Check that the connection's host is the API, and "
-        "that no proxy or login page answers in its place.",
+        says="… answered 200 with something that is not JSON. Check that the base URL is the API's, and that no "
+        "proxy or login page answers instead.",
         requests=1,
     ),
     Fault(
@@ -507,28 +505,28 @@ FAULTS = [
         name="JSON of another form",
         cause=serves(Answer(body={"keys": []})),
         error=OpenRouterResponseError,
-        says="… answered 200 with JSON that has no 'data'. Check that the connection's host is the API.",
+        says="… answered 200 with JSON that has no 'data'. Check that the base URL is the API's.",
         requests=1,
     ),
     Fault(
         name="`data` that is no list",
         cause=serves(data({})),
         error=OpenRouterResponseError,
-        says="/keys answered no list under 'data'. Check that the connection's host is the API.",
+        says="/keys answered no list under 'data'. Check that the base URL is the API's.",
         requests=1,
     ),
     Fault(
         name="a record without `hash`",
         cause=serves(data([*KEYS, {"name": "nameless"}])),
         error=OpenRouterResponseError,
-        says="/keys answered a record without 'hash', …. Nothing is listed, lest it be lost: report it to …",
+        says="/keys answered a record without 'hash', which identifies it. Nothing was listed, …. Report it to …",
         requests=1,
     ),
     Fault(
         name="a packed body that cannot be unpacked",
         cause=serves(Answer(body=b"\x1f\x8bnonsense", headers={"Content-Encoding": "gzip"})),
         error=OpenRouterConnectionError,
-        says="No whole answer from …: its body cannot be unpacked. Check the network, the proxy and the …",
+        says="… sent a body that cannot be unpacked. Check the network, the proxy and the base URL.",
         requests=2,
         transient=True,
         repeated=True,
@@ -537,20 +535,20 @@ FAULTS = [
         name="an answer of more than 100 MB, unpacked",
         cause=a_packed_body_of_nothing,
         error=OpenRouterResponseError,
-        says="… answered with more than 100,000,000 bytes. Check that the connection's host is the API.",
+        says="… answered with more than 100,000,000 bytes. Check that the base URL is the API's.",
         requests=1,
     ),
     Fault(
         name="a server that ignores `offset`",
         cause=serves(data(KEYS)),
         error=OpenRouterResponseError,
-        says="The server ignores 'offset': …. Point the connection's host at OpenRouter's own API.",
+        says="The server ignores 'offset': …; point the base URL at OpenRouter's own API.",
         requests=None,
     ),
     Fault(
         name="keys are created or deleted meanwhile",
         cause=keys_that_come_and_go,
-        says="Listed … keys: …",
+        says="Listed … keys (workspace: default only): …",
         requests=None,
     ),
     Fault(
@@ -571,36 +569,36 @@ FAULTS = [
         name="the connection's host is no URL",
         cause=connects(host="https://open router.ai"),
         error=OpenRouterRequestError,
-        says="Connection 'openrouter_default': The connection's host is no base URL: it must look like …",
+        says="The base URL must look like https://host[:port]/path. …. It is the host of connection …",
         requests=0,
     ),
     Fault(
         name="the connection's host is plain `http`, and another machine",
         cause=connects(host=f"http://{NOWHERE}"),
         error=OpenRouterRequestError,
-        says="… would carry the management key unencrypted. Use https, or set allow_http in the connection …",
+        says="… would carry the management key unencrypted. Use https, or set allow_http …. It is the extra …",
         requests=0,
     ),
     Fault(
         name="an extra makes no sense",
         cause=connects(extra={"timeout": "soon"}),
         error=OpenRouterRequestError,
-        says="Connection 'openrouter_default': the extra timeout must be a number of seconds.",
+        says="timeout must be a number of seconds …. It is the extra timeout of connection …",
         requests=0,
     ),
     Fault(
         name="an argument makes no sense",
         cause=serves_after(),
         error=OpenRouterRequestError,
-        says="threshold must be an amount of USD of 0 or more, such as 5, or a percentage of the limit, …",
+        says='threshold must be USD such as 5, or a percentage such as "10%", not …',
         requests=0,
         task=waits_for_a_nonsense_threshold,
     ),
     Fault(
-        name="no key is watched, with `fail_if_unwatched`; a warning at each look without it",
+        name="no key is watched, with `fail_if_unwatched`; a warning at each poll without it",
         cause=serves_after(),
         error=OpenRouterRequestError,
-        says="key_hashes names keys that are not listed: …. Are they deleted, disabled, expired, or in another …",
+        says="key_hashes names keys that are not listed: …. They may be deleted, disabled, expired, or in …",
         requests=2,
         task=waits_for_no_key,
     ),
@@ -639,7 +637,7 @@ FAULTS = [
 ]
 TABLE = "\n".join(
     [
-        "| What happens | What you read | Error | Asked again | A waiting sensor | Task retries |",
+        "| What happens | What you read | Error | Retried | A waiting sensor | Task retries |",
         "|---|---|---|---|---|---|",
         *(fault.row for fault in FAULTS),
     ]
@@ -658,7 +656,7 @@ def stage(monkeypatch, tmp_path):
 
 
 def says(fault: Fault) -> str:
-    """Answer the pattern of what a user reads."""
+    """Return the pattern of what a user reads."""
     return ".*".join(map(re.escape, fault.says.split("…")))
 
 
@@ -714,7 +712,7 @@ def test_a_trigger_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, 
     fault.cause(stage)
     event = asyncio.run(first_event(caplog))
     assert (event is None) is fault.transient
-    assert caplog.text.count("read anew") == (3 if fault.error in REFUSED else 0)
+    assert caplog.text.count("read again") == (3 if fault.error in REFUSED else 0)
     if event:
         with pytest.raises(AirflowFailException, match=f"(?s){says(fault)}") as caught:
             read_event(event)
@@ -722,7 +720,7 @@ def test_a_trigger_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, 
 
 
 async def first_event(caplog) -> dict[str, Any] | None:
-    """Answer what a trigger tells first, None if it says instead that it waits on."""
+    """Return the first event of a trigger, None if it says instead that it waits on."""
     trigger = OpenRouterKeyLimitTrigger(threshold=5, poll_interval=0.01)
     trigger._log = logging.getLogger("trigger")  # what Airflow's own logger prints, caplog does not see
     async with asyncio.timeout(20), aclosing(trigger.run()) as events:

@@ -1,5 +1,5 @@
 """
-Whatever a server, a connection or a stored row says: a right answer or one of our errors, in time and keyless.
+Whatever a server, a connection or a stored row holds: a right result or one of our errors, in time.
 
 ``FUZZ_EXAMPLES=20000 .venv/bin/python -m pytest tests/test_fuzz.py --timeout=0`` looks longer than a change must
 wait for.
@@ -13,7 +13,7 @@ import math
 import os
 import time
 import traceback
-from datetime import UTC, datetime
+from datetime import datetime
 
 import pandas as pd
 import pyarrow.parquet
@@ -21,6 +21,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from support.keys import lines, listing
 from support.servers import TOKEN, Answer, Server, data
 from support.tasks import Context
 
@@ -31,10 +32,11 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
 )
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.snapshots.files import write_file
-from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS, keys_file_frame, keys_frame
-from airflow_provider_openrouter.snapshots.partition import Slice
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame, keys_frame
+from airflow_provider_openrouter.snapshots.partition import Partitioning
 from airflow_provider_openrouter.snapshots.summary import summarize
 from airflow_provider_openrouter.text import plain
 from airflow_provider_openrouter.triggers.openrouter import (
@@ -42,9 +44,9 @@ from airflow_provider_openrouter.triggers.openrouter import (
     OpenRouterKeyLimitTrigger,
 )
 from airflow_provider_openrouter.watch.events import read_event
-from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Threshold
+from airflow_provider_openrouter.watch.rule import LimitRule
+from airflow_provider_openrouter.watch.threshold import Threshold
 
-OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 SECONDS = 20
 DTYPES = {
     "string": pd.StringDtype(),
@@ -140,13 +142,13 @@ class Road:
         self.log = log
 
     def connection(self, answer) -> str:
-        """Let the server answer so, and answer a connection to it."""
+        """Let the server answer so, and return a connection to it."""
         self._server.answer = answer
         self.log.said = ""
         return json.dumps({"conn_type": "openrouter", "host": self._server.base_url, "password": TOKEN})
 
     def lists(self, answer, *, workspaces: bool = False, timeout: float = 10) -> list[dict] | OpenRouterError:
-        """List in time, and answer what there is or one of our errors; neither error nor log shows the key."""
+        """List in time, and return what there is or one of our errors; neither error nor log shows the key."""
         client = OpenRouterClient(TOKEN, base_url=self._server.base_url, timeout=timeout, max_retries=0)
         self._server.answer = answer
         self.log.said = ""
@@ -179,7 +181,7 @@ def slices(records, page_size):
 
 
 def as_sent(value):
-    """Answer what is kept of a value: all, but what no UTF-8 or no database holds."""
+    """Return what is kept of a value: all, but what no UTF-8 or no database holds."""
     if isinstance(value, dict):
         return {as_sent(name): as_sent(inner) for name, inner in value.items()}
     if isinstance(value, list):
@@ -278,18 +280,18 @@ def one_record(field):
 
 
 def go_on(keys, tmp_path_factory) -> None:
-    frame = keys_frame(keys, observed_at=OBSERVED_AT)
+    frame = keys_frame(listing(*keys))
     unknown = {name for key in keys for name in key} - FIELDS.keys()
     assert frame["hash"].tolist() == hashes(keys)
-    assert len(frame.columns) == len(FIELDS) + 1 + len(unknown)
+    assert len(frame.columns) == len(FIELDS) + 2 + len(unknown)
     assert {name: frame[name].dtype for name in FIELDS} == {name: DTYPES[kind] for name, kind in FIELDS.items()}
 
-    summary = summarize(frame, observed_at=OBSERVED_AT, workspace="default only")
+    summary = summarize(listing(*keys))
     assert summary["keys"] == len(keys)
     json.dumps(summary, allow_nan=False).encode()
 
-    part = Slice.of(OBSERVED_AT, granularity="day", source="team_keys", workspace_id=None)
-    file_frame = keys_file_frame(keys, observed_at=OBSERVED_AT, part=part)
+    partition = Partitioning(granularity="day", source="team_keys").partition(listing(*keys))
+    file_frame = keys_file_frame(listing(*keys), partition)
     for suffix, read in READERS.items():
         path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
         assert write_file(file_frame, str(path)) == path.stat().st_size
@@ -334,7 +336,7 @@ THRESHOLDS = st.sampled_from([0, 5, "10%", "0.1%", 1e299, "100%"])
 
 @fuzz
 @given(RECORDS, THRESHOLDS, st.none() | TEXT, st.none() | st.lists(HASHES), st.booleans())
-def test_any_listed_records_are_held_against_any_rule(road, records, threshold, pattern, key_hashes, disabled):
+def test_any_listed_records_can_be_checked_by_any_rule(road, records, threshold, pattern, key_hashes, disabled):
     keys = road.lists(slices(records, 100))
     try:
         rule = LimitRule(
@@ -342,11 +344,11 @@ def test_any_listed_records_are_held_against_any_rule(road, records, threshold, 
         )
     except OpenRouterRequestError:
         return
-    check = rule.check(Inventory(keys, observed_at=OBSERVED_AT))
+    check = rule.check(listing(*keys))
     assert all(key in check.watched for key in check.low)
-    assert all(key in keys for key in check.watched)
-    assert str(check).isprintable()
-    assert check.unwatched.isprintable()
+    assert all(limited.key in keys for limited in check.watched)
+    assert all(line.isprintable() for line in lines(check))
+    assert check.warning.isprintable()
     json.dumps(check.records, allow_nan=False)
 
 
@@ -360,7 +362,7 @@ def test_any_name_stays_within_its_line_of_the_log(road, log, name, label):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", road.connection(slices([key], 100)))
         operator.execute(Context())
-    left = f" left of $5.00: {plain(key['name'])} ({plain(key['label'])})"
+    left = f"$1.00 of $5.00 left: {plain(key['name'])} ({plain(key['label'])})"
     assert any(left in line for line in log().splitlines())
 
 
@@ -447,7 +449,8 @@ def test_any_connection_is_a_client_or_refused(connection):
         began = time.monotonic()
         try:
             client = OpenRouterHook().get_conn()
-            client._transport()
+            with client._transport():
+                pass
             assert max(client.max_concurrency, client.max_retries) <= 100
             said = ""
         except AirflowException as error:

@@ -1,7 +1,7 @@
 """
 The client of OpenRouter's key API: every key and workspace of one account.
 
-Of Airflow it knows only the base classes of the errors; nothing above it knows HTTP. What is said of the API
+Of Airflow it knows only the base classes of the errors; nothing above it knows HTTP. What it says about the API
 is from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) and its guide to management keys
 (https://openrouter.ai/docs/guides/overview/auth/management-api-keys), both of 2026.
 """
@@ -18,13 +18,13 @@ from urllib.parse import urlsplit
 
 import requests
 
-from airflow_provider_openrouter.api.pagination import Record, Window
+from airflow_provider_openrouter.api.pagination import Record
 from airflow_provider_openrouter.api.records import Records
 from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
+from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.connection import (
     ALLOW_HTTP,
     DEFAULT_BASE_URL,
-    EXTRAS,
     MAX_CONCURRENCY,
     MAX_RETRIES,
     TIMEOUT,
@@ -35,22 +35,22 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
 )
 from airflow_provider_openrouter.keys import Key, KeyListing, read_text
-from airflow_provider_openrouter.scope import EVERY_WORKSPACE, WorkspaceScope
+from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
 
 
 class OpenRouterClient:
     """
-    Reads the keys and workspaces of one OpenRouter account; between two calls it holds no connection.
+    Reads the keys and workspaces of one OpenRouter account. Between two calls it keeps no connection open.
 
     :param management_key: the bearer key, once called a provisioning key; an inference key cannot list keys.
         White space around it is stripped.
     :param base_url: where the API is; plain ``http`` only to loopback, or with ``allow_http``.
     :param timeout: seconds that one request may take, its body included.
-    :param max_retries: how often one request is tried again after a transient error.
+    :param max_retries: how often one request is tried again after a temporary error.
     :param max_concurrency: how many requests of one listing may be under way at once.
     :param allow_http: whether to send the key unencrypted to a host other than this machine.
-    :param advice: a sentence for each of these arguments that is added to an error about it.
+    :param advice: for each of these arguments, a sentence to add to errors about it.
     :raises OpenRouterAuthError: if the key is empty or cannot be sent in a header.
     :raises OpenRouterRequestError: if another argument makes no sense.
     """
@@ -66,10 +66,17 @@ class OpenRouterClient:
         allow_http: bool = ALLOW_HTTP.default,
         advice: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
-        sent = {"timeout": timeout, "max_retries": max_retries, "max_concurrency": max_concurrency}
-        for name, value in sent.items():
-            if not EXTRAS[name].allows(value):
-                raise OpenRouterRequestError(f"{name} must be {EXTRAS[name].rule}, not {value}.", about=name)
+        given = {
+            TIMEOUT: timeout,
+            MAX_RETRIES: max_retries,
+            MAX_CONCURRENCY: max_concurrency,
+            ALLOW_HTTP: allow_http,
+        }
+        for extra, value in given.items():
+            if not extra.allows(value):
+                raise OpenRouterRequestError(
+                    f"{extra.name} must be {extra.rule}, not {value!r}.", about=extra.name
+                )
         _check_base_url(base_url, allow_http)
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
@@ -95,7 +102,7 @@ class OpenRouterClient:
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         listing = self.get_key_listing(
             include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
@@ -116,11 +123,11 @@ class OpenRouterClient:
 
         The first three parameters are those of :meth:`list_keys`.
 
-        :param workspace_names: the names of workspaces by their ids, if they are known already; they save the
-            request that resolves a name.
+        :param workspace_names: the names of workspaces by their ids, if they are known already: they save the
+            request that looks up a name. For ``"*"`` the workspaces are read in any case, so that none is missed.
         :param stopped: an event of this listing alone: if another thread sets it, the listing ends after the
             requests in flight, and waits wake at once.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         :raises concurrent.futures.CancelledError: if ``stopped`` was set before the end.
         """
         scope = WorkspaceScope.read(workspace_id)
@@ -131,7 +138,7 @@ class OpenRouterClient:
         observed_at = datetime.now(UTC)
         with self._records(stopped) as records:
             names = workspace_names or {}
-            if scope.needs_workspaces and workspace_names is None:
+            if scope.is_every or (scope.needs_workspaces and workspace_names is None):
                 names = {each["id"]: read_text(each.get("name")) or "" for each in records.every_workspace()}
             by_hash: dict[str, Key] = {}
             workspace_ids = scope.resolve(names)
@@ -142,10 +149,10 @@ class OpenRouterClient:
                 keys=list(by_hash.values()),
                 observed_at=observed_at,
                 scope=scope,
-                workspace_names={id_: name for id_, name in names.items() if id_ in workspace_ids},
+                workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
             )
             every = f"in {count(len(names), 'workspace')}"
-            where = f"(workspace: {listing.workspace})" if scope != WorkspaceScope(EVERY_WORKSPACE) else every
+            where = every if scope.is_every else f"(workspace: {listing.workspace})"
             records.log_end(f"{count(len(by_hash), 'key')} {where}")
             return listing
 
@@ -153,7 +160,7 @@ class OpenRouterClient:
         """
         List every workspace of the account once, as the API sent it (``GET /workspaces``).
 
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         with self._records() as records:
             workspaces = records.every_workspace()
@@ -162,22 +169,22 @@ class OpenRouterClient:
 
     def get_current_key(self) -> Record:
         """
-        Return what the API says of the very key that asks (``GET /key``).
+        Return what the API says about the management key itself (``GET /key``).
 
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         with self._transport() as transport:
             key: Any = transport.get("/key", {})
-        if not isinstance(key, dict):
-            raise OpenRouterResponseError(
-                f"{self.base_url}/key answered no object under 'data'. Check that the base URL is the API's.",
-                about="base_url",
-            )
-        return key
+            if not isinstance(key, dict):
+                raise OpenRouterResponseError(
+                    "/key answered no object under 'data'. Check that the base URL is the API's.",
+                    about="base_url",
+                )
+            return key
 
     @contextmanager
     def _transport(self, stopped: Event | None = None) -> Iterator[Transport]:
-        """Open the connections of what is asked together, and advise on the errors that come of it."""
+        """Open the connections that requests share, and add the advice to what they raise."""
         try:
             with Transport(
                 self.base_url,
@@ -195,7 +202,7 @@ class OpenRouterClient:
     @contextmanager
     def _records(self, stopped: Event | None = None) -> Iterator[Records]:
         with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
-            transport.on_rate_limit = window.close_by_half
+            transport.retries.on_rate_limit = window.close_by_half
             yield Records(transport, window)
 
 
@@ -206,10 +213,11 @@ def _flag(value: bool) -> str:
 def _check_base_url(base_url: str, allow_http: bool) -> None:
     try:
         url = urlsplit(base_url)
-        well_formed = url.scheme in ("http", "https") and (url.port or True)
+        _ = url.port  # which raises if it is not a number, or too large
         (url.hostname or "").encode("idna")
         requests.Request("GET", base_url).prepare()
-        well_formed = well_formed and "".join(base_url.split()) == base_url  # older requests take white space
+        without_spaces = base_url.split() == [base_url]  # older versions of requests accept white space
+        well_formed = url.scheme in ("http", "https") and without_spaces
     except ValueError:  # those of requests are of that kind, too
         well_formed = False
     if not well_formed or url.username is not None or url.query or url.fragment:

@@ -7,8 +7,9 @@ import time
 from sys import intern
 from typing import Any
 
-from airflow_provider_openrouter.api.pagination import Page, Record, Window, walk
+from airflow_provider_openrouter.api.pagination import Page, Record, Walk
 from airflow_provider_openrouter.api.transport import Transport
+from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.text import count
@@ -51,7 +52,7 @@ class Records:
 
         self._window.turn_to(fetch)
         records: list[Record] = []
-        for new in walk(self._window.page, identity):
+        for new in Walk(self._window.page, identity):
             records += new
             self._found += len(new)
             self._log_progress()
@@ -71,7 +72,7 @@ class Records:
         figures = (
             count(self._pages, "page"),
             count(self._transport.sent, "request"),
-            count(self._transport.retried, "retry", "retries"),
+            count(self._transport.retries.count, "retry", "retries"),
             f"{time.monotonic() - self._began:.2f} s",
         )
         return ", ".join(figures)

@@ -11,7 +11,7 @@ from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_openrouter import connection
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.keys import Key, read_flag
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,11 +24,10 @@ class OpenRouterHook(BaseHook):
     """
     Reads the API keys of an OpenRouter account.
 
-    Of the connection it takes ``password``, the management key; ``host``, the base URL (default
-    ``https://openrouter.ai/api/v1``; without a scheme ``https``, without a path ``/api/v1``), with ``port``
-    and ``schema`` (the path) where it comes from a URI; and of the extras ``timeout`` (seconds for one
-    request, its body included, default 30), ``max_retries`` (default 5), ``max_concurrency`` (requests side
-    by side, default 8) and ``allow_http`` (default false).
+    Of the connection it takes ``password``, the management key; ``host``, the base URL (without a scheme
+    ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema`` (the
+    path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency`` and
+    ``allow_http``. Their meanings, defaults and bounds are in :mod:`airflow_provider_openrouter.connection`.
 
     :param openrouter_conn_id: the connection to OpenRouter.
     """
@@ -64,7 +63,9 @@ class OpenRouterHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Return whether the key works and is a management key, and say so; it tries once (``GET /key``)."""
         try:
-            key = self._connect(max_retries=0).get_current_key()
+            client = self._connect()
+            client.max_retries = 0
+            key = client.get_current_key()
         except OpenRouterError as error:
             return False, str(error)
         # Servers from before the renaming call a management key a provisioning key.
@@ -92,7 +93,7 @@ class OpenRouterHook(BaseHook):
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         return self.get_conn().list_keys(
             include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
@@ -112,7 +113,7 @@ class OpenRouterHook(BaseHook):
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         from airflow_provider_openrouter.snapshots.frame import keys_frame
 
@@ -126,7 +127,7 @@ class OpenRouterHook(BaseHook):
         """
         List every workspace of the account once, as the API sent it.
 
-        :raises OpenRouterError: of the kind that tells what helps.
+        :raises OpenRouterError: if that fails; its class says what may help.
         """
         return self.get_conn().list_workspaces()
 
@@ -134,7 +135,7 @@ class OpenRouterHook(BaseHook):
     def _client(self) -> OpenRouterClient:
         return self._connect()
 
-    def _connect(self, **instead: Any) -> OpenRouterClient:
+    def _connect(self) -> OpenRouterClient:
         from airflow_provider_openrouter.api import OpenRouterClient
 
         conn = self.get_connection(self.openrouter_conn_id)
@@ -143,8 +144,7 @@ class OpenRouterHook(BaseHook):
             for argument, place in connection.PLACES.items()
         }
         try:
-            arguments = {"base_url": _base_url(conn), **_extras(conn), **instead}
-            return OpenRouterClient(conn.password or "", advice=advice, **arguments)
+            return OpenRouterClient(conn.password or "", base_url=_base_url(conn), advice=advice, **_extras(conn))
         except OpenRouterError as error:
             error.advise(advice)
             raise
@@ -170,16 +170,19 @@ def _extras(conn: Connection) -> dict[str, Any]:
     sent = conn.extra_dejson
     if not isinstance(sent, dict):
         raise OpenRouterRequestError(
-            'The extras must be a JSON object, such as {"timeout": 30}. Correct them in the connection.'
+            f'The extras of connection {conn.conn_id!r} must be a JSON object, such as {{"timeout": 60}}.'
         )
-    extras = {}
+    extras: dict[str, Any] = {}
     for name, extra in connection.EXTRAS.items():
         value = sent.get(name)
         if value in (None, ""):
             continue
+        read = read_flag if extra.kind is bool else extra.kind
         try:
-            extras[name] = extra.read(str(value).strip())
-        except (ValueError, KeyError):
+            extras[name] = read(str(value).strip())
+        except ValueError:
+            extras[name] = None
+        if extras[name] is None:
             # What it is instead is not shown: it might be the key, in the wrong field of the form.
-            raise OpenRouterRequestError(f"{name} must be {extra.rule}.", about=name) from None
+            raise OpenRouterRequestError(f"{name} must be {extra.rule}.", about=name)
     return extras

@@ -1,4 +1,4 @@
-"""What the operators that list keys have in common."""
+"""The base class of the operators that list keys."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class BaseOpenRouterKeysOperator(BaseOperator):
-    """Lists the keys of an account for an operator that hands them on, and reports what they sum up to."""
+    """Base class of the operators that list the keys of an account and report their summary."""
 
     template_fields: Sequence[str] = (
         "openrouter_conn_id",
@@ -63,7 +63,7 @@ class BaseOpenRouterKeysOperator(BaseOperator):
             WorkspaceScope.read(workspace_id)
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
-        """Return what OpenLineage is told: what was read and written."""
+        """Return what was read and written, for OpenLineage."""
         return lineage(**self._lineage) if self._lineage else None
 
     def _partitioning(self) -> Partitioning:
@@ -95,7 +95,7 @@ class BaseOpenRouterKeysOperator(BaseOperator):
     def _report(
         self, context: Context, summary: dict[str, Any], target: Target | None = None, **written: Any
     ) -> None:
-        """Put what was listed and written into the log, XCom, the outlet assets and the lineage."""
+        """Report what was listed and written to the log, XCom, the outlet assets and OpenLineage."""
         log_summary(summary, self.log)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=summary)

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 XCOM_FORMATS = ("frame", "records")
+OF_A_FILE = {"granularity": "day", "source": None, "snapshot": None}
+"""The arguments that matter to files only, and their defaults."""
 
 
 class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
@@ -49,11 +51,12 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
     :param xcom_format: what to return if no file is written: ``"frame"`` or ``"records"``. (templated)
     :param granularity: of a file, ``"day"`` or ``"hour"``: whether it is that UTC day's or that hour's partition.
         (templated)
-    :param source: of a file, what tells the account from others; by default the connection's id. (templated)
+    :param source: of a file, what distinguishes the account from others; by default the connection's id.
+        (templated)
     :param snapshot: of a file, the moment, ISO 8601, that says which day or hour it is of; by default when the
         keys are listed. The API shows only the present, so that another moment dates today's truth back.
         (templated)
-    :raises OpenRouterError: of the kind that tells what helps; what cannot recover fails without task retries.
+    :raises OpenRouterError: if the keys cannot be listed; its class says what may help.
     :raises AirflowFailException: if an argument makes no sense, or if this Airflow cannot put a frame of this
         pandas into XCom; both before the first request.
     """
@@ -91,12 +94,12 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         self.output_path = output_path
         self.xcom_format = xcom_format
         if is_literal(output_path):
-            self._check_output_path()
+            self._check_output_path(only_literals=True)
         if is_literal(xcom_format):
             _check_xcom_format(xcom_format)
 
     def execute(self, context: Context) -> pd.DataFrame | list[Key] | str:
-        """List the keys, push what they sum up to, and return them or the path of their file."""
+        """List the keys, push their summary, and return them or the path of their file."""
         self._check_output_path()
         _check_xcom_format(self.xcom_format)
         if self.output_path:
@@ -105,13 +108,13 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         if as_frame and self.do_xcom_push:
             _check_frame_fits_xcom()
         listing = self._list_keys()
-        keys: Any = list(listing.keys)
+        keys: pd.DataFrame | list[Key] = list(listing.keys)
         if as_frame:
             from airflow_provider_openrouter.snapshots.frame import keys_frame
 
             keys = keys_frame(listing)
         self._report(context, summarize(listing))
-        return keys  # type: ignore[no-any-return]
+        return keys
 
     def _write_file(self, context: Context, output_path: str) -> str:
         from airflow_provider_openrouter.snapshots.files import check_store, write_file
@@ -123,25 +126,25 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         partition = partitioning.partition(listing)
         summary = summarize(listing)
         frame = keys_file_frame(listing, partition)
-        del listing  # which a large account's memory need not hold twice
+        del listing  # so that a large account is not held twice
         path = partition.fill_in(output_path)
         size = write_file(frame, path)
         self.log.info("Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), path)
         self._report(context, summary, file_target(path), path=path, bytes=size)
         return path
 
-    def _check_output_path(self) -> None:
+    def _check_output_path(self, *, only_literals: bool = False) -> None:
         if self.output_path:
             check_output_path(self.output_path)
             return
-        given = {"source": self.source, "snapshot": self.snapshot}
-        of_a_file = [name for name, value in given.items() if value]
-        if self.granularity != "day":
-            of_a_file.insert(0, "granularity")
-        if of_a_file:
-            raise AirflowFailException(
-                f"{', '.join(of_a_file)} without output_path has no effect. Give output_path, or leave it out."
-            )
+        for name, default in OF_A_FILE.items():
+            value = getattr(self, name)
+            if only_literals and not is_literal(value):
+                continue
+            if (value or default) != default:
+                raise AirflowFailException(
+                    f"{name} has no effect without output_path. Set output_path, or leave {name} out."
+                )
 
 
 def _check_xcom_format(xcom_format: Any) -> None:
@@ -153,7 +156,7 @@ def _check_frame_fits_xcom() -> None:
     import pandas as pd
 
     if not XCom.__module__.startswith("airflow."):
-        return  # a backend of the user's own has its own ways
+        return  # a custom XCom backend may store frames in its own way
     try:
         BaseXCom.serialize_value(pd.DataFrame())
     except TypeError:

@@ -93,7 +93,7 @@ def get_client(openrouter_conn_id: str) -> OpenRouterClient:
     try:
         return OpenRouterHook(openrouter_conn_id).get_conn()
     except AirflowNotFoundException as error:
-        raise OpenRouterAuthError(str(error)) from None
+        raise OpenRouterAuthError(f"{error}. Create the connection, or correct its id.") from None
 
 
 async def polls(

@@ -1,13 +1,17 @@
 import logging
 import random
+import re
 import threading
 import time
 import traceback
+from datetime import UTC, datetime
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from support.servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
 
-from airflow_provider_openrouter.api.client import OpenRouterClient
+from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -17,6 +21,8 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
+
+ID = "6f9619ff-8b86-4d01-b42d-00cf4fc964ff"
 
 
 def client(server: Server, **options) -> OpenRouterClient:
@@ -37,7 +43,7 @@ def page_threads() -> list[str]:
 
 
 def faulty(account: Account, fault: Answer, *numbers: int):
-    """Answer as the account does, but with the fault to the requests of these numbers."""
+    """Respond as the account does, but with the fault to the requests of these numbers."""
     return lambda request: fault if request.number in numbers else account(request)
 
 
@@ -213,7 +219,7 @@ def test_a_429_pauses_the_whole_window(caplog):
         ({"include_disabled": True}, {"include_disabled": "true"}),
         ({"include_expired": True}, {"include_disabled": "false", "include_expired": "true"}),
         ({"include_expired": False}, {"include_disabled": "false", "include_expired": "false"}),
-        ({"workspace_id": "a b&c"}, {"include_disabled": "false", "workspace_id": "a b&c"}),
+        ({"workspace_id": ID}, {"include_disabled": "false", "workspace_id": ID}),
     ],
 )
 def test_what_is_asked_goes_on_the_wire(options, sent):
@@ -254,6 +260,152 @@ def test_without_a_workspace_the_default_one_is_listed():
         assert len(client(server).list_keys(workspace_id="workspace-1")) == 5
 
 
+# -- workspaces by name
+
+
+def paths(server: Server) -> list[str]:
+    return [request.path for request in server.requests]
+
+
+@pytest.mark.parametrize("typed", ["Workspace 1", " Workspace 1 ", "workspace-1"])
+def test_a_workspace_goes_by_its_name_or_any_id(typed):
+    account = Account(10, workspaces=3)
+    with Server(account) as server:
+        listing = client(server).get_key_listing(workspace_id=typed)
+    assert {key["workspace_id"] for key in listing.keys} == {"workspace-1"}
+    assert listing.scope.typed == typed.strip()
+    assert listing.workspace_names == {"workspace-1": "Workspace 1"}
+    assert listing.workspace == "Workspace 1 (workspace-1)"
+
+
+@pytest.mark.parametrize("workspace_id", [None, "", ID, ID.upper(), ID.replace("-", "")])
+def test_without_a_name_no_workspaces_are_read(workspace_id):
+    with Server(lambda request: data([])) as server:
+        listing = client(server).get_key_listing(workspace_id=workspace_id)
+    assert set(paths(server)) == {"/keys"}
+    assert listing.workspace_names == {}
+    assert listing.workspace == (workspace_id or "default only")
+
+
+@pytest.mark.parametrize(
+    ("names", "typed", "said"),
+    [
+        (["A", "B"], "a", "No workspace is called 'a'. There are: 'A', 'B'."),
+        (["A", "A", "B"], "A", "2 workspaces are called 'A'. Use the id of one: 'workspace-0', 'workspace-1'."),
+        (["A", None, " \r\nB\x1b[2J"], "C", "No workspace is called 'C'. There are: 'A', 'B [2J'."),
+        ([], "A", "No workspace is called 'A'. There are: none with a name."),
+    ],
+)
+def test_another_name_is_refused_with_what_there_is(names, typed, said):
+    account = Account(workspaces=len(names))
+    for workspace, name in zip(account.workspaces, names, strict=True):
+        workspace["name"] = name
+    with Server(account) as server, pytest.raises(OpenRouterRequestError) as caught:
+        client(server).list_keys(workspace_id=typed)
+    assert str(caught.value) == said
+    assert "/keys" not in paths(server)
+
+
+def test_of_many_names_the_first_are_shown():
+    with (
+        Server(Account(workspaces=1_025)) as server,
+        pytest.raises(OpenRouterRequestError, match=r"'Workspace 19' and 1,005 more\.$"),
+    ):
+        client(server).list_keys(workspace_id="elsewhere")
+
+
+def test_a_name_is_looked_up_at_each_listing():
+    account = Account(10, workspaces=2)
+    with Server(account) as server:
+        asking = client(server)
+        before = asking.get_key_listing(workspace_id="Workspace 1")
+        account.workspaces[0]["name"], account.workspaces[1]["name"] = "Workspace 1", "Workspace 0"
+        after = asking.get_key_listing(workspace_id="Workspace 1")
+    assert (*before.workspace_names, *after.workspace_names) == ("workspace-1", "workspace-0")
+    assert not before.hashes & after.hashes
+
+
+def test_names_that_are_known_save_their_request():
+    account = Account(10, workspaces=2)
+    names = {each["id"]: each["name"] for each in account.workspaces}
+    with Server(account) as server:
+        listing = client(server).get_key_listing(workspace_id="Workspace 1", workspace_names=names)
+    assert set(paths(server)) == {"/keys"}
+    assert listing.workspace == "Workspace 1 (workspace-1)"
+
+
+def test_a_name_that_is_known_is_shown_beside_an_id():
+    with Server(lambda request: data([])) as server:
+        listing = client(server).get_key_listing(workspace_id=ID, workspace_names={ID: "Team", "other": "Other"})
+    assert set(paths(server)) == {"/keys"}
+    assert listing.workspace == f"Team ({ID})"
+
+
+def test_known_names_hide_no_new_workspace():
+    account = Account(10, workspaces=2)
+    with Server(account) as server:
+        listing = client(server).get_key_listing(workspace_id="*", workspace_names={"workspace-0": "Workspace 0"})
+    assert listing.hashes == set(account.hashes)
+    assert listing.workspace_names == {"workspace-0": "Workspace 0", "workspace-1": "Workspace 1"}
+
+
+@pytest.mark.parametrize("name", [None, "", 7, ["A"]])
+def test_a_workspace_without_a_name_is_listed(name):
+    account = Account(4, workspaces=2)
+    account.workspaces[1]["name"] = name
+    with Server(account) as server:
+        assert client(server).get_key_listing(workspace_id="*").hashes == set(account.hashes)
+        listing = client(server).get_key_listing(workspace_id="workspace-1")
+        again = client(server).get_key_listing(
+            workspace_id="workspace-1", workspace_names=listing.workspace_names
+        )
+    assert {key["workspace_id"] for key in listing.keys} == {"workspace-1"}
+    assert again.hashes == listing.hashes
+
+
+@settings(deadline=None, database=None, max_examples=15)
+@given(st.lists(st.none() | st.text(max_size=30) | st.integers(), min_size=1, max_size=4), st.data())
+def test_whatever_workspaces_are_called_each_goes_by_its_id(names, chosen):
+    account = Account(len(names), workspaces=len(names))
+    for workspace, name in zip(account.workspaces, names, strict=True):
+        workspace["name"] = name
+    with Server(account) as server:
+        id_ = chosen.draw(st.sampled_from([each["id"] for each in account.workspaces]))
+        listing = client(server).get_key_listing(workspace_id=id_)
+    assert {key["workspace_id"] for key in listing.keys} == {id_}
+    assert listing.workspace.isprintable()
+
+
+# -- when it was observed
+
+
+def test_a_listing_is_stamped_before_its_first_request():
+    seen = []
+
+    def answer(request):
+        seen.append(datetime.now(UTC))
+        return Account(1)(request)
+
+    with Server(answer) as server:
+        before = datetime.now(UTC)
+        observed_at = client(server).get_key_listing(workspace_id="*").observed_at
+    assert before <= observed_at <= seen[0]
+    assert observed_at.tzinfo is UTC
+
+
+# -- what it costs to hold
+
+
+def test_a_value_that_many_keys_repeat_is_held_once():
+    repeated = {"workspace_id": "w" * 30, "creator_user_id": "user w", "limit_reset": "every moon"}
+    records = [{"hash": f"hash-{number}", **repeated} for number in range(250)]
+    with Server(lambda request: data(records[request.offset : request.offset + 100])) as server:
+        keys = client(server).list_keys()
+    assert len(keys) == 250
+    for name in repeated:
+        assert len({id(key[name]) for key in keys}) == 1
+
+
 @pytest.mark.parametrize("count", [1, 99, 100, 101, 450])
 def test_workspaces_are_listed_page_by_page(count):
     account = Account(workspaces=count)
@@ -262,7 +414,7 @@ def test_workspaces_are_listed_page_by_page(count):
     assert {request.query["limit"] for request in server.requests} == {"100"}
 
 
-# -- what is answered
+# -- what arrives
 
 
 def test_what_arrives_is_kept():
@@ -291,7 +443,7 @@ def test_data_that_is_no_list_is_an_error(value):
         client(server).list_keys()
 
 
-def test_the_current_key_is_answered_as_it_is():
+def test_the_current_key_is_returned_as_it_is():
     with Server(lambda request: data({"is_management_key": True})) as server:
         assert client(server).get_current_key() == {"is_management_key": True}
     assert [request.path for request in server.requests] == ["/key"]
@@ -303,7 +455,16 @@ def test_a_current_key_that_is_no_object_is_an_error(value):
         client(server).get_current_key()
 
 
-@pytest.mark.parametrize(("count", "listed"), [(0, "Listed 0 keys: 1 pages"), (1_234, "Listed 1,234 keys: ")])
+@pytest.mark.parametrize(
+    ("count", "listed"),
+    [
+        (0, r"Listed 0 keys \(workspace: default only\): 2 pages, 3 requests, 1 retry, [\d.]+ s"),
+        (
+            1_234,
+            r"Listed 1,234 keys \(workspace: default only\): \d+ pages, \d+ requests, 0 retries, [\d.]+ s",
+        ),
+    ],
+)
 def test_one_line_sums_a_listing_up(count, listed, caplog):
     caplog.set_level(logging.INFO, logger="airflow_provider_openrouter")
     answer = Account(count) if count else faulty(Account(), error(503, headers=RETRY_AT_ONCE), 0)
@@ -311,8 +472,8 @@ def test_one_line_sums_a_listing_up(count, listed, caplog):
         client(server, max_retries=1).list_keys()
     *retries, line = caplog.messages
     assert len(retries) == int(not count)
-    assert line.startswith(listed.split(":")[0])
-    assert f"{len(server.requests)} requests, {int(not count)} retries" in line
+    assert re.fullmatch(listed, line)
+    assert f" {len(server.requests)} requests, " in line
 
 
 def test_the_summary_of_every_workspace_counts_them(caplog):
@@ -354,7 +515,10 @@ def test_the_key_is_in_no_log_and_no_repr(caplog):
     [
         *(({"timeout": value}, "timeout") for value in (0, -1, float("inf"), float("nan"))),
         ({"max_retries": -1}, "max_retries"),
-        *(({"max_concurrency": value}, "max_concurrency") for value in (0, -1)),
+        *(({"timeout": value}, "timeout") for value in (0.09, 86_401, "30", None, True)),
+        *(({"max_retries": value}, "max_retries") for value in (101, 2.5, "5", None, True)),
+        *(({"max_concurrency": value}, "max_concurrency") for value in (0, -1, 101, 1.5, "8", None, True)),
+        *(({"allow_http": value}, "allow_http") for value in ("false", 0, None)),
         *(
             ({"base_url": value}, "base URL")
             for value in (
@@ -385,7 +549,7 @@ def test_nonsense_is_refused(options, named):
 
 
 def test_a_base_url_with_a_password_is_refused_unshown():
-    with pytest.raises(OpenRouterRequestError, match="without user") as caught:
+    with pytest.raises(OpenRouterRequestError, match="must have no user") as caught:
         OpenRouterClient(TOKEN, base_url="https://user:hidden@openrouter.ai")
     assert "hidden" not in str(caught.value)
 
@@ -411,7 +575,46 @@ def test_a_slash_at_the_end_of_the_base_url_does_no_harm():
     assert server.requests[0].path == "/keys"
 
 
-def test_a_client_lists_anew_each_time_and_from_several_threads():
+# -- advice
+
+ADVICE = {"base_url": "It is set in the file x.", "management_key": "It is in the safe."}
+
+
+@pytest.mark.parametrize(("advice", "said"), [(ADVICE, " It is set in the file x."), ({}, "")])
+@pytest.mark.parametrize("method", ["list_keys", "list_workspaces", "get_current_key"])
+def test_advice_ends_the_errors_it_is_about(method, advice, said):
+    with Server(lambda request: data("nothing")) as server:
+        asking = client(server, advice=advice)
+        with pytest.raises(OpenRouterResponseError) as caught:
+            getattr(asking, method)()
+    assert str(caught.value).endswith(f"Check that the base URL is the API's.{said}")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *map(error, (400, 401, 403, 404, 429, 500)),
+        Answer(302, headers={"Location": "https://example.com"}),
+        Answer(200, "<html>"),
+        Answer(200, {"keys": []}),
+        data("nothing"),
+        BREAKS,
+    ],
+)
+def test_without_a_hook_no_error_mentions_airflow(answer):
+    with Server(lambda request: answer) as server, pytest.raises(OpenRouterError) as caught:
+        client(server).list_keys()
+    assert not re.search("connection's|of connection|Airflow", str(caught.value))
+
+
+@pytest.mark.parametrize("options", [{"base_url": "x"}, {"timeout": 0}, {"base_url": "http://x"}])
+def test_without_a_hook_no_refusal_mentions_airflow(options):
+    with pytest.raises(OpenRouterRequestError) as caught:
+        OpenRouterClient(TOKEN, **options)
+    assert not re.search("connection|Airflow", str(caught.value))
+
+
+def test_a_client_lists_again_each_time_and_from_several_threads():
     account = Account(500, latency=0.002)
     with Server(account) as server:
         asking = client(server)
@@ -427,7 +630,7 @@ def test_a_client_lists_anew_each_time_and_from_several_threads():
 
 
 def test_a_long_listing_says_how_far_it_is(monkeypatch, caplog):
-    monkeypatch.setattr("airflow_provider_openrouter.api.client.SECONDS_BETWEEN_PROGRESS", 0.0)
+    monkeypatch.setattr("airflow_provider_openrouter.api.records.SECONDS_BETWEEN_PROGRESS", 0.0)
     caplog.set_level(logging.INFO)
     with Server(Account(500)) as server:
         OpenRouterClient(TOKEN, base_url=server.base_url).list_keys()

@@ -1,15 +1,13 @@
 import random
-import time
 from collections.abc import Callable
-from concurrent.futures import wait
-from threading import Barrier, Event, Lock
+from itertools import islice
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.servers import Account
 
-from airflow_provider_openrouter.api.pagination import Window, walk
+from airflow_provider_openrouter.api.pagination import Walk
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 
 PAGE_SIZES = [2, 3, 9, 10, 11, 20, 99, 100, 101, 250]
@@ -21,7 +19,7 @@ def edges(page_size: int) -> list[int]:
 
 
 def listed(account: Account) -> list[str]:
-    return [record["hash"] for new in walk(account.page, "hash") for record in new]
+    return [record["hash"] for new in Walk(account.page, "hash") for record in new]
 
 
 def assert_each_once(account: Account, hashes: list[str]) -> None:
@@ -171,109 +169,107 @@ def test_a_page_size_that_changes_meanwhile_loses_nothing(before, after):
     assert listed(account) == account.hashes
 
 
-class Pages:
-    """
-    Answers the offset as the page, and tells how many were fetched at once.
-
-    :param together: how many pages, from the one at 20 on, are answered once all of them are asked for.
-    """
-
-    def __init__(self, seconds: float = 0.0, *, together: int = 1) -> None:
-        self.seconds = seconds
-        self.asked: list[int] = []
-        self.most = self._now = 0
-        self._lock = Lock()
-        self._held = range(20, 20 + together)
-        self._gate = Barrier(together, timeout=60)
-
-    def __call__(self, offset: int) -> list[dict[str, int]]:
-        with self._lock:
-            self.asked.append(offset)
-            self._now += 1
-            self.most = max(self.most, self._now)
-        if offset in self._held:
-            self._gate.wait()
-        time.sleep(self.seconds)
-        with self._lock:
-            self._now -= 1
-        return [{"offset": offset}]
+# -- each condition of a walk
 
 
-def test_the_first_page_goes_alone():
-    pages = Pages()
-    with Window(8) as window:
-        window.turn_to(pages)
-        assert window.page(0, range(1, 100)) == [{"offset": 0}]
-        wait(window._ahead.values())
-    assert pages.asked == [0]
+def walked(*steps: tuple[int, str]) -> str:
+    """Walk pages that come in turn, one letter a record; each must be asked for at its offset."""
+    left = list(steps)
+
+    def fetch(offset, ahead):
+        expected, page = left.pop(0)
+        assert offset == expected
+        return [{"hash": letter} for letter in page]
+
+    walk = "".join(record["hash"] for new in Walk(fetch, "hash") for record in new)
+    assert not left
+    return walk
 
 
-@pytest.mark.parametrize("limit", [1, 2, 3, 8])
-def test_pages_are_fetched_side_by_side_up_to_the_limit(limit):
-    pages = Pages(0.02, together=limit)
-    with Window(limit) as window:
-        window.turn_to(pages)
-        answers = [window.page(offset, range(offset + 1, 60)) for offset in range(60)]
-    assert answers == [[{"offset": offset}] for offset in range(60)]
-    assert sorted(pages.asked) == list(range(60))
-    assert pages.most == limit
+def test_a_gap_is_closed_by_steps_back_that_double():
+    steps = (5, "pqrstu"), (2, "nopqrs"), (0, "defghi"), (5, "ijklmn"), (10, "nop"), (12, "p"), (62, "")
+    assert walked((0, "abcdef"), *steps) == "abcdefghijklmnop"
 
 
-def opened(window: Window, pages: Pages) -> int:
-    """Answer how many pages are asked for when one is."""
-    window.page(1_000, range(1_001, 2_000))
-    wait(window._ahead.values())
-    return sum(offset >= 1_000 for offset in pages.asked)
+def test_the_first_page_needs_to_join_no_other():
+    steps = (5, "xyz"), (2, "uvwxyz"), (0, "stuvwx"), (5, "xyz"), (7, "z"), (57, "")
+    assert walked((0, "abcdef"), *steps) == "abcdefstuvwxyz"
 
 
-def test_the_window_closes_by_half():
-    pages = Pages()
-    with Window(8) as window:
-        window.turn_to(pages)
-        for offset in range(8):
-            window.page(offset, ())
-        window.close_by_half()
-        assert opened(window, pages) == 4
+def test_what_lies_past_an_end_needs_to_join_no_other():
+    steps = (5, "fgh"), (7, "h"), (57, "xyz"), (59, "z"), (109, "")
+    assert walked((0, "abcdef"), *steps) == "abcdefghxyz"
 
 
-def test_the_window_closes_by_half_when_the_pages_lie_elsewhere():
-    pages = Pages()
-    with Window(8) as window:
-        window.turn_to(pages)
-        for offset in range(8):
-            window.page(offset, ())
-        window.page(10, range(11, 20))
-        assert opened(window, pages) == 4
+def test_pages_of_one_record_need_to_join_no_other():
+    assert walked((0, "a"), (1, "b"), (2, "c"), (3, ""), (53, "")) == "abc"
 
 
-def test_the_window_never_closes_wholly():
-    pages = Pages()
-    with Window(8) as window:
-        window.turn_to(pages)
-        for _ in range(5):
-            window.close_by_half()
-        assert window.page(0, ()) == [{"offset": 0}]
+def test_the_end_of_the_only_page_is_beyond_doubt():
+    assert walked((0, "abc"), (2, "c")) == "abc"
 
 
-def test_a_page_that_fails_fails_when_its_turn_comes():
-    def fetch(offset: int) -> list[dict[str, int]]:
-        if offset == 3:
-            raise OpenRouterResponseError("broken")
-        return []
-
-    with Window(4) as window:
-        window.turn_to(fetch)
-        for offset in range(3):
-            assert window.page(offset, range(offset + 1, 10)) == []
-        with pytest.raises(OpenRouterResponseError, match="broken"):
-            window.page(3, range(4, 10))
+def test_the_end_is_in_doubt_after_several_pages():
+    assert walked((0, "abcdef"), (5, "fg"), (6, "g"), (56, "")) == "abcdefg"
 
 
-def test_what_was_begun_for_another_listing_is_not_taken():
-    slow = Event()
-    with Window(4) as window:
-        window.turn_to(lambda offset: [{"old": slow.wait(0.05)}])
-        for offset in range(3):
-            window.page(offset, range(offset + 1, 10))
-        window.turn_to(lambda offset: [{"new": offset}])
-        assert window.page(3, ()) == [{"new": 3}]
+def test_the_end_is_in_doubt_if_it_shows_more_than_the_overlap():
+    assert walked((0, "abcdef"), (5, "ef"), (55, "fx"), (56, "x"), (106, "")) == "abcdefx"
+
+
+def test_a_key_behind_half_a_page_of_hidden_ones_is_found():
+    account = Account(200)
+    shown = {account.hashes[position] for position in (0, 50, 99, 120)}
+    account.hides = lambda key: key["hash"] not in shown
+    assert set(listed(account)) == shown
+
+
+def test_a_full_page_without_news_is_not_the_end():
+    steps = (5, "fghijk"), (10, "fghijk"), (15, "kl"), (16, "l"), (66, "")
+    assert walked((0, "abcdef"), *steps) == "abcdefghijkl"
+
+
+def test_a_short_page_that_stops_elsewhere_is_not_the_end():
+    steps = (5, "fghij"), (9, "ghi"), (11, "ijk"), (13, "k"), (63, "")
+    assert walked((0, "abcdef"), *steps) == "abcdefghijk"
+
+
+def test_as_many_keys_created_as_skipped_are_not_missed():
+    steps = (5, "abcdef"), (0, "uvwxya"), (5, "abcdef"), (10, "fg"), (11, "g"), (61, "")
+    assert walked((0, "abcdef"), *steps) == "abcdefuvwxyg"
+
+
+def test_two_coincidences_are_no_ignored_offset():
+    steps = (5, "fg"), (6, "g"), (56, "")
+    assert walked(*[(0, "abcdef"), (5, "abcdef")] * 2, (0, "abcdef"), *steps) == "abcdefg"
+
+
+def test_three_coincidences_are_an_ignored_offset():
+    with pytest.raises(OpenRouterResponseError, match="ignores 'offset': every page is the same") as caught:
+        walked(*[(0, "abcdef"), (5, "abcdef")] * 3, (0, "abcdef"))
+    assert caught.value.about == "base_url"
+
+
+def test_too_many_pages_without_news_change_too_fast():
+    asked = []
+
+    def fetch(offset, ahead):
+        asked.append(offset)
+        return [{"hash": f"{offset and len(asked)} {number}"} for number in range(4)]
+
+    with pytest.raises(OpenRouterResponseError, match="102 of 103 pages brought nothing new") as caught:
+        list(Walk(fetch, "hash"))
+    assert len(asked) == 103
+    assert caught.value.about is None
+
+
+def test_pages_ahead_are_named_from_the_second_page_on():
+    account, named = Account(1_050), []
+
+    def fetch(offset, ahead):
+        named.append((offset, [*islice(ahead, 2)]))
+        return account.page(offset)
+
+    list(Walk(fetch, "hash"))
+    assert named[:4] == [(0, []), (90, []), (180, [270, 360]), (270, [360, 450])]
+    assert named[-2:] == [(1044, [1134]), (1134, [])]

@@ -1,4 +1,4 @@
-"""A browser to look at pages with, and a picture of the page that a test failed on."""
+"""A browser for the tests, and a screenshot of the page when a test fails."""
 
 import shutil
 
@@ -10,9 +10,9 @@ PATIENCE = 60_000  # milliseconds: a machine may be slow
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window; not for longer than a module, as its event loop runs meanwhile."""
+    """Chromium without a window; for one module only, because its event loop runs all the time."""
     chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert chromium, "There is no Chromium on the PATH: install the package of your system."
+    assert chromium, "There is no Chromium on the PATH. Install your system's package."
     with (
         playwright.sync_playwright() as driver,
         driver.chromium.launch(executable_path=chromium, args=["--disable-gpu", "--disable-quic"]) as browser,
@@ -22,14 +22,14 @@ def browser():
 
 @pytest.fixture(scope="session")
 def expect():
-    """What Playwright expects, patiently."""
+    """Playwright's ``expect``, with a long timeout."""
     playwright.expect.set_options(timeout=PATIENCE)
     return playwright.expect
 
 
 @pytest.fixture
 def page(browser, airflow, tmp_path):
-    """An empty page for the module's Airflow; a picture of what is on it when a test fails goes to tmp_path."""
+    """An empty page for the module's Airflow; when a test fails, a screenshot of it goes to tmp_path."""
     size = {"width": 1280, "height": 1000}
     with browser.new_context(base_url=airflow.url, locale="en-US", viewport=size) as context:
         context.set_default_timeout(PATIENCE)
@@ -38,13 +38,13 @@ def page(browser, airflow, tmp_path):
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """Have a failure say where its picture is."""
+    """Add to a failure's report where its screenshot is."""
     report = yield
     if call.when == "call" and report.failed and "page" in item.funcargs:
-        picture = item.funcargs["tmp_path"] / "page.png"
+        screenshot = item.funcargs["tmp_path"] / "page.png"
         try:
-            item.funcargs["page"].screenshot(path=picture, full_page=True)
+            item.funcargs["page"].screenshot(path=screenshot, full_page=True)
         except playwright.Error as error:
-            picture = f"There is none: {error}"
-        report.sections.append(("screenshot", str(picture)))
+            screenshot = f"There is no screenshot: {error}"
+        report.sections.append(("screenshot", str(screenshot)))
     return report

@@ -1,4 +1,4 @@
-"""What a person sees of the provider in the pages of a real Airflow, in a real browser."""
+"""What people see of the provider in the pages of a real Airflow, in a real browser."""
 
 import json
 from pathlib import Path
@@ -7,7 +7,8 @@ from urllib.parse import urlsplit
 import pytest
 from standalone import Standalone
 
-from airflow_provider_openrouter.get_provider_info import CONNECTION_FORM, get_provider_info
+from airflow_provider_openrouter.connection import FORM
+from airflow_provider_openrouter.get_provider_info import get_provider_info
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN, Sandbox
 
 DAGS = Path(__file__).parents[2] / "dags"
@@ -26,7 +27,7 @@ def sandbox():
 
 @pytest.fixture(scope="module")
 def airflow(browser, sandbox, tmp_path_factory):
-    """The example DAGs in an Airflow, which starts only if there is a browser to look at it with."""
+    """An Airflow with example DAGs; it starts only if there is a browser."""
     home = tmp_path_factory.mktemp("browser") / "home"
     dags = [DAGS / "openrouter_key_limit_alert.py", DAGS / "openrouter_keys_snapshot.py"]
     environment = {
@@ -46,7 +47,7 @@ def open_connections(page):
 
 
 def add_connection(page, connection_id):
-    """Answer the form of a new connection."""
+    """Open the form of a new connection, and return it."""
     open_connections(page)
     page.get_by_role("button", name="Add Connection").click()
     form = page.get_by_role("dialog")
@@ -57,12 +58,12 @@ def add_connection(page, connection_id):
 
 
 def click_for(page, connection_id, button):
-    """Click a button in the line of a connection."""
+    """Click a button in a connection's row."""
     page.get_by_role("row", name=connection_id).get_by_role("button", name=button).click()
 
 
-def told_by_test(page, connection_id):
-    """Answer the title and the sentence that the test of a connection ends with."""
+def result_of_test(page, connection_id):
+    """Test a connection, and return the title and the sentence of the result."""
     click_for(page, connection_id, "Test Connection")
     title, sentence = page.get_by_role("status").filter(has_text="Test Connection").inner_text().split("\n")
     return title, sentence
@@ -76,19 +77,19 @@ def open_task(page, airflow, dag_id, task_id, tab=""):
 
 
 def all_on(page):
-    """Answer what is anywhere on a page, also what is typed into its fields."""
+    """Return the whole content of a page, including what is typed into its fields."""
     values = page.locator("input, textarea").evaluate_all("fields => fields.map(field => field.value)")
     return "\n".join([page.content(), *values])
 
 
-def test_the_form_has_a_persons_words_hides_the_key_and_keeps_numbers_numbers(page, airflow, expect, tmp_path):
+def test_the_form_has_labels_hides_the_key_and_keeps_numbers(page, airflow, expect, tmp_path):
     form = add_connection(page, "typed")
     expect(form.get_by_role("region", name="Standard Fields").locator("label")).to_have_text(
         ["Description", "Base URL", "Management API key", "Port"]
     )
     base_url, key = form.get_by_label("Base URL"), form.get_by_label("Management API key")
     for field, name in ((base_url, "host"), (key, "password"), (form.get_by_label("Port"), "port")):
-        expect(field).to_have_attribute("placeholder", CONNECTION_FORM["placeholders"][name])
+        expect(field).to_have_attribute("placeholder", FORM["placeholders"][name])
     expect(key).to_have_attribute("type", "password")
     base_url.fill("https://openrouter.example/api/v1")
     key.fill(TYPED)
@@ -129,12 +130,12 @@ def test_the_form_has_a_persons_words_hides_the_key_and_keeps_numbers_numbers(pa
 TESTED = {
     "management": (TOKEN, "Test Connection Successful", "The key works and is a management key."),
     "inference": (INFERENCE_TOKEN, "Test Connection Failed", "The key works, but it is an inference key"),
-    "refused": (REFUSED, "Test Connection Failed", "The connection's password must be a management key"),
+    "refused": (REFUSED, "Test Connection Failed", "must be an active management key"),
 }
 
 
 @pytest.mark.parametrize("connection_id", TESTED)
-def test_the_test_of_a_connection_says_what_the_key_is_and_not_the_key(connection_id, page, sandbox, expect):
+def test_a_connection_test_says_what_kind_of_key_it_is(connection_id, page, sandbox, expect):
     key, title, sentence = TESTED[connection_id]
     form = add_connection(page, connection_id)
     url = urlsplit(sandbox.base_url)
@@ -143,33 +144,36 @@ def test_the_test_of_a_connection_says_what_the_key_is_and_not_the_key(connectio
     form.get_by_label("Management API key").fill(key)
     form.get_by_role("button", name="Save").click()
     expect(form).to_be_hidden()
-    told = told_by_test(page, connection_id)
-    assert (told[0], sentence in told[1]) == (title, True), told
+    shown = result_of_test(page, connection_id)
+    assert (shown[0], sentence in shown[1]) == (title, True), shown
     assert key not in all_on(page)
 
 
-def test_the_log_of_a_deferred_sensor_shows_each_check_and_the_end(page, airflow, sandbox, expect):
+def test_a_deferred_sensors_log_shows_each_poll_and_the_end(page, airflow, sandbox, expect):
     dag_id, task_id = "openrouter_key_limit_alert", "wait_for_low_key"
     airflow.wait_for(lambda: airflow.task_states(dag_id).get(task_id) == "deferred", "a deferral")
     open_task(page, airflow, dag_id, task_id)
     expect(page.get_by_text("Deferred", exact=True)).to_be_visible()
-    checks = page.get_by_text("19 keys watched (3 more not measurable), 0 below 10% of the limit; the lowest: ")
-    by_the_worker, by_the_triggerer = checks.nth(0), checks.nth(2)
-    expect(by_the_worker).to_be_visible()
-    expect(by_the_triggerer).to_be_visible()
+    checks = page.get_by_text("19 keys watched (3 more not measurable), 0 below 10% of the limit")
+    lowest = page.get_by_text("Lowest: billing-prod-0 (Default) has $0.75 of $5.00 left, resets monthly")
+    for shown in (checks, lowest):
+        by_the_worker, by_the_triggerer = shown.nth(0), shown.nth(2)
+        expect(by_the_worker).to_be_visible()
+        expect(by_the_triggerer).to_be_visible()
     expect(page.get_by_text("Deferred", exact=True)).to_be_visible()
 
     sandbox.create_key(name="about-to-run-dry", limit=10.0, limit_remaining=0.25, expires_at=None)
-    low = (
-        "20 keys watched (3 more not measurable), 1 below 10% of the limit: about-to-run-dry has $0.25 of $10.00"
-    )
-    expect(page.get_by_text(low)).to_be_visible()
-    expect(page.get_by_text("The trigger found 1 low key(s)")).to_be_visible()
+    for line in (
+        "20 keys watched (3 more not measurable), 1 below 10% of the limit",
+        "about-to-run-dry (Default) has $0.25 of $10.00 left",
+        "The trigger found 1 low key",
+    ):
+        expect(page.get_by_text(line)).to_be_visible()
     expect(page.get_by_text("Success", exact=True)).to_be_visible()
     assert TOKEN not in all_on(page)
 
 
-def test_the_summary_of_a_listing_can_be_read_among_its_xcoms(page, airflow, expect):
+def test_the_summary_is_readable_in_the_xcom_tab(page, airflow, expect):
     dag_id, task_id = "openrouter_keys_snapshot", "write_snapshot"
     airflow.wait_for(lambda: airflow.run_states(dag_id) == ["success"], "the snapshot")
     summary = airflow.xcom(dag_id, task_id, "summary")

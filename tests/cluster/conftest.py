@@ -1,4 +1,4 @@
-"""What the cluster's tests measured, printed at their end."""
+"""Prints at the end what the cluster's tests measured."""
 
 
 def pytest_terminal_summary(terminalreporter):

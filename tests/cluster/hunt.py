@@ -1,4 +1,4 @@
-"""A hunt for a secret in all that a cluster has written."""
+"""A hunt for a secret in everything that a cluster has written."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from cryptography.fernet import Fernet
 
 
 def disguises(secret: str) -> dict[str, bytes]:
-    """Answer how a secret may look: as it is, in a URL, and in base64 of what it is a part of."""
+    """Return the forms a secret can have: as it is, in a URL, and within text encoded as base64."""
     looks = {"plain": secret.encode(), "URL-quoted": quote(secret, safe="").encode()}
     for encode in (b64encode, urlsafe_b64encode):
         for before in range(3):
-            # Of the characters of base64 only those whose six bits are all the secret's.
+            # Only the characters of base64 whose six bits all belong to the secret.
             first, end = -(-before * 8 // 6), (before + len(secret)) * 8 // 6
             looks[f"{encode.__name__}, {before} before"] = encode(bytes(before) + secret.encode())[first:end]
     return looks
 
 
 def places(cluster: Cluster) -> Iterator[tuple[str, bytes]]:
-    """Answer every place that a cluster writes to, by its name: Redis keeps what went through it in the home."""
+    """Return every place that a cluster writes to, by name. Redis keeps its messages in the home."""
     for path in cluster.home.rglob("*"):
         if not path.is_file():
             continue
@@ -40,12 +40,12 @@ def places(cluster: Cluster) -> Iterator[tuple[str, bytes]]:
 
 
 def unpacked(path: Path) -> pd.DataFrame:
-    """Answer the frame in a file, of the lake or of an XCom."""
+    """Return the frame in a file of the lake or of an XCom."""
     return pd.read_parquet(path) if path.suffix == ".parquet" else json.loads(path.read_text(), cls=XComDecoder)
 
 
 def found(secret: str, places: list[tuple[str, bytes]]) -> dict[str, set[str]]:
-    """Answer in which places a secret is, by how it looks."""
+    """Return the places where a secret is, by the form it has there."""
     return {
         look: names
         for look, content in disguises(secret).items()
@@ -54,5 +54,5 @@ def found(secret: str, places: list[tuple[str, bytes]]) -> dict[str, set[str]]:
 
 
 def decrypted(fernet_key: str, dump: str) -> list[str]:
-    """Answer what Airflow has encrypted in a dump."""
+    """Return everything that Airflow has encrypted in a dump."""
     return [Fernet(fernet_key).decrypt(each).decode() for each in re.findall(r"gAAAA[\w-]+=*", dump)]

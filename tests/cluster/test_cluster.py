@@ -1,4 +1,4 @@
-"""The example DAGs, and what may befall them, in a cluster: PostgreSQL, Redis, Celery workers, two triggerers."""
+"""The example DAGs and failures in a cluster: PostgreSQL, Redis, Celery workers, two triggerers."""
 
 import json
 import time
@@ -24,7 +24,7 @@ FERNET_KEY = Fernet.generate_key().decode()
 
 @pytest.fixture(scope="module")
 def accounts():
-    """An account for each scenario; one key opens them all, and must not be found anywhere."""
+    """An account for each scenario, all with the same key, which must not be found anywhere."""
     with ExitStack() as stack:
         sizes = {"default": 25, "slow": 1_000, "stored": 0, "flaky": 0}
         yield {name: stack.enter_context(Flaky(keys=keys, token=TOKEN)) for name, keys in sizes.items()}
@@ -58,7 +58,7 @@ def warehouse(cluster):
 # -- the example DAGs
 
 
-def test_the_snapshot_dag_hands_its_frame_on_through_the_object_storage(cluster):
+def test_the_snapshot_dag_passes_its_frame_through_object_storage(cluster):
     ends(cluster, "openrouter_keys_snapshot")
 
     frame = hunt.unpacked(cluster.xcom_file("openrouter_keys_snapshot", "list_keys"))
@@ -84,7 +84,7 @@ def test_the_warehouse_dag_fills_the_lake_and_the_warehouse(cluster, warehouse):
     assert len(hashes(warehouse, "openrouter_keys")) == 25
 
 
-def test_a_key_that_runs_low_ends_the_wait_and_starts_the_dag_of_its_event(cluster, accounts, record_property):
+def test_a_low_key_ends_the_wait_and_starts_the_dag_of_its_event(cluster, accounts, record_property):
     reaches(cluster, "openrouter_key_limit_alert", "wait_for_low_key", ["deferred"])
     assert cluster.run_states("openrouter_key_low_event") == []
 
@@ -103,9 +103,7 @@ def test_a_key_that_runs_low_ends_the_wait_and_starts_the_dag_of_its_event(clust
 # -- a worker that is killed
 
 
-def test_tasks_whose_worker_is_killed_while_they_list_are_run_by_the_other_one(
-    cluster, accounts, warehouse, record_property
-):
+def test_a_worker_killed_while_it_lists_loses_nothing(cluster, accounts, warehouse, record_property):
     account = accounts["slow"]
     account.goes_on.clear()
     cluster.trigger("keeps_slow")
@@ -125,9 +123,7 @@ def test_tasks_whose_worker_is_killed_while_they_list_are_run_by_the_other_one(
     cluster.start(killed)
 
 
-def test_a_task_whose_worker_is_killed_while_it_writes_leaves_the_table_whole_and_writes_it_once(
-    cluster, accounts, warehouse
-):
+def test_a_worker_killed_while_it_writes_leaves_the_table_whole(cluster, accounts, warehouse):
     account, before = accounts["slow"], hashes(warehouse, "keys_slow")
     account.create_key(name="new", expires_at=None)
     with inserts_held(warehouse, "keys_slow", at=before[500]):
@@ -148,7 +144,7 @@ def test_a_task_whose_worker_is_killed_while_it_writes_leaves_the_table_whole_an
 # -- a triggerer that is killed
 
 
-def test_what_a_killed_triggerer_waited_for_is_taken_over_and_told_once(cluster, accounts, record_property):
+def test_the_other_triggerer_takes_over_and_reports_once(cluster, accounts, record_property):
     account = accounts["stored"]
     keys = create_watched_keys(account)
     cluster.wait_for(lambda: len(account.listings) > 2, "the watch")
@@ -158,29 +154,31 @@ def test_what_a_killed_triggerer_waited_for_is_taken_over_and_told_once(cluster,
     ends(cluster, "alerts_stored")
     remembered = "select count(*) from asset_state_store where value like :key"
     cluster.wait_for(
-        lambda: cluster.query(remembered, key=f"%{keys['alert-0']}%") == [(1,)], "it to be remembered"
+        lambda: cluster.query(remembered, key=f"%{keys['alert-0']}%") == [(1,)], "the alert state to be stored"
     )
 
-    cluster.kill("triggerer-2")  # so that all that waits does so in the one that is killed below
+    cluster.kill("triggerer-2")  # so that everything waits in the one that is killed below
     killed = datetime.now(UTC)
-    [victim] = cluster.wait_for(lambda: cluster.triggerers(since=killed), "a sign of life of the other triggerer")
-    cluster.wait_for(lambda: cluster.triggerers() == [victim], "the killed one's absence to be noticed")
+    [victim] = cluster.wait_for(lambda: cluster.triggerers(since=killed), "a heartbeat of the other triggerer")
+    cluster.wait_for(lambda: cluster.triggerers() == [victim], "the killed one to be missed")
     cluster.trigger("waits_stored")
     reaches(cluster, "waits_stored", "wait", ["deferred"] * 3)
-    cluster.wait_for(lambda: holders(cluster) == {victim}, "all triggers to be the one triggerer's")
+    cluster.wait_for(lambda: holders(cluster) == {victim}, "all triggers to be in one triggerer")
     cluster.start("triggerer-2")
     cluster.wait_for(lambda: len(cluster.triggerers()) == 2, "the other triggerer")
     assert holders(cluster) == {victim}
 
     with measured(record_property, "seconds from a triggerer's death to the other's first listing"):
-        with measured(record_property, "seconds from a triggerer's death to all its waits being the other's"):
+        with measured(
+            record_property, "seconds from a triggerer's death to the other's takeover of all its waits"
+        ):
             cluster.kill("triggerer-1")
             runs_low(account, keys["alert-1"])
             asked = len(account.listings)
             cluster.wait_for(lambda: holders(cluster).isdisjoint({victim, None}), "the waits to be taken over")
         cluster.wait_for(lambda: len(account.listings) > asked, "a listing of the other triggerer")
     ends(cluster, "alerts_stored", runs=2)
-    assert cluster.xcom("alerts_stored", "told") == ["alert-1"]
+    assert cluster.xcom("alerts_stored", "list_low_keys") == ["alert-1"]
 
     for number, low in enumerate(("wait-0", "wait-1", "wait-2"), start=1):
         reaches(cluster, "waits_stored", "wait", ["deferred"] * (4 - number) + ["success"] * (number - 1))
@@ -195,9 +193,7 @@ def test_what_a_killed_triggerer_waited_for_is_taken_over_and_told_once(cluster,
 # -- an API that fails
 
 
-def test_an_outage_of_a_minute_delays_everything_and_loses_and_doubles_nothing(
-    cluster, accounts, warehouse, record_property
-):
+def test_an_outage_of_a_minute_loses_and_doubles_nothing(cluster, accounts, warehouse, record_property):
     account = accounts["flaky"]
     keys = create_watched_keys(account)
     listed(cluster, account, times=2)
@@ -216,11 +212,11 @@ def test_an_outage_of_a_minute_delays_everything_and_loses_and_doubles_nothing(
     assert cluster.run_states("waits_flaky") == cluster.run_states("keeps_flaky") == ["running"]
     account.fails = False
 
-    with measured(record_property, "seconds from the end of an outage to the last of what it delayed"):
+    with measured(record_property, "seconds from the end of an outage to the end of everything that it delayed"):
         reaches(cluster, "waits_flaky", "wait", ["deferred", "deferred", "success"])
         ends(cluster, "alerts_flaky", runs=2)
         ends(cluster, "keeps_flaky")
-    assert cluster.xcom("alerts_flaky", "told") == ["alert-1"]
+    assert cluster.xcom("alerts_flaky", "list_low_keys") == ["alert-1"]
     [path] = (cluster.home / "lake" / "openrouter_flaky").rglob("*")
     assert sorted(pd.read_parquet(path)["hash"]) == hashes(warehouse, "keys_flaky") == sorted(keys.values())
 
@@ -231,14 +227,14 @@ def test_an_outage_of_a_minute_delays_everything_and_loses_and_doubles_nothing(
     assert cluster.run_states("alerts_flaky") == ["success"] * 2
 
 
-# -- and after all of it
+# -- at the end
 
 
-def test_no_alert_was_told_again_by_all_that_befell_the_cluster(cluster):
+def test_no_failure_made_an_alert_come_twice(cluster):
     assert cluster.run_states("openrouter_key_low_event") == ["success"]
 
 
-def test_the_management_key_was_written_nowhere_but_encrypted_into_the_connection(cluster):
+def test_the_management_key_is_written_only_encrypted(cluster):
     places = list(hunt.places(cluster))
     assert hunt.found(TOKEN, places) == {}
     encrypted = hunt.decrypted(FERNET_KEY, cluster.dump())
@@ -246,16 +242,16 @@ def test_the_management_key_was_written_nowhere_but_encrypted_into_the_connectio
 
     ran = {dag_id for (dag_id,) in cluster.query("select dag_id from dag_run where state = 'success'")}
     scenarios = {"keeps_slow", "keeps_flaky", "waits_stored", "waits_flaky", "alerts_stored", "alerts_flaky"}
-    assert ran >= scenarios | {path.stem for path in EXAMPLES}, "The hunt is for the end, after the other tests."
+    assert ran >= scenarios | {path.stem for path in EXAMPLES}, "The hunt must come after the other tests."
 
 
-def test_the_hunt_finds_a_secret_that_is_given_away(cluster, warehouse):
-    secret = "sk-or-v1-a/secret+that=is-given-away"
+def test_the_hunt_finds_a_secret_that_leaks(cluster, warehouse):
+    secret = "sk-or-v1-a/secret+that=leaks"
     cluster.trigger("leaks", secret=secret)
     ends(cluster, "leaks")
-    Redis.from_url(cluster.redis).set("given away", secret)
+    Redis.from_url(cluster.redis).set("leaked", secret)
     with warehouse.begin() as database:
-        database.execute(text("create table given_away as select :secret as secret"), {"secret": secret})
+        database.execute(text("create table leaked as select :secret as secret"), {"secret": secret})
 
     found = hunt.found(secret, list(hunt.places(cluster)))
     assert found.keys() == hunt.disguises(secret).keys()
@@ -267,7 +263,7 @@ def test_the_hunt_finds_a_secret_that_is_given_away(cluster, warehouse):
     assert {name.partition("/")[0] for name in plain} >= {"logs", "redis", "xcoms"}
 
 
-# -- what the tests say
+# -- helpers
 
 
 def ends(cluster, dag_id, *, runs=1, seconds=180):
@@ -279,7 +275,7 @@ def ends(cluster, dag_id, *, runs=1, seconds=180):
 
 
 def reaches(cluster, dag_id, task_id, states):
-    """Wait until the instances of a task are in these states, sorted."""
+    """Wait until the instances of a task have these states, sorted."""
     query = "select state from task_instance where dag_id = :dag_id and task_id = :task_id order by state"
     cluster.wait_for(
         lambda: [state for (state,) in cluster.query(query, dag_id=dag_id, task_id=task_id)] == states,
@@ -342,7 +338,7 @@ def hashes(engine, table):
 
 @contextmanager
 def inserts_held(engine, table, *, at):
-    """Let no insert get past a row, as long as this lasts."""
+    """Hold every insert at a row, for as long as the block runs."""
     with engine.begin() as database:
         database.execute(
             text(

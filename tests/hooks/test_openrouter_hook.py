@@ -8,18 +8,18 @@ import traceback
 import pandas as pd
 import pytest
 
+from airflow_provider_openrouter.connection import EXTRAS, PLACES
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.get_provider_info import get_provider_info
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
-from airflow_provider_openrouter.snapshots.frame import FIELDS
 
 SECRET = "sk-or-v1-5ecre7-0f-mine"
 
 
 @pytest.fixture
 def connect(monkeypatch):
-    """Answer a hook for a connection, given as the URI or by its fields."""
+    """Return a hook for a connection, given as the URI or by its fields."""
 
     def connect(uri=None, **fields):
         fields = {"conn_type": "openrouter", "password": SECRET} | fields
@@ -118,28 +118,27 @@ def test_a_connection_that_airflow_writes_as_a_uri_is_the_same_connection(connec
         "https://[::1",
     ],
 )
-def test_a_host_that_is_no_base_url_is_refused_in_one_sentence(host, connect):
-    with pytest.raises(
-        OpenRouterRequestError, match=r"^Connection 'team_keys': The connection's host is no base URL"
-    ):
+def test_a_host_that_is_no_base_url_is_refused(host, connect):
+    with pytest.raises(OpenRouterRequestError, match=r"^The base URL must look like https://") as caught:
         connect(host=host).get_conn()
+    assert str(caught.value).endswith("It is the host of connection 'team_keys'.")
 
 
 def test_plain_http_to_another_machine_needs_the_extra_that_allows_it(connect):
     host = "http://proxy.example.com"
-    with pytest.raises(OpenRouterRequestError, match="unencrypted"):
+    with pytest.raises(OpenRouterRequestError, match=r"unencrypted\. .* extra allow_http of connection"):
         connect(host=host).get_conn()
     assert connect(host=host, extra={"allow_http": True}).get_conn().base_url == f"{host}/api/v1"
 
 
 # -- the extras
 
-EXTRAS = ("timeout", "max_retries", "max_concurrency")
+NUMBERS = ("timeout", "max_retries", "max_concurrency")
 
 
 def test_without_extras_the_clients_defaults_hold(connect):
     client = connect().get_conn()
-    assert [getattr(client, name) for name in EXTRAS] == [30.0, 5, 8]
+    assert [getattr(client, name) for name in NUMBERS] == [30.0, 5, 8]
 
 
 @pytest.mark.parametrize(
@@ -152,21 +151,21 @@ def test_without_extras_the_clients_defaults_hold(connect):
 )
 def test_extras_are_typed_whether_they_come_as_json_or_as_text(extra, connect):
     client = connect(host="http://proxy.example.com", extra=extra).get_conn()
-    assert [getattr(client, name) for name in EXTRAS] == [12.5, 0, 2]
-    assert [type(getattr(client, name)) for name in EXTRAS] == [float, int, int]
+    assert [getattr(client, name) for name in NUMBERS] == [12.5, 0, 2]
+    assert [type(getattr(client, name)) for name in NUMBERS] == [float, int, int]
 
 
 def test_extras_of_a_uri_are_typed(connect):
     query = "timeout=12.5&max_retries=0&max_concurrency=2&allow_http=true"
     client = connect(f"openrouter://http://:{SECRET}@proxy.example.com/llm?{query}").get_conn()
     assert client.base_url == "http://proxy.example.com/llm"
-    assert [getattr(client, name) for name in EXTRAS] == [12.5, 0, 2]
+    assert [getattr(client, name) for name in NUMBERS] == [12.5, 0, 2]
 
 
 @pytest.mark.parametrize("empty", [None, ""])
 def test_an_extra_left_empty_in_the_form_is_the_default(empty, connect):
-    client = connect(extra=dict.fromkeys([*EXTRAS, "allow_http"], empty)).get_conn()
-    assert [getattr(client, name) for name in EXTRAS] == [30.0, 5, 8]
+    client = connect(extra=dict.fromkeys(EXTRAS, empty)).get_conn()
+    assert [getattr(client, name) for name in NUMBERS] == [30.0, 5, 8]
 
 
 def test_an_extra_that_is_not_ours_is_let_be(connect):
@@ -193,18 +192,28 @@ def test_an_extra_that_is_not_ours_is_let_be(connect):
         ("allow_http", 1),
     ],
 )
-def test_a_nonsense_extra_is_refused_by_name_in_one_sentence(name, value, connect):
+def test_a_nonsense_extra_is_refused_by_name(name, value, connect):
     hook = connect(extra={name: value})
-    with pytest.raises(OpenRouterRequestError, match=rf"^Connection 'team_keys': .*{name} must be [^.]+\.?.*\.$"):
+    with pytest.raises(OpenRouterRequestError) as caught:
         hook.get_conn()
-    assert hook.test_connection()[0] is False
+    message = str(caught.value)
+    assert message.startswith(f"{name} must be {EXTRAS[name].rule}")
+    assert message.endswith(f". It is the extra {name} of connection 'team_keys'.")
+    assert hook.test_connection() == (False, message)
+
+
+@pytest.mark.parametrize("name", EXTRAS)
+def test_an_extra_that_is_the_key_is_not_shown(name, connect):
+    with pytest.raises(OpenRouterRequestError, match=f"^{name} must be ") as caught:
+        connect(extra={name: SECRET}).get_conn()
+    assert SECRET not in str(caught.value)
 
 
 @pytest.mark.airflow(">=3.2")  # before, Airflow itself finds no connection with such extras
 def test_extras_that_are_no_object_are_refused(connect):
     hook = connect(extra="[1, 2]")
     with pytest.raises(
-        OpenRouterRequestError, match=r"^Connection 'team_keys': the extras must be a JSON object"
+        OpenRouterRequestError, match=r"^The extras of connection 'team_keys' must be a JSON object"
     ):
         hook.get_conn()
 
@@ -214,8 +223,11 @@ def test_extras_that_are_no_object_are_refused(connect):
 
 @pytest.mark.parametrize("password", [None, "", "  \n"])
 def test_a_connection_without_a_key_says_where_to_create_one(password, connect):
-    with pytest.raises(OpenRouterAuthError, match=r"^Connection 'team_keys': There is no management key\."):
+    with pytest.raises(OpenRouterAuthError) as caught:
         connect(password=password).get_conn()
+    message = str(caught.value)
+    assert message.startswith("There is no management key. Create one at https://")
+    assert message.endswith("It is the password of connection 'team_keys'.")
 
 
 def test_white_space_around_the_key_is_stripped(sandbox, connect):
@@ -231,7 +243,7 @@ def test_the_key_is_in_no_log_no_exception_and_no_repr(password, host, sandbox, 
     hook = connect(host=url, password=password, extra={"max_retries": 0})
     with pytest.raises(OpenRouterError) as caught:
         hook.list_keys()
-    told = [
+    shown = [
         caplog.text,
         *traceback.format_exception(caught.value),
         repr(caught.value),
@@ -239,7 +251,7 @@ def test_the_key_is_in_no_log_no_exception_and_no_repr(password, host, sandbox, 
         repr(vars(hook)),
         *hook.test_connection(),
     ]
-    assert not [text for text in told if SECRET in str(text)]
+    assert not [text for text in shown if SECRET in str(text)]
 
 
 def test_the_key_is_in_no_log_of_a_listing_that_goes_well(sandbox, connection, caplog):
@@ -264,7 +276,7 @@ def test_an_inference_key_fails_the_test_and_is_told_what_is_needed(sandbox, con
     assert "inference key, which cannot list keys. Create a management key at https://" in message
 
 
-def test_a_wrong_key_fails_the_test_at_the_first_answer(sandbox, connect):
+def test_a_wrong_key_fails_the_test_at_the_first_response(sandbox, connect):
     passed, message = connect(host=sandbox.base_url).test_connection()
     assert not passed
     assert "answered 401" in message
@@ -278,7 +290,7 @@ def test_no_server_fails_the_test(nowhere, connect):
 
 
 class OlderServer(Sandbox):
-    """A server that says of a key only what it is told to."""
+    """A server that says of a key only what a test wants."""
 
     says: dict[str, object]
 
@@ -302,6 +314,35 @@ def test_an_older_server_says_it_in_its_own_words(says, passed, message, connect
         answer = connect(host=server.base_url, password=server.token).test_connection()
     assert answer[0] is passed
     assert message in answer[1]
+
+
+# -- what errors add
+
+
+@pytest.mark.parametrize(("argument", "place"), PLACES.items())
+def test_an_error_names_the_field_it_is_about(argument, place, sandbox, connect, monkeypatch):
+    def get(self, path, query):
+        raise OpenRouterError("It broke.", about=argument)
+
+    monkeypatch.setattr("airflow_provider_openrouter.api.transport.Transport.get", get)
+    with pytest.raises(OpenRouterError) as caught:
+        connect(host=sandbox.base_url).list_keys()
+    assert str(caught.value) == f"It broke. It is {place} of connection 'team_keys'."
+
+
+def test_an_error_about_nothing_in_the_connection_adds_nothing(sandbox, connect):
+    hook = connect(host=sandbox.base_url, password=sandbox.token)
+    with pytest.raises(
+        OpenRouterRequestError, match=r"^No workspace is called 'elsewhere'\. There are: 'Default'\.$"
+    ):
+        hook.list_keys(workspace_id="elsewhere")
+
+
+def test_the_test_of_the_connection_names_the_field_too(connect):
+    with OlderServer() as server:
+        server.says = []
+        _, message = connect(host=server.base_url, password=server.token).test_connection()
+    assert message.endswith("Check that the base URL is the API's. It is the host of connection 'team_keys'.")
 
 
 # -- keys and workspaces
@@ -345,7 +386,7 @@ def test_a_frame_of_keys_is_typed_and_says_when_it_was_observed(connection):
     before = pd.Timestamp.now("UTC")
     frame = OpenRouterHook().get_keys_df(include_disabled=True, include_expired=True)
     assert len(frame) == 25
-    assert list(frame) == [*FIELDS, "observed_at"]
+    assert list(frame) == [*FIELDS, "workspace_name", "observed_at"]
     assert [str(frame[name].dtype) for name in ("hash", "disabled", "limit", "expires_at")] == [
         "string",
         "boolean",
@@ -368,16 +409,3 @@ def test_a_hook_opens_its_connection_when_it_is_used_and_once(monkeypatch, conne
     hook = OpenRouterHook("team_keys")
     connect()
     assert hook.get_conn() is hook.get_conn()
-
-
-# -- the form
-
-
-def test_the_form_of_older_airflows_is_that_of_the_metadata():
-    (connection_type,) = get_provider_info()["connection-types"]
-    form = connection_type["ui-field-behaviour"]
-    behaviour = OpenRouterHook.get_ui_field_behaviour()
-    assert behaviour["hidden_fields"] == form["hidden-fields"]
-    assert behaviour["relabeling"] == form["relabeling"]
-    assert form["placeholders"].items() <= behaviour["placeholders"].items()
-    assert json.loads(behaviour["placeholders"]["extra"]).keys() == connection_type["conn-fields"].keys()

@@ -1,4 +1,4 @@
-"""The example DAGs, parsed and run by Airflow itself."""
+"""The example DAGs, parsed and run by Airflow."""
 
 import json
 import os
@@ -29,7 +29,7 @@ def dag_bag(airflow_database):
 
 
 def activate(assets):
-    """Make assets known and active, as the DAG processor does: Airflow 3.0 runs no task of others."""
+    """Register and activate assets like the DAG processor: Airflow 3.0 runs no task with another outlet."""
     from airflow.models.asset import AssetActive, AssetModel
     from airflow.utils.session import create_session
 
@@ -48,11 +48,11 @@ def lake(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("path", DAG_FILES, ids=lambda path: path.stem)
-def test_a_dag_file_parses_without_pandas_or_requests_and_without_deprecations(path, tmp_path):
+def test_a_dag_file_parses_without_pandas_requests_or_warnings(path, tmp_path):
     program = f"""
 import runpy, sys, warnings
 from airflow.exceptions import RemovedInAirflow4Warning
-from airflow.sdk import DAG  # what Airflow itself imports, and warns of, is not ours
+from airflow.sdk import DAG  # what Airflow itself imports, and its warnings, are not ours
 loaded = set(sys.modules)
 warnings.simplefilter("error")
 runpy.run_path({str(path)!r})
@@ -65,7 +65,7 @@ print(sorted((set(sys.modules) - loaded) & {{"pandas", "requests", "pyarrow"}}))
     assert parsed.stdout.splitlines()[-1] == "[]"
 
 
-def test_every_dag_file_is_imported_without_an_error(dag_bag):
+def test_every_dag_file_is_imported_without_errors(dag_bag):
     assert dag_bag.import_errors == {}
     assert set(dag_bag.dags) == {path.stem for path in DAG_FILES}
     assert all(dag.doc_md for dag in dag_bag.dags.values())
@@ -73,7 +73,7 @@ def test_every_dag_file_is_imported_without_an_error(dag_bag):
 
 @needs_dag_test
 @needs_frames_in_xcom
-def test_the_snapshot_dag_writes_every_key_and_hands_on_the_frame(
+def test_the_snapshot_dag_writes_every_key_and_passes_the_frame_on(
     dag_bag, lake, sandbox, connection, caplog, capfd
 ):
     run = dag_bag.dags["openrouter_keys_snapshot"].test()
@@ -98,30 +98,33 @@ def test_the_snapshot_dag_writes_every_key_and_hands_on_the_frame(
 
 
 @needs_dag_test
-def test_the_alert_dag_defers_until_a_key_is_low_and_formats_a_message(dag_bag, monkeypatch, log):
+def test_the_alert_dag_defers_until_a_key_is_low(dag_bag, monkeypatch, log):
     dag = dag_bag.dags["openrouter_key_limit_alert"]
     monkeypatch.setattr(dag.get_task("wait_for_low_key"), "poke_interval", 0.2)
     with Sandbox() as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
         key = sandbox.create_key(
-            name="spent", label="sk-or-v1-49a...8bd", limit=10.0, limit_remaining=10.0, expires_at=None
+            name="spent",
+            label="sk-or-v1-49a...8bd",
+            limit=5_000.0,
+            limit_remaining=5_000.0,
+            limit_reset=None,
+            expires_at=None,
         )
         with once_asked(sandbox, 9, lambda: sandbox.update_key(key, limit_remaining=0.25)):
             run = dag.test()
 
     assert run.state == "success"
-    assert "The trigger found 1 low key(s)" in log()
+    assert "The trigger found 1 low key" in log()
     tasks = {instance.task_id: instance for instance in run.get_task_instances()}
     [low] = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key")
     assert (low["hash"], low["limit_remaining"]) == (key, 0.25)
     message = tasks["format_message"].xcom_pull(task_ids="format_message")
-    assert "- spent (sk-or-v1-49a...8bd): $0.25 of $10.00 left" in message
+    assert "- spent (sk-or-v1-49a...8bd) in Default: $0.25 of $5,000.00 left, never resets" in message
 
 
 @needs_dag_test
-def test_the_warehouse_dag_writes_each_workspace_once_however_often_it_runs(
-    dag_bag, lake, postgresql, monkeypatch
-):
+def test_the_warehouse_dag_can_run_again_without_doubling_rows(dag_bag, lake, postgresql, monkeypatch):
     warehouse = make_url(postgresql)
     connection = {
         "conn_type": "postgres",
@@ -149,9 +152,7 @@ def test_the_warehouse_dag_writes_each_workspace_once_however_often_it_runs(
 
 @needs_dag_test
 @needs_frames_in_xcom
-def test_a_refused_key_fails_the_run_without_task_retries_and_is_shown_nowhere(
-    dag_bag, lake, sandbox, monkeypatch, capfd
-):
+def test_a_refused_key_fails_without_task_retries_and_is_not_shown(dag_bag, lake, sandbox, monkeypatch, capfd):
     secret = "sk-or-v1-a-secret-that-must-not-be-shown"
     monkeypatch.setenv(
         "AIRFLOW_CONN_OPENROUTER_DEFAULT",
@@ -162,13 +163,14 @@ def test_a_refused_key_fails_the_run_without_task_retries_and_is_shown_nowhere(
     assert run.state == "failed"
     assert len(sandbox.requests) == 2
     shown = "".join(capfd.readouterr())
-    assert "must be a management key" in shown
+    assert "must be an active management key" in shown
+    assert "It is the password of connection 'openrouter_default'." in shown
     assert secret not in without_what_airflow_masks(shown)
     for path in Path(os.environ["AIRFLOW_HOME"]).rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes()
 
 
-def test_airflow_lists_the_provider_its_hook_and_its_connection_form(tmp_path):
+def test_airflow_lists_the_provider_and_tests_its_connection(tmp_path):
     with Sandbox() as sandbox:
         environment = _environment(tmp_path) | {
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
@@ -187,15 +189,15 @@ def test_airflow_lists_the_provider_its_hook_and_its_connection_form(tmp_path):
 
 
 def connection_form():
-    """Answer what the UI is told of the form."""
+    """Return the form as the API server sends it to the UI."""
     from airflow.api_fastapi.core_api.services.ui.connections import HookMetaService
 
     [form] = [each for each in HookMetaService.hook_meta_data() if each.connection_type == "openrouter"]
     return form
 
 
-@pytest.mark.airflow(">=3.1")  # before, no form has labels unless wtforms is installed
-def test_the_connection_form_is_labelled_and_hides_the_rest():
+@pytest.mark.airflow(">=3.1")  # before 3.1 a form has no labels unless wtforms is installed
+def test_the_connection_form_has_labels_and_hides_other_fields():
     fields = connection_form().standard_fields
     assert fields.password.title == "Management API key"
     assert (fields.host.title, fields.host.placeholder) == ("Base URL", "https://openrouter.ai/api/v1")

@@ -1,4 +1,4 @@
-"""An account that many connections see, in a process of its own, where it costs those who wait nothing."""
+"""An account for many connections, in its own process, so that it does not slow down those who wait."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_provider_openrouter.sandbox import Sandbox
 
 
 class Account(Sandbox):
-    """Serves a sandbox, tells its connections apart by their management keys, and keeps who asked when."""
+    """Serves a sandbox, distinguishes connections by their management keys, and records their requests."""
 
     def __init__(self) -> None:
         super().__init__(keys=0)
@@ -32,17 +32,17 @@ class Account(Sandbox):
         return super().answer(target, f"Bearer {self.token}")
 
     def asked(self, began: float, ended: float) -> list[tuple[str, str]]:
-        """Answer who asked for what between two moments."""
+        """Return who sent which request between two moments."""
         return [(name, target) for moment, name, target in self._asked if began <= moment < ended]
 
     def lower(self, hash_: str, limit_remaining: float) -> float:
-        """Let less remain of a key, and answer when that was."""
+        """Lower what is left of a key, and return when that was."""
         self.update_key(hash_, limit_remaining=limit_remaining)
         return time.time()
 
 
 class Accounts(BaseManager):
-    """The process that an account lives in."""
+    """The process that an account runs in."""
 
     def __init__(self) -> None:
         super().__init__(ctx=multiprocessing.get_context("spawn"))

@@ -1,4 +1,4 @@
-"""The sensors that wait, ours or as many of Airflow's own, and the probe."""
+"""The sensors that wait, either ours or as many of Airflow's own, and the probe."""
 
 import json
 import os

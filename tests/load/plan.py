@@ -1,4 +1,4 @@
-"""Which sensors wait for which keys, which keys run low, and whom that must wake: told without the package."""
+"""Which sensors wait for which keys, which keys run low, and which sensors must wake; without the package."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SENSORS_OF_EACH = 4
 KEYS_OF_A_TEAM = 3
 MOST_CROSSINGS = 24
 LOW, DRY = 5.0, 0.5
-"""USD that remain, of 100, of a key that crosses; the last one to do so runs dry."""
+"""What is left of a key that crosses, of 100 USD; the last one that crosses runs dry."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +29,10 @@ class Sensor:
     """
     A sensor that waits.
 
-    :param connection: by which connection it asks.
-    :param rule: its arguments.
+    :param connection: its connection.
+    :param rule: its other arguments.
     :param watched: the keys that its rule should select, None for every key.
-    :param usd: what its threshold comes to, as every limit is 100 USD.
+    :param usd: its threshold in USD, as every limit is 100 USD.
     """
 
     connection: str
@@ -52,11 +52,12 @@ class Plan:
     """
     Who waits, and what happens.
 
-    Of five sensors one watches every key, and has a threshold that only the last crossing gets below, or none.
-    The others watch a team's keys, by name or by hash; half have a threshold that each crossing gets below.
+    One sensor of five watches every key, with a threshold that only the last crossing gets below, or no crossing.
+    The others watch the keys of a team, by name or by hash; half of them have a threshold that each crossing gets
+    below.
 
-    :param sensors: how many wait on one connection.
-    :param connections: how many connections there are besides, each with a few sensors.
+    :param sensors: how many sensors wait on one connection.
+    :param connections: how many other connections there are, each with a few sensors.
     """
 
     def __init__(self, *, sensors: int, connections: int) -> None:
@@ -86,5 +87,5 @@ class Plan:
             yield Sensor(connection, rule, watched, usd)
 
     def woken_by(self, sensor: Sensor) -> Key | None:
-        """Answer the key whose crossing should wake a sensor."""
+        """Return the key whose crossing should wake a sensor."""
         return next((key for key, remaining in self.crossings if sensor.wakes(key, remaining)), None)

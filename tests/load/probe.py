@@ -1,4 +1,4 @@
-"""What feels how late the event loop is that it shares with the other triggers, and a task that waits for it."""
+"""A trigger that measures the lag of the event loop that all triggers share, and a task that waits for it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ TICK = 0.01
 
 
 class ProbeTrigger(BaseTrigger):
-    """Ticks every ten milliseconds and tells how late the ticks were, in milliseconds."""
+    """Ticks every ten milliseconds, and yields how late the ticks were, in milliseconds."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
@@ -34,14 +34,14 @@ class ProbeTrigger(BaseTrigger):
 
 
 class ProbeOperator(BaseOperator):
-    """Returns what the probe tells."""
+    """Returns what the probe measured."""
 
     def __init__(self, *, seconds: float, **kwargs) -> None:
         super().__init__(**kwargs)
         self.seconds = seconds
 
     def execute(self, context):
-        self.defer(trigger=ProbeTrigger(self.seconds), method_name="told")
+        self.defer(trigger=ProbeTrigger(self.seconds), method_name="execute_complete")
 
-    def told(self, context, event):
+    def execute_complete(self, context, event):
         return event

@@ -1,4 +1,4 @@
-"""A whole Airflow with one triggerer, and what it costs that triggerer to wait for many."""
+"""A whole Airflow with one triggerer, and what many waiting triggers cost it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FEW = 10
 
 @contextmanager
 def airflow(load: dict[str, Any], connections: dict[str, str]) -> Iterator[Cluster]:
-    """Start it, with more workers than cores."""
+    """Start Airflow, with more workers than cores."""
     with tempfile.TemporaryDirectory(prefix="openrouter-load-") as folder:
         path = Path(folder, "load.json")
         path.write_text(json.dumps(load))
@@ -50,12 +50,12 @@ class Cost:
     """
     What waiting costs a triggerer.
 
-    :param triggers: how many wait.
-    :param deferring: seconds until all did.
-    :param cpu: percent of one core, of both of the triggerer's processes.
-    :param runner_cpu: of it that of the process that runs the triggers.
+    :param triggers: how many triggers wait.
+    :param deferring: seconds until all of them waited.
+    :param cpu: percent of one core that both of the triggerer's processes used.
+    :param runner_cpu: the share of the process that runs the triggers.
     :param lag: of the event loop, in milliseconds.
-    :param kilobytes: by which the process that runs the triggers grew for each, from a few to all.
+    :param kilobytes: memory per trigger: the growth of the process that runs them, from a few of them to all.
     """
 
     triggers: int
@@ -111,7 +111,7 @@ def running_triggers(cluster: Cluster) -> int:
 
 
 def _processes(cluster: Cluster) -> tuple[psutil.Process, psutil.Process]:
-    """Answer the triggerer's processes: the one that supervises, and the one that runs the triggers."""
+    """Return the triggerer's processes: the supervisor, and the one that runs the triggers."""
     supervisor = cluster.process("triggerer-1")
     [runner] = supervisor.children(recursive=True)
     return supervisor, runner

@@ -1,17 +1,18 @@
 """
 Let many sensors wait in one triggerer of a whole Airflow, wake some of them, and print what that costs.
 
-SENSORS sensors wait on one connection, and four on each of CONNECTIONS more, with rules of their own; the
-account is a sandbox in another process. Each starts on a worker, looks once and defers. When all wait, MINUTES
-begin, in which keys run low at known moments. Listings and requests are counted at the server; ideal is one
-listing an interval and connection. The event loop's lag is felt by a probe that ticks every 10 ms on the same
-loop. CPU is of one core, of the triggerer's processes. Memory is what the process that runs the triggers grows
-by from a few of them to all, divided by their number. As many of Airflow's own DateTimeTriggers, in another
-Airflow, show what Airflow itself costs.
+--sensors wait on one connection, and four on each of --connections more, each with its own rule. The account is a
+sandbox in another process. Each sensor starts on a worker, polls once and defers. When all wait, --minutes begin,
+in which keys run low at known moments.
 
-It fails if a sensor is not woken by its key or is told another, if any other is woken or fails, or if there are
-more than one and a half times as many listings as is ideal. No measured time makes it fail, though what never
-comes is given up after minutes.
+Listings and requests are counted at the server; ideal is one listing per interval and connection. A probe that
+ticks every 10 ms on the same event loop measures its lag. CPU is in percent of one core, for the triggerer's
+processes. Memory is the growth of the process that runs the triggers, from a few of them to all, divided by their
+number. As many of Airflow's own DateTimeTriggers, in another Airflow, show what Airflow itself costs.
+
+It fails if a sensor is not woken by its key, or gets another key; if any other sensor is woken or fails; or if
+there are more than one and a half times as many listings as ideal. No measured time makes it fail, but it stops
+waiting after some minutes.
 """
 
 from __future__ import annotations
@@ -37,11 +38,11 @@ from machine import machine
 
 TOO_MANY = 1.5
 WAKING = 30.0
-"""Seconds that those whose keys cross last have, beside the interval, before the minutes are over."""
+"""Seconds, besides the interval, that the sensors of the last crossing have before the minutes are over."""
 LOST = 300.0
-"""Seconds after the minutes, from which on a sensor that has not been woken never will be."""
+"""Seconds after the minutes; a sensor that has not been woken by then never will be."""
 SETTLE, BASELINE = 10.0, 60.0
-"""Seconds before Airflow's own are measured, and for which they are."""
+"""Seconds before the measurement of Airflow's own triggers, and seconds that it takes."""
 FAR_AWAY = "2100-01-01T00:00:00+00:00"
 OUTCOMES = """
     select task_instance.map_index, state, extract(epoch from end_date)::float, value
@@ -54,7 +55,7 @@ OUTCOMES = """
 
 @dataclass
 class Crossings:
-    """Lets keys run low, one after another within some seconds, and keeps when each did."""
+    """Lets keys run low one after another within some seconds, and records when."""
 
     account: Account
     plan: Plan
@@ -74,11 +75,11 @@ class Crossings:
 @dataclass
 class Outcome:
     """
-    What became of the sensors.
+    What happened to the sensors.
 
     :param wrong: what is not as it must be.
-    :param listed: seconds from the crossing to the listing that told it, of each sensor that was woken.
-    :param ended: seconds from the crossing to the end of its task.
+    :param listed: for each sensor that was woken, seconds from the crossing to the listing that showed it.
+    :param ended: for each of them, seconds from the crossing to the end of the task.
     """
 
     wrong: list[str] = field(default_factory=list)
@@ -87,7 +88,7 @@ class Outcome:
 
 
 def judged(cluster: Cluster, sensors: list[Sensor], crossings: Crossings, interval: float) -> Outcome:
-    """Hold what became of each sensor against what should have."""
+    """Compare what happened to each sensor with what should have happened."""
     woken = [crossings.plan.woken_by(sensor) for sensor in sensors]
     waiting = woken.count(None)
     deadline = time.time() + LOST
@@ -101,10 +102,10 @@ def judged(cluster: Cluster, sensors: list[Sensor], crossings: Crossings, interv
     became: dict[int, Any] = {number: what for number, *what in cluster.query(OUTCOMES)}
     for number, (sensor, key) in enumerate(zip(sensors, woken, strict=True)):
         state, ended_at, records = became[number]
-        told = None if records is None else [record["hash"] for record in records]
+        low = None if records is None else [record["hash"] for record in records]
         should = ("deferred", None) if key is None else ("success", [crossings.hashes[key]])
-        if (state, told) != should:
-            result.wrong.append(f"Sensor {number}, {sensor.arguments}: {state}, told {told}, not {should}.")
+        if (state, low) != should:
+            result.wrong.append(f"Sensor {number}, {sensor.arguments}: {state}, low {low}, not {should}.")
         elif key is not None:
             crossed = crossings.moments[key]
             result.listed.append(datetime.fromisoformat(records[0]["observed_at"]).timestamp() - crossed)
@@ -113,7 +114,7 @@ def judged(cluster: Cluster, sensors: list[Sensor], crossings: Crossings, interv
 
 
 def _busy(cluster: Cluster) -> bool:
-    """Answer whether there are sensors that neither wait nor have ended."""
+    """Return whether some sensors neither wait nor have ended."""
     return bool(
         cluster.query(
             "select 1 from task_instance where dag_id = 'waiting' and state in ('scheduled', 'queued', 'running')"
@@ -122,7 +123,7 @@ def _busy(cluster: Cluster) -> bool:
 
 
 def print_requests(asked: list[tuple[str, str]], plan: Plan, minutes: float, interval: float) -> list[str]:
-    """Print how often the server was asked, and answer what is wrong with that."""
+    """Print how many listings and requests there were, and return what is wrong with that."""
     wrong = []
     requests = Counter(name for name, _ in asked)
     listings = Counter(name for name, target in asked if target.endswith("offset=0"))
@@ -161,9 +162,11 @@ def main() -> None:
     parser.add_argument(
         "--sensors", type=int, default=1000, metavar="N", help="on one connection (default: 1000)"
     )
-    parser.add_argument("--connections", type=int, default=50, metavar="N", help="besides it (default: 50)")
+    parser.add_argument("--connections", type=int, default=50, metavar="N", help="more connections (default: 50)")
     parser.add_argument("--minutes", type=float, default=10, metavar="N", help="(default: 10)")
-    parser.add_argument("--interval", type=float, default=60, metavar="S", help="between looks (default: 60)")
+    parser.add_argument(
+        "--interval", type=float, default=60, metavar="S", help="seconds between polls (default: 60)"
+    )
     options = parser.parse_args()
     # The triggerer keeps a file open for each trigger.
     resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
@@ -189,7 +192,7 @@ def main() -> None:
             result = judged(cluster, sensors, crossings, interval)
         asked = account.asked(crossings.began, crossings.began + seconds)
 
-    print(f"{machine()}; {options.minutes:g} minutes, {interval:g} s between looks, {len(plan.keys)} keys")
+    print(f"{machine()}; {options.minutes:g} minutes, {interval:g} s between polls, {len(plan.keys)} keys")
     wrong = result.wrong + print_requests(asked, plan, options.minutes, interval)
     print_waking(plan, result)
     print("\n| | triggers | s until all wait | CPU % | of it the loop's process", end=" ")

@@ -1,6 +1,7 @@
 """The operator that lists keys: what it returns, writes, sums up and refuses."""
 
 import json
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -11,16 +12,15 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 from airflow.sdk import AssetAlias
 from support.lines import needs_frames_in_xcom
+from support.servers import TOKEN, Account, Server
 from support.tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.operators.openrouter import (
-    OpenRouterInventoryOperator,
-    OpenRouterListKeysOperator,
-)
+from airflow_provider_openrouter.keys import FIELDS
+from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
-from airflow_provider_openrouter.snapshots.frame import FIELDS, FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
@@ -56,7 +56,7 @@ def summary_of(**arguments):
 def test_by_default_it_returns_a_typed_frame_of_every_key(sandbox, connection):
     frame = OpenRouterListKeysOperator(task_id="list_keys").execute(Context())
     assert sandbox.requests[0] == "/api/v1/keys?include_disabled=true&include_expired=true&offset=0"
-    assert list(frame) == [*FIELDS, "observed_at"]
+    assert list(frame) == [*FIELDS, "workspace_name", "observed_at"]
     assert frame["hash"].tolist() == [key["hash"] for key in OpenRouterHook().list_keys(**EVERYTHING)]
     assert len(frame) == 25
 
@@ -159,16 +159,90 @@ def test_a_nonsense_flag_fails_before_the_first_request(name, value, sandbox, co
         (None, "default only", 10),
         ("", "default only", 10),
         ("*", "every workspace", 30),
-        ("second", "second", 10),
+        ("{second}", "{second}", 10),
+        ("Workspace 1", "Workspace 1 ({second})", 10),
+        (" {{{{ params.name }}}} ", "Workspace 1 ({second})", 10),
     ],
 )
-def test_the_summary_says_whose_keys_they_are(workspace, said, count, monkeypatch):
+def test_the_summary_says_whose_keys_they_are(workspace, said, count, monkeypatch, log):
     with Sandbox(keys=30, workspaces=3) as sandbox:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
         second = OpenRouterHook().list_workspaces()[1]["id"]
-        summary = summary_of(workspace_id=second if workspace == "second" else workspace)
-    assert summary["workspace"] == (second if said == "second" else said)
+        context = Context(params={"name": "Workspace 1"})
+        run(context, workspace_id=workspace and workspace.format(second=second))
+    summary = context.xcoms["summary"]
+    assert summary["workspace"] == said.format(second=second)
     assert summary["keys"] == count
+    assert f"{count} keys (workspace: {summary['workspace']}): " in log()
+
+
+@pytest.fixture
+def two_workspaces(monkeypatch):
+    """An account that the default connection leads to, with one key in each of two workspaces."""
+    account = Account(2, workspaces=2)
+    with Server(account) as server:
+        fields = {"conn_type": "openrouter", "host": server.base_url, "password": TOKEN}
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(fields))
+        yield account
+
+
+def test_a_file_keeps_the_name_and_its_rows_the_id(two_workspaces, tmp_path):
+    context = Context()
+    path = run(context, workspace_id="Workspace 1", output_path=f"{tmp_path}/{{workspace_scope}}.parquet")
+    assert path == f"{tmp_path}/Workspace 1.parquet"
+    (row,) = pd.read_parquet(path).to_dict("records")
+    assert (row["workspace_scope"], row["workspace_id"], row["workspace_name"]) == (
+        "Workspace 1",
+        "workspace-1",
+        "Workspace 1",
+    )
+    assert context.xcoms["summary"]["workspace"] == "Workspace 1 (workspace-1)"
+
+
+@pytest.mark.parametrize(
+    ("workspace", "names"),
+    [
+        (None, [None]),
+        ("workspace-1", ["Workspace 1"]),
+        ("Workspace 1", ["Workspace 1"]),
+        ("*", ["Workspace 0", "Workspace 1"]),
+    ],
+)
+def test_a_frame_has_the_names_that_are_known(workspace, names, two_workspaces):
+    frame = run(workspace_id=workspace, xcom_format="frame", do_xcom_push=False)
+    assert [None if pd.isna(name) else name for name in frame["workspace_name"]] == names
+
+
+def test_an_odd_name_stays_in_its_line_and_moves_no_cursor(two_workspaces, log):
+    name = "a\n\x1b[31mERROR\u202e b" + "x" * 200
+    two_workspaces.workspaces[1]["name"] = name
+    for key in two_workspaces.keys:
+        key |= {"limit": 5, "limit_remaining": 1, "name": "key", "label": "sk"}
+    context = Context()
+    run(context, workspace_id=name)
+    assert re.fullmatch(r"a \[31mERROR bx{60,} \(workspace-1\)", context.xcoms["summary"]["workspace"])
+    text = log()
+    assert f"1 key (workspace: {context.xcoms['summary']['workspace']}): 0 disabled" in text
+    assert re.search(r"\$1\.00 of \$5\.00 left: key \(sk, a \[31mERROR bx+\)", text)
+    assert not re.search(r"\u202e|\x1b\[31mERROR", text)
+
+
+def test_an_unknown_name_is_refused_with_those_that_exist(two_workspaces):
+    with pytest.raises(OpenRouterRequestError) as caught:
+        run(workspace_id="workspace 1")
+    assert str(caught.value) == "No workspace is called 'workspace 1'. There are: 'Workspace 0', 'Workspace 1'."
+
+
+@pytest.mark.parametrize("name", ["default", "all", " all "])
+def test_a_reserved_name_is_refused_when_the_dag_is_parsed(name):
+    with pytest.raises(OpenRouterRequestError, match=rf"^workspace_id must not be '{name.strip()}'\."):
+        OpenRouterListKeysOperator(task_id="list_keys", workspace_id=name)
+
+
+def test_a_reserved_name_of_a_template_is_refused_in_time(sandbox, connection):
+    with pytest.raises(OpenRouterRequestError, match=r"^workspace_id must not be 'all'\."):
+        run(Context(params={"workspace": "all"}), workspace_id="{{ params.workspace }}")
+    assert sandbox.requests == []
 
 
 class ServerWithoutExpiry(Sandbox):
@@ -190,13 +264,13 @@ def test_a_server_that_does_not_know_include_expired_is_asked_again_without_it(x
         "/api/v1/keys?include_disabled=true&include_expired=true&offset=0",
         "/api/v1/keys?include_disabled=true&offset=0",
     ]
-    (said,) = (line for line in log().splitlines() if "Listing again without include_expired" in line)
+    (said,) = (line for line in log().splitlines() if "listing again without include_expired" in line)
     assert "warning" in said.lower()
 
 
 def test_a_400_for_another_reason_fails(sandbox, connection):
     with pytest.raises(OpenRouterRequestError, match="Invalid workspace_id"):
-        run(workspace_id="nowhere")
+        run(workspace_id="00000000-0000-4000-8000-000000000000")
 
 
 # -- what it leaves beside
@@ -207,7 +281,7 @@ def test_the_summary_counts_and_adds_up(sandbox, connection):
     before = datetime.now(UTC)
     summary = summary_of()
     assert before <= datetime.fromisoformat(summary.pop("observed_at")) <= datetime.now(UTC)
-    in_force = [key for key in keys if not key["disabled"] and not key["expires_at"] and key["limit"] is not None]
+    active = [key for key in keys if not key["disabled"] and not key["expires_at"] and key["limit"] is not None]
     assert summary == {
         "workspace": "default only",
         "keys": 25,
@@ -221,7 +295,7 @@ def test_the_summary_counts_and_adds_up(sandbox, connection):
         },
         "lowest": [
             {name: key[name] for name in ("name", "label", "limit_remaining", "limit")}
-            for key in sorted(in_force, key=lambda key: key["limit_remaining"])[:5]
+            for key in sorted(active, key=lambda key: key["limit_remaining"])[:5]
         ],
     }
 
@@ -238,7 +312,9 @@ def test_the_log_says_what_the_summary_says(connection, log):
     run()
     text = log()
     assert "25 keys (workspace: default only): 2 disabled, 1 expired, 3 without limit, 5 never used" in text
-    assert text.count(" left of $") == 5
+    lines = [line for line in text.splitlines() if " left: " in line]
+    assert len(lines) == 5
+    assert re.search(r"\$[\d.]+ of \$[\d.]+ left: [a-z]+-[a-z]+-\d+ \(sk-or-v1-", lines[0])
 
 
 def test_keys_without_limit_do_not_trouble_the_log(monkeypatch, log):
@@ -247,7 +323,7 @@ def test_keys_without_limit_do_not_trouble_the_log(monkeypatch, log):
         sandbox.create_key(limit=None, limit_remaining=None)
         assert summary_of()["lowest"] == []
     text = log()
-    assert "1 keys (workspace: default only)" in text
+    assert "1 key (workspace: default only)" in text
     assert " left" not in text
 
 
@@ -324,6 +400,41 @@ def test_a_bad_xcom_format_of_a_template_is_refused_before_the_first_request(xco
     assert sandbox.requests == []
 
 
+OF_A_FILE = {"granularity": "hour", "source": "team", "snapshot": "2026-11-03"}
+
+
+@pytest.mark.parametrize(("name", "value"), OF_A_FILE.items())
+def test_what_only_a_file_takes_is_refused_without_one(name, value):
+    with pytest.raises(AirflowFailException, match=f"^{name} has no effect without output_path. Set output_path"):
+        OpenRouterListKeysOperator(task_id="list_keys", **{name: value})
+
+
+@pytest.mark.parametrize(("name", "value"), OF_A_FILE.items())
+@pytest.mark.parametrize("template", ["value", "path"])
+def test_what_a_file_takes_is_refused_once_rendered(name, value, template, sandbox, connection):
+    arguments = {
+        "value": {name: "{{ params.value }}"},
+        "path": {name: value, "output_path": "{{ params.path }}"},
+    }[template]
+    with pytest.raises(AirflowFailException, match=f"^{name} has no effect without output_path"):
+        run(
+            Context(params={"value": value, "path": ""}),
+            output_path=arguments.pop("output_path", None),
+            **arguments,
+        )
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize(("name", "value"), {"granularity": "day", "source": "", "snapshot": ""}.items())
+def test_a_template_that_renders_the_default_needs_no_file(name, value, connection):
+    assert len(run(Context(params={"value": value}), **{name: "{{ params.value }}"})) == 25
+
+
+def test_an_argument_that_nobody_knows_is_refused_by_airflow():
+    with pytest.raises(TypeError, match="granularty"):
+        OpenRouterListKeysOperator(task_id="list_keys", granularty="hour")
+
+
 @pytest.mark.parametrize("password", [INFERENCE_TOKEN, "wrong"])
 def test_a_key_that_cannot_list_fails_for_good(password, sandbox, monkeypatch):
     connection = json.loads(sandbox.connection) | {"password": password}
@@ -349,8 +460,7 @@ def test_a_listing_that_fails_leaves_no_file_and_no_summary(sandbox, monkeypatch
 
 
 def test_every_argument_of_its_own_is_a_template_field():
-    classes = (OpenRouterInventoryOperator, OpenRouterListKeysOperator)
-    parameters = {name for each in classes for name in signature(each.__init__).parameters} - {"self", "kwargs"}
+    parameters = signature(OpenRouterListKeysOperator.__init__).parameters.keys() - {"self", "kwargs"}
     assert set(OpenRouterListKeysOperator.template_fields) == parameters
 
 
@@ -375,6 +485,22 @@ def test_a_rendered_connection_and_path_are_used(sandbox, monkeypatch, tmp_path)
 
 
 # -- its price
+
+
+def test_records_are_listed_without_pandas(sandbox):
+    code = (
+        "import os, sys\n"
+        f"os.environ['AIRFLOW_CONN_OPENROUTER_DEFAULT'] = {sandbox.connection!r}\n"
+        "from airflow.sdk.bases.operator import ExecutorSafeguard\n"
+        "ExecutorSafeguard.test_mode = True\n"
+        "from unittest.mock import MagicMock\n"
+        "from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator\n"
+        "operator = OpenRouterListKeysOperator(task_id='x', xcom_format='records')\n"
+        "keys = operator.execute({'ti': MagicMock(), 'outlet_events': {}})\n"
+        "print('listed:', len(keys), *sorted({'pandas', 'pyarrow', 'numpy'} & sys.modules.keys()))"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout.splitlines()[-1] == "listed: 25"
 
 
 def test_a_dag_file_that_uses_it_parses_without_pandas_requests_and_pyarrow():

@@ -36,8 +36,10 @@ from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterError,
+    OpenRouterRateLimitError,
     OpenRouterRequestError,
     OpenRouterResponseError,
+    OpenRouterServerError,
 )
 from airflow_provider_openrouter.sandbox import Sandbox
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
@@ -101,15 +103,15 @@ FATAL = {
     "no hash": (data([{"name": ECHO}]), OpenRouterResponseError, None, "answered a record without 'hash'"),
 }
 NONSENSE = [
-    ("threshold", -1, "threshold must be an amount of USD"),
-    ("threshold", "150%", "threshold must be an amount of USD"),
-    ("threshold", "-1%", "threshold must be an amount of USD"),
-    ("threshold", math.nan, "threshold must be an amount of USD"),
-    ("threshold", math.inf, "threshold must be an amount of USD"),
-    ("threshold", "soon", "threshold must be an amount of USD"),
-    ("threshold", "", "threshold must be an amount of USD"),
-    ("threshold", True, "threshold must be an amount of USD"),
-    ("threshold", None, "threshold must be an amount of USD"),
+    ("threshold", -1, "threshold must be USD such as 5"),
+    ("threshold", "150%", "threshold must be USD such as 5"),
+    ("threshold", "-1%", "threshold must be USD such as 5"),
+    ("threshold", math.nan, "threshold must be USD such as 5"),
+    ("threshold", math.inf, "threshold must be USD such as 5"),
+    ("threshold", "soon", "threshold must be USD such as 5"),
+    ("threshold", "", "threshold must be USD such as 5"),
+    ("threshold", True, "threshold must be USD such as 5"),
+    ("threshold", None, "threshold must be USD such as 5"),
     ("key_hashes", 5, "key_hashes must be a list"),
     ("key_hashes", [5], "key_hashes must be a list"),
     ("key_hashes", ["['a', 'b']"], "needs render_template_as_native_obj=True"),
@@ -121,7 +123,7 @@ NONSENSE = [
 
 
 class Polls:
-    """Answers each listing as it is told, with keys or with a fault; the last one is answered for ever."""
+    """Answers each listing as it is said, with keys or with a fault; the last one comes for ever."""
 
     def __init__(self, *listings):
         self.listings = listings
@@ -142,13 +144,13 @@ def connection(base_url, password=TOKEN, **extras):
 
 @pytest.fixture
 def serve(monkeypatch):
-    """Answer what starts a server of these listings, and the default connection to it."""
+    """Return what starts a server of these listings, and the default connection to it."""
     with ExitStack() as stack:
 
         def start(*listings, **extras):
             server = stack.enter_context(Server(Polls(*listings)))
-            told = connection(server.base_url, **{"max_retries": 0} | extras)
-            monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", told)
+            said = connection(server.base_url, **{"max_retries": 0} | extras)
+            monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", said)
             return server
 
         yield start
@@ -170,7 +172,7 @@ class Context(dict):
 
 
 def wait(mode, context=None, **arguments):
-    """Run the sensor to its end as Airflow does in this mode; each process has the sensor anew."""
+    """Run the sensor to its end as Airflow does in this mode; each process makes the sensor again."""
     context = Context() if context is None else context
     sensor = OpenRouterKeyLimitSensor(
         task_id="wait", **{"threshold": 5, "poke_interval": 0.05, "timeout": 30} | MODES[mode] | arguments
@@ -180,7 +182,7 @@ def wait(mode, context=None, **arguments):
     try:
         while True:
             try:
-                return anew(sensor, context).execute(context)
+                return made_again(sensor, context).execute(context)
             except AirflowRescheduleException as rescheduled:
                 context.began = began
                 time.sleep(max(0.0, (rescheduled.reschedule_date - datetime.now(UTC)).total_seconds()))
@@ -192,7 +194,7 @@ def wait(mode, context=None, **arguments):
         assert not left, f"Left behind: {left}"
 
 
-def anew(sensor, context):
+def made_again(sensor, context):
     sensor = sensor.prepare_for_execution()
     sensor.render_template_fields(context)
     return sensor
@@ -209,7 +211,7 @@ def resume(sensor, deferred, context):
     else:
         context.payloads.append(json.dumps(event.payload, allow_nan=False))
         method, kwargs = deferred.method_name, {"event": json.loads(context.payloads[-1])}
-    return anew(sensor, context).resume_execution(method, kwargs, context)
+    return made_again(sensor, context).resume_execution(method, kwargs, context)
 
 
 async def first_event(trigger, timeout):
@@ -218,7 +220,7 @@ async def first_event(trigger, timeout):
 
 
 def threads_left(others):
-    """Answer which of our own threads do not end, though they are given some seconds."""
+    """Return which of our own threads do not end, though they are given some seconds."""
     for _ in range(500):
         left = [thread for thread in set(threading.enumerate()) - others if thread.name.startswith("openrouter")]
         if not left:
@@ -342,9 +344,9 @@ def test_a_transient_error_is_one_warning_and_the_wait_goes_on(mode, when, fault
 def test_each_of_many_transient_errors_is_a_warning_of_its_own(mode, serve, log):
     server = serve(error(500), FULL, error(429), error(503), BREAKS, FULL, LOW)
     assert hashes(wait(mode)) == ["low"]
-    told = warnings(log())
-    assert len(told) == 4
-    assert all("The wait goes on." in line for line in told)
+    said = warnings(log())
+    assert len(said) == 4
+    assert all("The wait goes on." in line for line in said)
     assert server.answer.count == 7
 
 
@@ -363,8 +365,8 @@ def test_what_a_retry_mends_is_no_warning(mode, when, serve, log):
 @pytest.mark.parametrize("fault", ["401", "403"])
 def test_a_refused_key_that_is_replaced_in_time_does_not_end_a_deferred_wait(fault, serve, monkeypatch, log):
     def replaced():
-        told = connection(server.base_url, "sk-or-v1-the-new-one", max_retries=0)
-        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", told)
+        said = connection(server.base_url, "sk-or-v1-the-new-one", max_retries=0)
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", said)
         return refused
 
     refused = FATAL[fault][0]
@@ -372,10 +374,10 @@ def test_a_refused_key_that_is_replaced_in_time_does_not_end_a_deferred_wait(fau
     assert hashes(wait("deferrable")) == ["low"]
     used = [request.headers["Authorization"] for request in server.requests]
     assert used[-1] == "Bearer sk-or-v1-the-new-one"
-    told = warnings(log())
-    assert len(told) == 3
-    for line, pause in zip(told, ("0.05", "0.1", "0.2"), strict=True):
-        assert f"The connection will be read anew in {pause} s" in line
+    said = warnings(log())
+    assert len(said) == 3
+    for line, pause in zip(said, ("0.05", "0.1", "0.2"), strict=True):
+        assert f"The connection will be read again in {pause} s" in line
 
 
 # -- what will not pass
@@ -485,20 +487,22 @@ def test_a_connection_that_goes_missing_ends_the_wait(mode, flags, kind, serve, 
     [
         ({"password": ""}, OpenRouterAuthError, "There is no management key"),
         ({"password": f"{TOKEN}\n{TOKEN}"}, OpenRouterAuthError, "has a character that cannot be sent"),
-        ({"extra": {"timeout": "soon"}}, OpenRouterRequestError, "the extra timeout must be a number"),
+        ({"extra": {"timeout": "soon"}}, OpenRouterRequestError, "^timeout must be a number"),
         ({"host": "http://openrouter.example"}, OpenRouterRequestError, "management key unencrypted"),
     ],
 )
 def test_a_nonsense_connection_ends_the_wait(mode, when, change, kind, said, serve, monkeypatch):
     def changed():
-        told = json.loads(connection(server.base_url)) | change
-        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(told))
+        said = json.loads(connection(server.base_url)) | change
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(said))
         return FULL
 
     server = serve(changed)
     if when == "first":
         changed()
-    with pytest.raises(kind, match=f"^Connection 'openrouter_default': .*{said}") as caught:
+    with pytest.raises(
+        kind, match=rf"{said}.*It is the (password|host|extra \w+) of connection 'openrouter_default'\.$"
+    ) as caught:
         wait(mode, poke_interval=0.02)
     assert isinstance(caught.value, AirflowFailException)
     assert server.answer.count == (when == "later")
@@ -564,9 +568,9 @@ def test_without_time_to_wait_it_looks_once(mode, timeout, serve):
 def test_only_a_deferred_wait_warns_that_it_does_not_back_off(mode, arguments, serve, log):
     serve(FULL, FULL, LOW)
     assert hashes(wait(mode, **arguments)) == ["low"]
-    told = warnings(log())
-    assert len(told) == (mode == "deferrable")
-    assert all("exponential_backoff and max_wait are ignored" in line for line in told)
+    said = warnings(log())
+    assert len(said) == (mode == "deferrable")
+    assert all("exponential_backoff and max_wait are ignored" in line for line in said)
 
 
 def test_a_wait_that_does_not_defer_does_not_warn_of_back_off(serve, log):
@@ -615,9 +619,9 @@ def test_whether_it_defers_is_what_the_configuration_says(default):
         "print(*(Sensor(task_id='x', threshold=1, **more).deferrable"
         " for more in ({}, {'deferrable': True}, {'deferrable': False})))"
     )
-    told = {} if default is None else {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": default}
+    said = {} if default is None else {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": default}
     run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | told
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | said
     )
     assert run.stdout.splitlines()[-1] == f"{default == 'true'} True False"
 
@@ -630,16 +634,16 @@ SENSOR = OpenRouterKeyLimitSensor(task_id="wait", threshold=5)
 @pytest.mark.parametrize(
     ("event", "said"),
     [
-        (None, "The trigger's event is of version None, not 1: run the same version of"),
-        ("low", "The trigger's event is of version None, not 1: run the same version of"),
-        ({}, "The trigger's event is of version None, not 1: run the same version of"),
-        ({"version": 2, "status": "low", "keys": LOW}, "is of version 2, not 1: run the same version of"),
-        ({"version": 1}, "tells neither low keys nor an error"),
-        ({"version": 1, "status": "low"}, "tells neither low keys nor an error"),
-        ({"version": 1, "status": "low", "keys": []}, "tells neither low keys nor an error"),
-        ({"version": 1, "status": "low", "keys": ["low"]}, "tells neither low keys nor an error"),
-        ({"version": 1, "status": "error", "error": "KeyError"}, "tells neither low keys nor an error"),
-        ({"version": 1, "status": "high", "keys": LOW, "message": "x"}, "tells neither low keys nor an error"),
+        (None, "The trigger's event is of version None, not 1. Run the same version of"),
+        ("low", "The trigger's event is of version None, not 1. Run the same version of"),
+        ({}, "The trigger's event is of version None, not 1. Run the same version of"),
+        ({"version": 2, "status": "low", "keys": LOW}, "is of version 2, not 1. Run the same version of"),
+        ({"version": 1}, "has neither low keys nor an error"),
+        ({"version": 1, "status": "low"}, "has neither low keys nor an error"),
+        ({"version": 1, "status": "low", "keys": []}, "has neither low keys nor an error"),
+        ({"version": 1, "status": "low", "keys": ["low"]}, "has neither low keys nor an error"),
+        ({"version": 1, "status": "error", "error": "KeyError"}, "has neither low keys nor an error"),
+        ({"version": 1, "status": "high", "keys": LOW, "message": "x"}, "has neither low keys nor an error"),
         ({"version": 1, "status": "error", "error": "KeyError", "message": "it broke"}, "^it broke$"),
         ({"version": 1, "status": "error", "error": "annotations", "message": "it broke"}, "^it broke$"),
         ({"version": 1, "status": "error", "error": ["x"], "message": "it broke"}, "^it broke$"),
@@ -662,15 +666,16 @@ def test_no_event_at_all_is_not_believed():
     [
         kind
         for kind in vars(exceptions).values()
-        if isinstance(kind, type) and kind.__module__ == exceptions.__name__
+        if isinstance(kind, type) and issubclass(kind, OpenRouterError) and kind is not OpenRouterError
     ],
 )
 @pytest.mark.parametrize("status", [418, None])
-def test_an_error_that_the_trigger_tells_is_raised_as_itself(kind, status):
-    told = {"version": 1, "status": "error", "error": kind.__name__, "message": "it broke", "status_code": status}
+def test_an_error_of_the_trigger_is_raised_as_itself(kind, status):
+    said = {"version": 1, "status": "error", "error": kind.__name__, "message": "it broke", "status_code": status}
     with pytest.raises(kind, match=r"^it broke$") as caught:
-        SENSOR.execute_complete({}, told)
-    assert isinstance(caught.value, AirflowFailException)
+        SENSOR.execute_complete({}, said)
+    never_ends_a_wait = (OpenRouterRateLimitError, OpenRouterServerError)
+    assert isinstance(caught.value, AirflowFailException) == (kind not in never_ends_a_wait)
     assert caught.value.status_code == status
 
 
@@ -681,9 +686,9 @@ def test_an_error_that_the_trigger_tells_is_raised_as_itself(kind, status):
 def test_a_missing_key_is_a_warning_at_each_poke(mode, serve, log):
     serve(FULL, FULL, LOW)
     assert hashes(wait(mode, key_hashes=["low", "gone"])) == ["low"]
-    told = warnings(log())
-    assert len(told) == 3
-    assert all("key_hashes names keys that are not listed: gone. Are they" in line for line in told)
+    said = warnings(log())
+    assert len(said) == 3
+    assert all("key_hashes names keys that are not listed: gone. They may" in line for line in said)
 
 
 @in_every_mode
@@ -691,9 +696,9 @@ def test_a_missing_key_is_a_warning_at_each_poke(mode, serve, log):
 def test_no_key_to_watch_is_a_warning_at_each_poke(mode, listing, serve, log):
     serve(listing, listing, LOW)
     assert hashes(wait(mode)) == ["low"]
-    told = warnings(log())
-    assert len(told) == 2
-    assert all("No key is watched: none in force with a limit matches the rule" in line for line in told)
+    said = warnings(log())
+    assert len(said) == 2
+    assert all("No key is watched: no active key with a limit matches the rule" in line for line in said)
 
 
 @in_every_mode
@@ -702,7 +707,7 @@ def test_no_key_to_watch_is_a_warning_at_each_poke(mode, listing, serve, log):
 @pytest.mark.parametrize(
     ("listing", "said"),
     [
-        ([key("other", 9.0)], "^key_hashes names keys that are not listed: low. Are they"),
+        ([key("other", 9.0)], "^key_hashes names keys that are not listed: low. They may"),
         ([key("low", None, limit=None)], "^No key is watched"),
     ],
     ids=["missing", "no limit"],
@@ -727,7 +732,7 @@ def test_who_wants_an_error_for_watching_in_vain_gets_none_otherwise(mode, serve
 
 @in_every_mode
 @at_the_first_poke_and_later
-def test_each_poke_says_what_is_watched_and_what_is_left(mode, when, serve, log):
+def test_each_poke_logs_what_is_watched_and_what_is_left(mode, when, serve, log):
     low = [
         key("a", 1.5, name="billing-prod", limit_reset="monthly"),
         key("b", -0.25, name="chat", limit=1250, limit_reset=None),
@@ -736,13 +741,13 @@ def test_each_poke_says_what_is_watched_and_what_is_left(mode, when, serve, log)
     serve(*[FULL] * (when == "later"), low)
     wait(mode)
     text = log()
-    assert (
-        "4 keys watched (1 more not measurable), 2 below $5.00: chat has -$0.25 of $1,250.00 left, never resets; "
-        "billing-prod has $1.50 of $10.00 left, resets monthly, next on "
-    ) in text
-    assert re.search(r"resets monthly, next on \d{4}-\d\d-01 at 00:00 UTC", text)
-    lowest = "2 keys watched (1 more not measurable), 0 below $5.00; the lowest: name of low has $9.00 of $10.00"
-    assert text.count(lowest) == (when == "later")
+    assert "4 keys watched (1 more not measurable), 2 below $5.00" in text
+    assert "chat has -$0.25 of $1,250.00 left, never resets" in text
+    assert re.search(
+        r"billing-prod has \$1.50 of \$10.00 left, resets monthly, next on \d{4}-\d\d-01 at 00:00 UTC", text
+    )
+    assert text.count("2 keys watched (1 more not measurable), 0 below $5.00") == (when == "later")
+    assert text.count("Lowest: name of low has $9.00 of $10.00 left") == (when == "later")
 
 
 # -- what it refuses
@@ -803,12 +808,13 @@ def test_every_template_field_is_rendered():
     assert {name: getattr(sensor, name) for name in FIELDS} == {name: f"a {name}" for name in FIELDS}
 
 
+WORKSPACE = "0b4fb4a9-ee5d-55d5-af62-c395b86d6479"
 RENDERED = {
     "threshold": "20%",
     "key_hashes": ["low", "off"],
     "name_pattern": "name *",
     "include_disabled": True,
-    "workspace_id": "a workspace",
+    "workspace_id": WORKSPACE,
     "fail_if_unwatched": True,
 }
 
@@ -832,7 +838,7 @@ def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, 
         **{name: f"{{{{ params.{name} }}}}" for name in FIELDS},
     )
     assert hashes(keys) == ["off", "low"]
-    assert {request.query["workspace_id"] for request in server.requests} == {"a workspace"}
+    assert {request.query["workspace_id"] for request in server.requests} == {WORKSPACE}
     assert {request.query["include_disabled"] for request in server.requests} == {"true"}
     for row in map(json.loads, context.trigger_rows):
         wanted = "20%" if threshold == "20%" else 2.0
@@ -844,7 +850,7 @@ def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, 
 
 @pytest.fixture(params=[pytest.param("dag.test", marks=needs_dag_test)])
 def run_dag(airflow_database, tmp_path, monkeypatch):
-    """Answer what runs a DAG through Airflow, and answers each task instance by its id and map index."""
+    """Return what runs a DAG through Airflow, and answers each task instance by its id and map index."""
 
     def run(dag_id, body):
         head = f"""

@@ -37,5 +37,5 @@ needs_frames_in_xcom = pytest.mark.airflow(">=3.3", or_pandas="<3")
 
 
 def without_what_airflow_masks(shown: str) -> str:
-    """Leave out the lines in which Airflow 3.0, in dag.test() alone, logs what it is asked to mask."""
+    """Drop the lines in which Airflow 3.0 logs what it should mask, which it does only in dag.test()."""
     return "\n".join(line for line in shown.splitlines() if not AIRFLOW_3_0 or "MaskSecret(value=" not in line)

@@ -1,4 +1,4 @@
-"""What the tests of everything that polls have in common: how they connect, wait, count and clean up."""
+"""Helpers for the tests of everything that polls: connect, wait, count and clean up."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ROUNDING = 0.001
 
 @pytest.fixture
 def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Let a connection lead to a server."""
+    """Return a function that makes a connection lead to a server."""
 
     def connect(
         server: Server, conn_id: str = "openrouter_default", *, password: str = TOKEN, **extras: Any
@@ -38,7 +38,7 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Check that each test leaves no thread, no forgotten task, and no management key in what was logged."""
+    """Check that each test leaves no thread, no forgotten task, and no key in the log."""
     caplog.set_level(DEBUG)
     yield
     assert eventually(lambda: not listing_threads()), listing_threads()
@@ -84,12 +84,12 @@ async def until(true: Callable[[], Any]) -> None:
 
 
 def now_and_then(true: Callable[[], bool]) -> bool:
-    """Return whether it is so in one of five tries: a busy machine may be late for a while, but not for long."""
+    """Return whether it is true in one of five tries: a busy machine may be late, but not for long."""
     return any(true() for _ in range(5))
 
 
 def begun(server: Server | Sandbox) -> int:
-    """Count the listings that a server has seen begin."""
+    """Count the listings that have begun at a server."""
     if isinstance(server, Server):
         return sum(each.path == "/keys" and not each.offset for each in server.requests)
     return sum(map(_begins_a_listing, server.requests))

@@ -1,4 +1,4 @@
-"""Sandboxes of which more can go wrong."""
+"""Sandboxes that can fail on request."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from airflow_provider_openrouter.sandbox import Sandbox
 
 class Flaky(Sandbox):
     """
-    A sandbox that fails, or keeps clients waiting, when it is told to.
+    A sandbox that fails, or keeps clients waiting, on request.
 
-    While ``fails`` is set it answers 500. Unless ``goes_on`` is set no page after the third is answered. It
+    While ``fails`` is true it responds 500. While ``goes_on`` is not set, no page after the third is sent. It
     remembers the hashes of its keys, and when each listing began.
     """
 
@@ -48,7 +48,7 @@ class Flaky(Sandbox):
 
 @contextmanager
 def once_asked(sandbox: Sandbox, requests: int, change: Callable[[], object]) -> Iterator[None]:
-    """Make a change once a sandbox has had so many requests, unless what asks it has ended before."""
+    """Make a change once a sandbox has had so many requests, unless the block ends before that."""
     ended = Event()
 
     def wait() -> None:

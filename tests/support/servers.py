@@ -1,4 +1,4 @@
-"""A server on loopback that answers as it is told, faults included, and an account for it to show."""
+"""A server on loopback that sends any response, faulty ones too, and an account for it to serve."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ class Request:
 @dataclass(frozen=True)
 class Answer:
     """
-    What to answer, and how.
+    A response, and how it is sent.
 
-    :param body: bytes as they are, text as UTF-8, anything else as JSON.
+    :param body: bytes are sent as they are, text as UTF-8, anything else as JSON.
     :param delay: seconds before anything is sent.
-    :param trickle: "head" or "body" comes in thirty pieces, for three seconds.
+    :param trickle: "head" or "body", which is then sent in thirty pieces over three seconds.
     :param cut: how many bytes of the body are sent before the connection breaks; -1 breaks it before the head.
-    :param raw: sent in place of everything else, after which the connection closes.
+    :param raw: bytes that are sent instead of everything else, after which the connection closes.
     """
 
     status: int = 200
@@ -87,9 +87,9 @@ def error(status: int, message: str = "said the server", **how: Any) -> Answer:
 
 class Server:
     """
-    Serves what ``answer`` says on a free port, and counts.
+    Serves what ``answer`` returns on a free port, and counts requests and connections.
 
-    :param certificate: a PEM file of a key and its certificate, to serve https.
+    :param certificate: a PEM file with a key and its certificate, to serve https.
     """
 
     def __init__(self, answer: Callable[[Request], Answer], *, certificate: Path | None = None) -> None:
@@ -139,7 +139,7 @@ class _Http(ThreadingHTTPServer):
         super().shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Keep still: that clients leave is part of the tests."""
+        """Log nothing: that clients leave is part of the tests."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -200,7 +200,7 @@ class _Handler(BaseHTTPRequestHandler):
             yield head + body
 
     def log_message(self, *_: Any) -> None:
-        """Keep still."""
+        """Log nothing."""
 
 
 def _break(connection: socket.socket) -> None:
@@ -210,12 +210,12 @@ def _break(connection: socket.socket) -> None:
 
 class Account:
     """
-    Keys, newest first, that come and go while they are listed; an answer for :class:`Server`.
+    An account with keys, newest first, that change while they are listed; an ``answer`` for :class:`Server`.
 
-    :param latency: seconds before each answer.
-    :param ignores_offset: whether each page is the first.
-    :param hides: which keys are dropped from a page after it has been sliced.
-    :param between: called with the number of each request before it is answered.
+    :param latency: seconds before each response.
+    :param ignores_offset: whether every page is the first one.
+    :param hides: which keys are dropped from a page after it was cut out of the list.
+    :param between: called with the number of each request before its response.
     """
 
     def __init__(
@@ -256,7 +256,7 @@ class Account:
             self._created += 1
 
     def delete(self, start: int, count: int = 1) -> None:
-        """Delete some keys, the newest being the first."""
+        """Delete some keys; number 0 is the newest."""
         gone = {key["hash"] for key in self.keys[start : start + count]}
         del self.keys[start : start + count]
         self.lasting = [hash_ for hash_ in self.lasting if hash_ not in gone]

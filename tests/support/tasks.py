@@ -1,4 +1,4 @@
-"""As much of a task's context as an operator needs."""
+"""The parts of a task's context that an operator needs."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -7,7 +7,7 @@ from airflow.sdk.execution_time.context import OutletEventAccessors
 
 
 class Context(dict[str, Any]):
-    """A context, and what a task left in it: its XComs, and what it told its outlets."""
+    """A context that keeps what a task pushes to XCom and to its outlets."""
 
     def __init__(self, **values: Any) -> None:
         self.xcoms: dict[str, Any] = {}

@@ -4,19 +4,19 @@ import asyncio
 import json
 import logging
 import time
-from datetime import UTC, datetime
 from fractions import Fraction
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from support.keys import listing
 
-from airflow_provider_openrouter.watch import alert_state as crossings
-from airflow_provider_openrouter.watch.alert_state import Crossings
-from airflow_provider_openrouter.watch.rule import Inventory, LimitRule, Threshold
+from airflow_provider_openrouter.watch import alert_state
+from airflow_provider_openrouter.watch.alert_state import AlertState
+from airflow_provider_openrouter.watch.rule import LimitRule
+from airflow_provider_openrouter.watch.threshold import Threshold
 
 STATE_KEY = "openrouter_low:of-a-rule"
-OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 
 
 class Store:
@@ -57,18 +57,21 @@ class Life:
 
     def __init__(self, store=None, *, threshold=5, rearm_margin=0, **rule) -> None:
         self.rule = LimitRule(threshold=threshold, **rule)
-        self.log = logging.getLogger("crossings")
-        self.crossings = Crossings(Threshold.read(rearm_margin), STATE_KEY, store, self.log)
+        self.log = logging.getLogger("alert_state")
+        self.state = AlertState(Threshold.read(rearm_margin), STATE_KEY, store, self.log)
 
     async def find(self, *keys: dict) -> list[str]:
-        await self.crossings.recall()
-        crossed = self.crossings.find(self.rule.check(Inventory(keys, observed_at=OBSERVED_AT)))
-        assert all(key in keys for key in crossed)
-        return [key["hash"] for key in crossed]
+        await self.state.load()
+        check = self.rule.check(listing(*keys))
+        crossed = self.state.find_crossed(check)
+        assert crossed == self.state.find_crossed(check)
+        self.state.update(check)
+        assert all(each.key in keys for each in crossed)
+        return [each.hash for each in crossed]
 
     async def poll(self, *keys: dict) -> list[str]:
         crossed = await self.find(*keys)
-        await self.crossings.store()
+        await self.state.store()
         return crossed
 
     def polls(self, *listings: list[dict]) -> list[list[str]]:
@@ -91,20 +94,20 @@ class Clock:
 @pytest.fixture
 def clock(monkeypatch):
     clock = Clock()
-    monkeypatch.setattr(crossings, "time", clock)
+    monkeypatch.setattr(alert_state, "time", clock)
     return clock
 
 
 @pytest.fixture
 def settling(monkeypatch):
     """Events that are saved soon."""
-    monkeypatch.setattr(crossings, "SETTLING", 0.05)
+    monkeypatch.setattr(alert_state, "SETTLING", 0.05)
 
 
 @pytest.fixture
 def at_once(monkeypatch):
     """Events that are saved at once."""
-    monkeypatch.setattr(crossings, "SETTLING", 0)
+    monkeypatch.setattr(alert_state, "SETTLING", 0)
 
 
 @pytest.fixture(autouse=True)
@@ -117,7 +120,7 @@ def key(hash_: str, remaining: float | None, **fields) -> dict:
 
 
 def warnings(caplog) -> list[str]:
-    said = [record for record in caplog.records if record.name == "crossings"]
+    said = [record for record in caplog.records if record.name == "alert_state"]
     assert {record.levelno for record in said} <= {logging.WARNING}
     return [record.getMessage() for record in said]
 
@@ -125,35 +128,35 @@ def warnings(caplog) -> list[str]:
 FULL, LOW, LOWER, EDGE = [key("a", 90)], [key("a", 4)], [key("a", -1)], [key("a", 5)]
 
 
-# -- what is told, and what arms a key again
+# -- what is reported, and what re-arms a key
 
 
-def test_a_key_is_told_when_it_crosses_and_not_while_it_stays_low():
+def test_a_key_is_reported_when_it_crosses_and_not_while_it_stays_low():
     assert Life().polls(FULL, EDGE, LOW, LOW, LOWER, LOW, LOWER) == [[], [], ["a"], [], [], [], []]
 
 
-def test_a_key_that_is_low_from_the_start_is_told_at_once():
+def test_a_key_that_is_low_from_the_start_is_reported_at_once():
     assert Life().polls(LOW, LOW) == [["a"], []]
 
 
-def test_a_key_is_told_whole_as_the_api_sent_it():
+def test_a_key_is_reported_whole_as_the_api_sent_it():
     async def main():
         life = Life()
-        await life.crossings.recall()
+        await life.state.load()
         sent = key("a", 4, brand_new={"deep": [1, None]})
-        check = life.rule.check(Inventory([sent], observed_at=OBSERVED_AT))
-        assert life.crossings.find(check) == [sent]
+        [crossed] = life.state.find_crossed(life.rule.check(listing(sent)))
+        assert crossed.key == sent
 
     asyncio.run(main())
 
 
-def test_keys_that_cross_at_once_are_told_together_the_lowest_first():
+def test_keys_that_cross_at_once_are_reported_together_the_lowest_first():
     before = [key(name, 90) for name in "abcd"]
     after = [key("a", 3), key("b", 90), key("c", -2), key("d", 0)]
     assert Life().polls(before, after, after) == [[], ["c", "d", "a"], []]
 
 
-def test_of_many_low_keys_only_those_are_told_that_newly_crossed():
+def test_of_many_low_keys_only_those_are_reported_that_newly_crossed():
     listings = [
         [key("a", 1), key("b", 90), key("c", 90)],
         [key("a", 1), key("b", 2), key("c", 90)],
@@ -165,7 +168,7 @@ def test_of_many_low_keys_only_those_are_told_that_newly_crossed():
 
 
 @pytest.mark.parametrize("recovered", [FULL, EDGE])
-def test_a_key_that_recovered_is_told_when_it_crosses_again(recovered):
+def test_a_key_that_recovered_is_reported_when_it_crosses_again(recovered):
     assert Life().polls(LOW, LOW, recovered, LOW, LOW, recovered, recovered, LOW) == [
         *(["a"], [], [], ["a"]),
         *([], [], [], ["a"]),
@@ -184,18 +187,18 @@ def test_a_key_that_recovered_is_told_when_it_crosses_again(recovered):
         pytest.param([key("a", 4, name="other")], id="renamed"),
     ],
 )
-def test_a_key_that_is_no_longer_watched_is_told_when_it_comes_back_low(away):
+def test_a_key_that_is_no_longer_watched_is_reported_when_it_comes_back_low(away):
     life = Life(name_pattern="[ab]", rearm_margin=20)
     assert life.polls(LOW, away, LOW, LOW, away, away, FULL) == [["a"], [], ["a"], [], [], [], []]
 
 
-def test_disabled_keys_that_are_watched_stay_told():
+def test_disabled_keys_that_are_watched_stay_reported():
     life = Life(include_disabled=True)
     disabled = [key("a", 4, disabled=True)]
     assert life.polls(disabled, LOW, disabled) == [["a"], [], []]
 
 
-def test_a_percentage_is_held_against_each_keys_own_limit():
+def test_a_percentage_is_of_each_keys_own_limit():
     life = Life(threshold="10%")
     listings = [
         [key("a", 10), key("b", 10, limit=1000), key("c", 0.99, limit=10), key("d", 1, limit=0)],
@@ -205,37 +208,37 @@ def test_a_percentage_is_held_against_each_keys_own_limit():
     assert life.polls(*listings) == [["c", "b"], ["a"], ["c", "b"]]
 
 
-def test_a_limit_that_is_raised_lets_a_key_cross_a_percentage_and_one_that_is_lowered_arms_it():
+def test_a_limit_that_is_raised_lets_a_key_cross_a_percentage_and_one_that_is_lowered_re_arms_it():
     life = Life(threshold="10%")
     listings = [[key("a", 15, limit=limit)] for limit in (100, 200, 200, 100, 200)]
     assert life.polls(*listings) == [[], ["a"], [], [], ["a"]]
 
 
-def test_keys_of_the_same_name_are_told_apart_by_their_hash():
+def test_keys_of_the_same_name_are_reported_apart_by_their_hash():
     one, other = key("a", 4, name="same"), key("b", 4, name="same")
     assert Life().polls([one], [one, other], [one, other]) == [["a"], ["b"], []]
 
 
-# -- keys that tremble around the threshold
+# -- keys that hover around the threshold
 
 
 TREMBLING = [[key("a", remaining)] for remaining in (4.9, 5, 4.9, 5.1, 4.9, 5.9, 4.9)]
 
 
-def test_a_key_that_trembles_is_told_again_and_again_without_a_margin():
+def test_a_key_that_hovers_is_reported_again_and_again_without_a_margin():
     assert Life().polls(*TREMBLING) == [["a"], [], ["a"], [], ["a"], [], ["a"]]
 
 
 @pytest.mark.parametrize(
     ("threshold", "rearm_margin"), [(5, 1), (5, "1%"), ("5%", "1%"), ("5%", 1), (5, "1.00"), (0.1 + 4.9, 95)]
 )
-def test_a_key_that_trembles_is_told_once_with_a_margin(threshold, rearm_margin):
+def test_a_key_that_hovers_is_reported_once_with_a_margin(threshold, rearm_margin):
     life = Life(threshold=threshold, rearm_margin=rearm_margin)
     assert life.polls(*TREMBLING) == [["a"], *[[]] * 6]
 
 
 @pytest.mark.parametrize(("threshold", "rearm_margin"), [(5, 1), (5, "1%"), ("5%", "1%"), ("5%", 1)])
-def test_a_key_is_armed_again_at_the_threshold_and_the_margin(threshold, rearm_margin):
+def test_a_key_is_re_armed_at_the_threshold_and_the_margin(threshold, rearm_margin):
     life = Life(threshold=threshold, rearm_margin=rearm_margin)
     listings = [[key("a", remaining)] for remaining in (4.9, 5.999999, 4.9, 6, 5.5, 4.9)]
     assert life.polls(*listings) == [["a"], [], [], [], [], ["a"]]
@@ -255,7 +258,7 @@ def test_a_margin_in_percent_is_nothing_to_a_key_without_a_limit():
     assert life.polls(*listings) == [["a"], [], ["a"]]
 
 
-def test_a_margin_neither_makes_a_key_low_nor_keeps_one_from_being_told():
+def test_a_margin_neither_makes_a_key_low_nor_keeps_one_from_being_reported():
     life = Life(rearm_margin=50)
     listings = [[key("a", 20)], [key("a", 5)], [key("a", 4)], [key("a", 54)], [key("a", 4)], [key("b", 4)]]
     assert life.polls(*listings) == [[], [], ["a"], [], [], ["b"]]
@@ -264,7 +267,7 @@ def test_a_margin_neither_makes_a_key_low_nor_keeps_one_from_being_told():
 # -- what is remembered
 
 
-def test_what_was_told_is_not_told_again_after_a_restart(at_once):
+def test_what_was_reported_is_not_reported_again_after_a_restart(at_once):
     store = Store()
     assert Life(store).polls(LOW, LOW) == [["a"], []]
     assert Life(store).polls(LOW, LOW) == [[], []]
@@ -272,7 +275,7 @@ def test_what_was_told_is_not_told_again_after_a_restart(at_once):
     assert Life(store).polls(LOW, FULL, LOW) == [[], [], ["a"]]
 
 
-def test_what_recovered_meanwhile_is_told_when_it_crosses_after_the_restart(at_once):
+def test_what_recovered_meanwhile_is_reported_when_it_crosses_after_the_restart(at_once):
     store = Store()
     low = [key("a", 1), key("b", 1)]
     Life(store).polls(low, low)
@@ -307,7 +310,7 @@ def test_nothing_is_stored_while_nothing_changes_and_it_is_read_once(at_once):
     assert (store.read, store.written) == (3, 1)
 
 
-def test_what_is_told_in_a_poll_is_never_stored_in_the_same_poll(at_once):
+def test_what_is_reported_in_a_poll_is_never_stored_in_the_same_poll(at_once):
     async def main():
         store = Store()
         life = Life(store)
@@ -321,7 +324,7 @@ def test_what_is_told_in_a_poll_is_never_stored_in_the_same_poll(at_once):
     asyncio.run(main())
 
 
-def test_a_key_that_crosses_anew_in_the_poll_in_which_it_settles_is_not_taken_for_settled(at_once):
+def test_a_key_that_crosses_again_in_the_poll_in_which_it_settles_is_not_taken_for_settled(at_once):
     async def main():
         store = Store()
         life = Life(store)
@@ -347,8 +350,8 @@ def test_a_poll_that_fails_stores_what_has_settled_meanwhile_and_finds_nothing(c
         assert await life.poll(*LOW) == ["a"]
         for second in range(1, 8):
             clock.now += 1
-            await life.crossings.recall()  # and then the listing fails
-            await life.crossings.store()
+            await life.state.load()  # and then the listing fails
+            await life.state.store()
             assert (store.told if store.values else None) == (["a"] if second >= 5 else None)
         assert (store.read, store.written) == (1, 1)
         assert await life.poll(*LOW) == []
@@ -364,9 +367,9 @@ def test_a_poll_that_fails_before_anything_was_read_stores_nothing(at_once, capl
         life = Life(store)
         store.failure = RuntimeError("away")
         with pytest.raises(RuntimeError, match="away"):
-            await life.crossings.recall()
+            await life.state.load()
         store.failure = None
-        await life.crossings.store()
+        await life.state.store()
         assert store.told == ["a"]
         assert not store.written
         assert not warnings(caplog)
@@ -379,8 +382,8 @@ def test_what_was_stored_before_stays_stored_by_polls_that_fail(at_once):
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
         for _ in range(3):
-            await life.crossings.recall()
-            await life.crossings.store()
+            await life.state.load()
+            await life.state.store()
         assert (store.read, store.written) == (1, 0)
         assert await life.poll(*LOW) == []
 
@@ -408,7 +411,7 @@ def test_it_is_not_stored_before_the_next_poll_however_late_the_runner_goes_on(c
         life = Life(store)
         assert await life.find(*LOW) == ["a"]
         clock.now += 60  # the event loop is held up, and the event is not handed on
-        await life.crossings.store()
+        await life.state.store()
         assert not store.written
         await life.poll(*LOW)
         assert store.told == ["a"]
@@ -416,7 +419,7 @@ def test_it_is_not_stored_before_the_next_poll_however_late_the_runner_goes_on(c
     asyncio.run(main())
 
 
-def test_each_key_is_stored_five_seconds_after_it_was_told(clock):
+def test_each_key_is_stored_five_seconds_after_it_was_reported(clock):
     async def main():
         store = Store()
         life = Life(store)
@@ -490,7 +493,7 @@ def test_that_a_key_recovered_is_stored_at_once(away, clock):
     asyncio.run(main())
 
 
-def test_a_restart_before_it_was_stored_tells_it_again(clock):
+def test_a_restart_before_it_was_stored_reports_it_again(clock):
     store = Store()
     assert Life(store).polls(LOW, LOW) == [["a"], []]
     clock.now += 4
@@ -541,7 +544,7 @@ def test_state_that_is_damaged_or_of_another_version_is_survived_with_one_warnin
     asyncio.run(main())
     [warning] = warnings(caplog)
     assert STATE_KEY in warning
-    assert "told again" in warning
+    assert "reported again" in warning
     assert Life(store).polls(LOW) == [[]]
     assert len(warnings(caplog)) == 1
 
@@ -552,8 +555,8 @@ def test_state_that_is_damaged_is_replaced_by_the_first_poll_even_if_it_fails_or
             store = Store("damaged")
             life = Life(store)
             if fails:
-                await life.crossings.recall()
-                await life.crossings.store()
+                await life.state.load()
+                await life.state.store()
             else:
                 assert await life.poll(*FULL) == []
             assert store.told == []
@@ -568,7 +571,7 @@ def test_state_that_is_damaged_and_could_not_be_replaced_is_replaced_by_the_next
     async def main():
         store = Store("damaged")
         life = Life(store)
-        await life.crossings.recall()
+        await life.state.load()
         store.failure = RuntimeError("away")
         assert await life.poll(*FULL) == []
         assert len(warnings(caplog)) == 2
@@ -644,7 +647,7 @@ def test_a_recovery_that_could_not_be_stored_is_stored_with_the_next(at_once, ca
     asyncio.run(main())
 
 
-def test_a_recovery_that_could_not_be_stored_and_is_over_is_not_taken_for_what_was_told_before(clock, caplog):
+def test_a_recovery_that_could_not_be_stored_and_is_over_is_not_taken_for_what_was_reported_before(clock, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
@@ -708,7 +711,7 @@ def test_an_answer_that_cannot_be_decoded_is_not_taken_for_several_assets(failur
         for _ in range(2):
             with pytest.raises(type(failure)):
                 await life.poll(*LOW)
-            await life.crossings.store()
+            await life.state.store()
         store.failure = None
         assert await life.poll(*LOW) == []
         assert store.read == 1
@@ -762,17 +765,19 @@ def as_keys(listing: dict[str, float | None]) -> list[dict]:
     remembers=st.booleans(),
 )
 @anything
-def test_within_one_life_every_crossing_is_told_exactly_once_whatever_the_store_does(margin, polls, remembers):
+def test_within_one_life_every_crossing_is_reported_exactly_once_whatever_the_store_does(
+    margin, polls, remembers
+):
     async def main():
         store = Store() if remembers else None
         life, oracle = Life(store, rearm_margin=margin[0]), Oracle(margin[1])
-        await life.crossings.recall()
-        for listing, seconds, fails in polls:
+        await life.state.load()
+        for low_keys, seconds, fails in polls:
             if store:
                 store.failure = RuntimeError("away") if fails else None
-            crossed = await life.poll(*as_keys(listing))
+            crossed = await life.poll(*as_keys(low_keys))
             assert len(crossed) == len(set(crossed))
-            assert set(crossed) == oracle.poll(listing)[0]
+            assert set(crossed) == oracle.poll(low_keys)[0]
             clock.now += seconds
         if store:  # in the end it holds what is true
             store.failure = None
@@ -783,7 +788,7 @@ def test_within_one_life_every_crossing_is_told_exactly_once_whatever_the_store_
 
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
-        patch.setattr(crossings, "time", clock)
+        patch.setattr(alert_state, "time", clock)
         asyncio.run(main())
 
 
@@ -799,7 +804,7 @@ HANDED_ON = 1.5
     ),
 )
 @anything
-def test_with_crashes_at_any_moment_every_crossing_is_told_at_least_once_and_saved(margin, polls):
+def test_with_crashes_at_any_moment_every_crossing_is_reported_at_least_once_and_saved(margin, polls):
     """A crash comes after a poll and some seconds, or within a poll: when it has told, and has not stored."""
 
     async def main():
@@ -808,16 +813,16 @@ def test_with_crashes_at_any_moment_every_crossing_is_told_at_least_once_and_sav
         told: dict[str, float] = {}  # in this life, since the key was last armed: when
         saved: set[str] = set()  # of the keys that are told since they were last armed: what no crash takes away
         stored: set[str] = set()
-        for listing, seconds, crash in polls:
-            _, low, recovered = oracle.poll(listing)
-            keys = as_keys(listing)
+        for low_keys, seconds, crash in polls:
+            _, low, recovered = oracle.poll(low_keys)
+            keys = as_keys(low_keys)
             crossed = set(await (life.find(*keys) if crash == "within" else life.poll(*keys)))
             saved |= {name for name, at in told.items() if clock.now - at > HANDED_ON}
             if crash != "within":  # a recovery that nobody lived to store was not seen
                 told = {name: at for name, at in told.items() if name not in recovered}
                 saved -= recovered
                 stored -= recovered
-                stored |= {name for name, at in told.items() if clock.now - at >= crossings.SETTLING}
+                stored |= {name for name, at in told.items() if clock.now - at >= alert_state.SETTLING}
             assert crossed <= low
             assert not crossed & (told.keys() | stored)
             told |= dict.fromkeys(crossed, clock.now)
@@ -834,5 +839,5 @@ def test_with_crashes_at_any_moment_every_crossing_is_told_at_least_once_and_sav
 
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
-        patch.setattr(crossings, "time", clock)
+        patch.setattr(alert_state, "time", clock)
         asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Keep every key of an account in a file and in a table."""
+"""Write every key of an account to a file and to a table."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""Give a secret away in every way that the hunt for one must notice."""
+"""Leak a secret in every way that the hunt must notice."""
 
 import base64
 import logging

@@ -1,4 +1,4 @@
-"""Wait for three keys of an account, and start when one of two others runs low."""
+"""DAGs that wait for three keys of an account, and a DAG that starts when one of two others runs low."""
 
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
@@ -23,8 +23,8 @@ for account in ("stored", "flaky"):
     with DAG(dag_id=f"alerts_{account}", schedule=[asset]):
 
         @task
-        def told(triggering_asset_events=None):
+        def list_low_keys(triggering_asset_events=None):
             [event] = [event for events in triggering_asset_events.values() for event in events]
             return [key["name"] for key in event.extra["payload"]["keys"]]
 
-        told()
+        list_low_keys()

@@ -1,0 +1,86 @@
+"""What a response brings: its body, in time and within bounds, and the data in it."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import time
+from typing import Any, NoReturn
+
+import requests
+
+from airflow_provider_openrouter.api.failures import not_the_api
+from airflow_provider_openrouter.exceptions import OpenRouterResponseError
+
+CHUNK = 1 << 16
+LARGEST_BODY = 100_000_000
+"""Bytes, unpacked: a page of 100 keys has a thousandth of that, and a small packed one could fill a worker."""
+UNPACKED_IN_PIECES = {"", "identity", "gzip", "x-gzip", "deflate"}
+"""Encodings of which no chunk becomes more than can be counted: what is packed twice, or by zstd, could."""
+
+
+def read_body(where: str, response: requests.Response, deadline: float) -> bytes:
+    """
+    Return the body of a response, read piece by piece: a socket's own timeout starts again with every byte.
+
+    :param where: the URL, as errors show it.
+    :param deadline: the time, of ``time.monotonic``, at which to give up.
+    :raises OpenRouterResponseError: if the body is too large, or packed in a way that could make it so.
+    :raises TimeoutError: at the deadline.
+    """
+    if response.headers.get("Content-Encoding", "").strip().lower() not in UNPACKED_IN_PIECES:
+        raise not_the_api(f"{where} answered in an unsupported encoding.")
+    chunks: list[bytes] = []
+    size = 0
+    while time.monotonic() <= deadline:
+        chunk = response.raw.read1(CHUNK, decode_content=True)
+        if not chunk:
+            return b"".join(chunks)
+        size += len(chunk)
+        if size > LARGEST_BODY:
+            raise not_the_api(f"{where} answered with more than {LARGEST_BODY:,} bytes.")
+        chunks.append(chunk)
+    raise TimeoutError
+
+
+def read_data(where: str, body: bytes) -> Any:
+    """
+    Return what stands under ``data`` in a body of JSON.
+
+    What JSON can hold and databases or files cannot is replaced: NUL, and halves of surrogate pairs.
+
+    :param where: the URL, as errors show it.
+    :raises OpenRouterResponseError: if the body is not JSON, or has no ``data``.
+    """
+    text = body.decode("utf-8", "replace")
+    if "\\u0000" in text:  # legal JSON that PostgreSQL holds neither as text nor as JSON
+        text = _NUL.sub(r"\1\\ufffd", text)
+    try:
+        answer = _decoder.decode(text)
+        if _SURROGATE.search(text):  # half a surrogate pair is legal JSON that no UTF-8 can hold
+            answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        raise OpenRouterResponseError(
+            f"{where} answered 200 with something that is not JSON. Check that the base URL is the API's, and "
+            "that no proxy or login page answers instead.",
+            about="base_url",
+        ) from None
+    if not isinstance(answer, dict) or "data" not in answer:
+        raise not_the_api(f"{where} answered 200 with JSON that has no 'data'.")
+    return answer["data"]
+
+
+def _refuse_constant(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")
+
+
+def _finite(numeral: str) -> float | str:
+    """Return a number; 1e999, which Python reads as infinity and no JSON can hold, stays text."""
+    number = float(numeral)
+    return number if math.isfinite(number) else numeral
+
+
+_decoder = json.JSONDecoder(parse_constant=_refuse_constant, parse_float=_finite)
+_NUL = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
+_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")

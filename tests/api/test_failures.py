@@ -1,0 +1,265 @@
+import logging
+import re
+import socket
+import ssl
+import traceback
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.client import IncompleteRead, RemoteDisconnected
+
+import pytest
+import requests
+from support.servers import BREAKS, TOKEN, Answer, Server, error
+from support.transports import GOOD, failure, get
+from urllib3.exceptions import DecodeError, LocationParseError, ProtocolError
+
+from airflow_provider_openrouter.api.failures import connection_error, status_error
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
+    OpenRouterConnectionError,
+    OpenRouterError,
+    OpenRouterRateLimitError,
+    OpenRouterRequestError,
+    OpenRouterResponseError,
+    OpenRouterServerError,
+)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "transient"),
+    [
+        (400, OpenRouterRequestError, False),
+        (401, OpenRouterAuthError, False),
+        (403, OpenRouterAuthError, False),
+        (404, OpenRouterRequestError, False),
+        (402, OpenRouterRequestError, False),
+        (418, OpenRouterRequestError, False),
+        (429, OpenRouterRateLimitError, True),
+        *((status, OpenRouterServerError, True) for status in (500, 502, 503, 504, *range(520, 525), 529)),
+        (201, OpenRouterResponseError, False),
+        (204, OpenRouterResponseError, False),
+    ],
+)
+def test_each_status_has_its_error(status, kind, transient):
+    raised = failure(Answer(204) if status == 204 else error(status))
+    assert type(raised) is kind
+    assert raised.status_code == status
+    assert raised.transient is transient
+    assert f"answered {status}" in str(raised)
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"error": {"code": 400, "message": "Invalid offset", "metadata": {"a": 1}}}, "(Invalid offset)"),
+        ({"error": "Invalid offset"}, "(Invalid offset)"),
+        ({"error": {"message": "Invalid\n offset"}}, "(Invalid offset)"),
+        ({"error": "\x1b[2JInvalid\u2028\x85offset"}, "([2JInvalid offset)"),
+        ("Invalid offset", "(Invalid offset)"),
+        (b"\xff offset", "(\N{REPLACEMENT CHARACTER} offset)"),
+        ("x" * 100_000, f"({'x' * 200})"),
+        *(
+            (body, "answered 400.")
+            for body in ("", {}, [], None, 7, {"error": None}, {"error": {"message": ["a"]}}, "<html>Oops</html>")
+        ),
+    ],
+)
+def test_each_form_of_an_errors_body_is_understood(body, said):
+    raised = failure(Answer(400, body))
+    assert type(raised) is OpenRouterRequestError
+    assert said in str(raised)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_a_redirect_is_not_followed_and_its_target_named(status):
+    with Server(lambda request: GOOD) as target:
+        raised = failure(
+            Answer(status, headers={"Location": f"http://localhost:{target.host.split(':')[1]}/api/v1/keys"})
+        )
+        assert not target.connections
+    assert type(raised) is OpenRouterResponseError
+    assert raised.status_code == status
+    assert "redirect to localhost" in str(raised)
+
+
+@pytest.mark.parametrize("location", ["/elsewhere", "", "http://[", "https:///x"])
+def test_a_redirect_without_a_host_is_an_error_too(location):
+    assert "redirect to itself" in str(failure(Answer(302, headers={"Location": location})))
+
+
+def test_a_redirect_moves_no_cursor_in_the_log():
+    assert "redirect to cexample.com." in str(failure(Answer(302, headers={"Location": "//\x1bcexample.com"})))
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0),
+        ("7", 7),
+        (" 1.5 ", 1.5),
+        ("-3", 0),
+        ("nan", 0),
+        ("inf", float("inf")),
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
+        ("Wed, 21 Oct 2015 07:28:00", 0),
+        ("soon", None),
+        ("", None),
+        ("12 monkeys", None),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
+        ("Wed, 21 Oct 2015 07:28:00 +99999999999999", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_retry_after_is_understood(status, value, seconds):
+    assert failure(error(status, headers={"Retry-After": value})).retry_after == seconds
+
+
+def test_retry_after_is_understood_as_a_date():
+    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
+    assert 3_500 < failure(error(429, headers={"Retry-After": date})).retry_after <= 3_600
+
+
+def test_no_retry_after_is_none():
+    assert failure(error(429)).retry_after is None
+
+
+def test_a_missing_file_of_certificates_is_permanent(monkeypatch):
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/certificates.pem")
+    with pytest.raises(OpenRouterConnectionError, match=r"certificates\.pem") as caught:
+        get("https://openrouter.invalid")
+    assert not caught.value.transient
+
+
+def test_a_head_that_breaks_off_is_an_error():
+    raised = failure(Answer(raw=b"HTTP/1.1 200 OK\r\nContent-Le"))
+    assert isinstance(raised, OpenRouterConnectionError | OpenRouterResponseError)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        BREAKS,
+        Answer(body=GOOD.body, cut=0),
+        Answer(body=GOOD.body, cut=7),
+        Answer(body=["x" * 99] * 5_000, cut=200_000),
+        Answer(body=[1] * 50, cut=40).chunked,
+        Answer(body=[1] * 5_000, cut=20).gzipped,
+        Answer(raw=b"SSH-2.0-OpenSSH\r\n"),
+        Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
+    ],
+    ids=lambda answer: f"{answer.raw or answer.cut}",
+)
+def test_an_answer_that_breaks_off_is_no_answer(answer):
+    raised = failure(answer)
+    assert type(raised) is OpenRouterConnectionError
+    assert raised.transient
+    assert raised.status_code is None
+
+
+ECHOES = {
+    "json": lambda said: error(400, said),
+    "json text": lambda said: Answer(401, {"error": said}),
+    "text": lambda said: Answer(404, said),
+    "html": lambda said: Answer(403, f"<p>{said}</p>"),
+    "rate limit": lambda said: error(429, said),
+    "server error": lambda said: error(503, said),
+    "a long text": lambda said: error(400, "x" * 160 + said),
+    "no json": lambda said: Answer(200, said),
+    "redirect": lambda said: Answer(302, said, headers={"Location": f"https://example.com/{said}"}),
+    "redirect to it": lambda said: Answer(302, headers={"Location": f"https://{said.split()[1]}.example.com/"}),
+    "status line": lambda said: Answer(raw=f"{said}\r\n\r\n".encode()),
+    "length": lambda said: Answer(raw=f"HTTP/1.1 200 OK\r\nContent-Length: {said}\r\n\r\n{{}}".encode()),
+    "chunk": lambda said: Answer(raw=f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{said}\r\n".encode()),
+}
+
+
+@pytest.mark.parametrize("token", [TOKEN, TOKEN.upper(), TOKEN + '"/\\'], ids=["plain", "capitals", "quoted"])
+@pytest.mark.parametrize("form", ECHOES)
+def test_a_key_that_the_server_echoes_is_not_shown(form, token, caplog):
+    caplog.set_level(logging.DEBUG)
+    with (
+        Server(lambda request: ECHOES[form](request.headers["Authorization"])) as server,
+        pytest.raises(OpenRouterError) as caught,
+    ):
+        get(server, token=token)
+    shown = "".join(traceback.format_exception(caught.value)) + repr(vars(caught.value)) + caplog.text
+    assert TOKEN[:30] not in shown.lower()
+
+
+def test_an_error_holds_no_request_that_holds_the_key():
+    raised = failure(BREAKS)
+    assert raised.__cause__ is None
+    assert raised.__suppress_context__
+    assert TOKEN not in "".join(traceback.TracebackException.from_exception(raised).format())
+
+
+def expired() -> ssl.SSLCertVerificationError:
+    error = ssl.SSLCertVerificationError()
+    error.verify_message = "certificate has expired"
+    return error
+
+
+KEYS = "https://openrouter.ai/api/v1/keys"
+
+
+def status(code: int, location: str = "https://elsewhere.example/keys") -> OpenRouterError:
+    response = requests.Response()
+    response.status_code = code
+    response.headers["Location"] = location
+    return status_error(KEYS, response, b'{"error": "' + b"x" * 300 + b'"}', lambda text: text)
+
+
+def unreachable(error: BaseException) -> OpenRouterError:
+    return connection_error(KEYS, 30.0, error)
+
+
+CAUSES = [
+    (status(401), f"{KEYS} answered 401", "management_key"),
+    (status(403), f"{KEYS} answered 403", "management_key"),
+    (status(429), f"{KEYS} answered 429, too many requests", "max_concurrency"),
+    (status(404), f"{KEYS} answered 404", "base_url"),
+    (status(503), f"{KEYS} answered 503", None),
+    (status(302), f"{KEYS} answered 302, a redirect to elsewhere.example", "base_url"),
+    (status(204), f"{KEYS} answered 204, not 200", "base_url"),
+    (unreachable(OSError("Could not find a bundle")), "Could not find a bundle. Check REQUESTS_CA_BUNDLE", None),
+    (unreachable(TimeoutError()), f"{KEYS} gave no complete answer within 30 s.", "timeout"),
+    (unreachable(expired()), "Could not verify the certificate of openrouter.ai: certificate has expired.", None),
+    *(
+        (unreachable(requests.ConnectionError(reason)), f"Could not reach {KEYS}: {words}.", "base_url")
+        for reason, words in (
+            (ConnectionRefusedError(111, "Connection refused"), "connection refused"),
+            (socket.gaierror(-2, "Name or service not known"), "name or service not known"),
+            (OSError("[SSL] odd"), "[SSL] odd"),
+            (OSError(), "OSError"),
+        )
+    ),
+    (unreachable(LocationParseError("x")), f"Could not reach {KEYS}: LocationParseError.", "base_url"),
+    *(
+        (unreachable(requests.ConnectionError(reason)), f"{KEYS} broke off the connection: ", "base_url")
+        for reason in (
+            ConnectionResetError(104, "reset by peer"),
+            BrokenPipeError(),
+            RemoteDisconnected("closed"),
+        )
+    ),
+    (
+        unreachable(ProtocolError("broken", IncompleteRead(b""))),
+        f"{KEYS} sent a broken answer: IncompleteRead.",
+        "base_url",
+    ),
+    (unreachable(DecodeError("gzip")), f"{KEYS} sent a body that cannot be unpacked.", "base_url"),
+]
+
+
+@pytest.mark.parametrize(("error", "cause", "about"), CAUSES, ids=lambda value: str(value)[:40])
+def test_an_error_starts_with_its_cause(error, cause, about):
+    assert str(error).startswith(cause)
+    assert len(cause) <= 80
+    assert error.about == about
+
+
+@pytest.mark.parametrize(("error", "cause", "about"), CAUSES, ids=lambda value: str(value)[:40])
+def test_an_error_says_nothing_of_airflow(error, cause, about):
+    assert not re.search("(?i)airflow|the connection's|in the connection|password", str(error))
+    assert str(error).endswith(".")

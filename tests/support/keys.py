@@ -1,0 +1,46 @@
+"""Keys as the API sends them, listings of them, and what a check of them logs."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey
+from airflow_provider_openrouter.scope import WorkspaceScope
+from airflow_provider_openrouter.watch.check import LimitCheck
+
+OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
+
+
+def key(name: str = "a", remaining: Any = 1.0, **fields: Any) -> Key:
+    return {"hash": name, "name": name, "limit_remaining": remaining} | fields
+
+
+def listing(
+    *keys: Key,
+    observed_at: datetime = OBSERVED_AT,
+    workspace_id: str | None = None,
+    workspace_names: Mapping[str, str] | None = None,
+) -> KeyListing:
+    return KeyListing(
+        keys=keys,
+        observed_at=observed_at,
+        scope=WorkspaceScope.read(workspace_id),
+        workspace_names=workspace_names or {},
+    )
+
+
+def names(keys: list[LimitedKey]) -> list[str]:
+    return [limited.key["name"] for limited in keys]
+
+
+def lines(check: LimitCheck) -> list[str]:
+    """Return what a check logs at INFO."""
+    said: list[str] = []
+    log = logging.Logger("lines")
+    log.addHandler(handler := logging.Handler())
+    handler.emit = lambda record: said.append(record.getMessage()) if record.levelno == logging.INFO else None
+    check.report(log)
+    return said

@@ -1,0 +1,75 @@
+"""Text from elsewhere, amounts and counts, as parts of a line."""
+
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_provider_openrouter.text import count, plain, usd
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        (None, ""),
+        ("", ""),
+        ("billing prod", "billing prod"),
+        (" a\r\n\tb ", "a b"),
+        ("a\x1b[31mb", "a [31mb"),
+        ("a\u202eb\u200bc\x00d\ud800e", "a b c d e"),
+        ("é 😀", "é 😀"),
+        (0, "0"),
+        (False, "False"),
+        ("x" * 100, "x" * 80),
+    ],
+    ids=repr,
+)
+def test_text_from_elsewhere_becomes_part_of_a_line(text, line):
+    assert plain(text) == line
+
+
+def test_text_is_cut_where_it_is_said():
+    assert plain("abc", longest=2) == "ab"
+
+
+@given(st.text())
+def test_a_part_of_a_line_is_short_and_printable(text):
+    assert plain(text).isprintable()
+    assert len(plain(text)) <= 80
+    assert plain(plain(text)) == plain(text).strip()
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [
+        (0, "$0.00"),
+        (-0.0, "$0.00"),
+        (5, "$5.00"),
+        (0.5, "$0.50"),
+        (4317.22, "$4,317.22"),
+        (1e6, "$1,000,000.00"),
+        (0.01, "$0.01"),
+        (0.0099, "$0.009900"),
+        (0.000001, "$0.000001"),
+        (-0.25, "-$0.25"),
+        (-1234.5, "-$1,234.50"),
+        (Decimal("12.345"), "$12.34"),
+        (1.005, "$1.00"),
+    ],
+    ids=repr,
+)
+def test_an_amount_is_written_as_people_write_it(amount, text):
+    assert usd(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("number", "plural", "text"),
+    [(0, "", "0 keys"), (1, "", "1 key"), (2, "", "2 keys"), (2_000, "", "2,000 keys"), (1, "keyes", "1 key")],
+)
+def test_a_count_agrees_with_its_noun(number, plural, text):
+    assert count(number, "key", plural) == text
+
+
+def test_a_plural_may_be_irregular():
+    assert count(2, "retry", "retries") == "2 retries"

@@ -1,0 +1,180 @@
+"""What a rule found: its records, and its lines in the log."""
+
+import json
+from datetime import UTC, date, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from support.keys import OBSERVED_AT, key, lines, listing
+
+from airflow_provider_openrouter.watch.check import next_reset
+from airflow_provider_openrouter.watch.rule import LimitRule
+
+
+def check(*keys, threshold=5, **rule):
+    return LimitRule(threshold=threshold, **rule).check(listing(*keys))
+
+
+# -- records
+
+
+def test_records_are_the_keys_as_they_were_sent_with_observed_at_beside():
+    sent = [key("b", 2, limit="10", mood={"good": [1]}), key("a", -1), key("c", 9)]
+    before = json.loads(json.dumps(sent))
+    assert check(*sent).records == [
+        {"hash": "a", "name": "a", "limit_remaining": -1, "observed_at": "2026-11-03T06:30:00+00:00"},
+        before[0] | {"observed_at": "2026-11-03T06:30:00+00:00"},
+    ]
+    assert sent == before
+
+
+def test_there_are_no_records_where_nothing_is_low():
+    assert check(key(remaining=9)).records == []
+
+
+def test_records_name_the_workspace_where_it_is_known():
+    found = LimitRule(threshold=5).check(
+        listing(key("a", workspace_id="1f"), key("b", workspace_id="2e"), workspace_names={"1f": "Marketing"})
+    )
+    assert [record.get("workspace_name") for record in found.records] == ["Marketing", None]
+
+
+# -- resets
+
+
+@pytest.mark.parametrize(
+    ("rhythm", "now", "day"),
+    [
+        ("daily", datetime(2026, 11, 3, tzinfo=UTC), date(2026, 11, 4)),
+        ("daily", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), date(2027, 1, 1)),
+        ("daily", datetime(2028, 2, 28, 12, tzinfo=UTC), date(2028, 2, 29)),
+        ("weekly", datetime(2026, 11, 1, 23, 59, tzinfo=UTC), date(2026, 11, 2)),
+        ("weekly", datetime(2026, 11, 2, tzinfo=UTC), date(2026, 11, 9)),
+        ("weekly", datetime(2026, 12, 31, tzinfo=UTC), date(2027, 1, 4)),
+        ("monthly", datetime(2026, 1, 31, 23, 59, tzinfo=UTC), date(2026, 2, 1)),
+        ("monthly", datetime(2026, 2, 1, tzinfo=UTC), date(2026, 3, 1)),
+        ("monthly", datetime(2028, 2, 29, tzinfo=UTC), date(2028, 3, 1)),
+        ("monthly", datetime(2026, 12, 31, 23, 59, tzinfo=UTC), date(2027, 1, 1)),
+        ("daily", datetime(2027, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2027, 1, 1)),
+        ("weekly", datetime(2026, 11, 1, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 11, 9)),
+        ("monthly", datetime(2026, 1, 31, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 3, 1)),
+        ("monthly", datetime(2026, 2, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2026, 2, 1)),
+    ],
+)
+def test_a_limit_is_reset_at_the_next_utc_midnight_monday_or_first(rhythm, now, day):
+    assert next_reset(rhythm, now) == day
+
+
+@pytest.mark.parametrize("rhythm", [None, "", "yearly", "Daily", 1, [], {}])
+def test_the_next_reset_of_an_unknown_rhythm_is_not_known(rhythm):
+    assert next_reset(rhythm, OBSERVED_AT) is None
+
+
+@settings(max_examples=100, deadline=None, database=None)
+@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
+def test_a_reset_is_the_first_day_after_today_that_fits(now):
+    days = [(now + timedelta(days=ahead)).date() for ahead in range(1, 33)]
+    assert next_reset("daily", now) == days[0]
+    assert next_reset("weekly", now) == next(day for day in days if day.isoweekday() == 1)
+    assert next_reset("monthly", now) == next(day for day in days if day.day == 1)
+
+
+# -- the lines of the log
+
+
+def test_each_low_key_has_a_line_with_its_next_reset():
+    found = check(
+        key("billing-eu", 4.5, limit=100, limit_reset="monthly"),
+        key("billing-us", -0.12, limit=1234.5, limit_reset="daily"),
+        key("crawler", 80, limit=100),
+        key("free", None),
+        threshold="10%",
+    )
+    assert lines(found) == [
+        "3 keys watched (1 more not measurable), 2 below 10% of the limit",
+        "billing-us has -$0.12 of $1,234.50 left, resets daily, next on 2026-11-04 at 00:00 UTC",
+        "billing-eu has $4.50 of $100.00 left, resets monthly, next on 2026-12-01 at 00:00 UTC",
+    ]
+
+
+def test_the_lowest_key_has_a_line_if_none_is_low():
+    assert lines(check(key("crawler", 40), key("billing", 5, limit_reset="weekly"))) == [
+        "2 keys watched, 0 below $5.00",
+        "Lowest: billing has $5.00 left, resets weekly, next on 2026-11-09 at 00:00 UTC",
+    ]
+
+
+def test_nothing_watched_is_one_line():
+    assert lines(check(key(remaining=None))) == ["0 keys watched (1 more not measurable), 0 below $5.00"]
+
+
+def test_one_key_is_counted_in_the_singular():
+    assert lines(check(key()))[0] == "1 key watched, 1 below $5.00"
+
+
+@pytest.mark.parametrize(("count", "end"), [(20, "19 has $1.00 left, never resets"), (22, "and 2 more below")])
+def test_twenty_low_keys_are_named_and_the_rest_is_counted(count, end):
+    said = lines(check(*(key(str(number)) for number in range(count))))
+    assert said[-1] == end
+    assert sum(" has $1.00 left" in line for line in said) == 20
+
+
+def test_the_workspace_is_named_beside_the_key_where_it_is_known():
+    found = LimitRule(threshold=5).check(
+        listing(
+            key("a", workspace_id="1f"),
+            key("b", workspace_id="2e"),
+            key("c"),
+            key("d", workspace_id=["1f"]),
+            workspace_id="*",
+            workspace_names={"1f": "Mar\nketing", "2e": ""},
+        )
+    )
+    assert lines(found)[1:] == [
+        "a (Mar keting) has $1.00 left, never resets",
+        *(f"{name} has $1.00 left, never resets" for name in "bcd"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"name": "bill"}, "bill"),
+        ({"name": None}, "sk-or-v1-0e6...1c96"),
+        ({"name": ""}, "sk-or-v1-0e6...1c96"),
+        ({"name": None, "label": None}, "f01d"),
+        ({"name": "two\r\nlines\u2028and\x85more\x0b\t."}, "two lines and more ."),
+        ({"name": "n" * 81}, "n" * 80),
+    ],
+)
+def test_a_key_is_shown_by_name_label_or_hash_on_one_line(fields, shown):
+    record = {"hash": "f01d", "label": "sk-or-v1-0e6...1c96", "limit_remaining": 1} | fields
+    assert lines(check(record))[1] == f"{shown} has $1.00 left, never resets"
+
+
+@pytest.mark.parametrize(
+    ("fields", "shown"),
+    [
+        ({"name": "\x1b[2Ka\x00b\u202e"}, "[2Ka b"),
+        ({"name": " \n ", "label": "sk-or-v1-1"}, "sk-or-v1-1"),
+        ({"name": " ", "label": "\t"}, "a"),
+    ],
+)
+def test_a_name_is_shown_without_what_moves_a_cursor_and_if_nothing_is_left_another(fields, shown):
+    assert lines(check(key() | fields))[1].startswith(f"{shown} has $1.00 left")
+
+
+def test_an_amount_below_a_cent_is_shown_with_its_digits():
+    assert lines(check(key(limit_remaining=-0.001), threshold=0.004)) == [
+        "1 key watched, 1 below $0.004000",
+        "a has -$0.001000 left, never resets",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("limit_reset", "shown"),
+    [("yearly", "yearly"), ("every\nday", "every day"), ("x" * 90, "x" * 80), (7, "7"), ({"a": 1}, "{'a': 1}")],
+)
+def test_an_unknown_reset_is_shown_as_it_is_without_a_day(limit_reset, shown):
+    assert lines(check(key(limit_reset=limit_reset)))[1] == f"a has $1.00 left, resets {shown}"
