@@ -2,18 +2,21 @@
 
 import asyncio
 import json
-from datetime import UTC, datetime
+from contextlib import aclosing
 from pathlib import Path
 from pkgutil import resolve_name
 
 import pytest
+import support.polling as polling
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from support.polling import key
+from support.servers import Server, data
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError
 from airflow_provider_openrouter.watch.events import read_event
-from airflow_provider_openrouter.watch.polling import Listing
-from airflow_provider_openrouter.watch.rule import Inventory
+
+connect = polling.connect
 
 RELEASES = {path.stem: json.loads(path.read_text()) for path in Path(__file__).parent.glob("stored/*.json")}
 
@@ -35,7 +38,7 @@ def test_the_first_release_is_among_the_stored():
 
 
 @pytest.mark.parametrize("row", stored("triggers"))
-def test_a_stored_trigger_is_made_anew_and_stored_the_same(row):
+def test_a_stored_trigger_is_made_again_and_stored_the_same(row):
     classpath, kwargs = row
     trigger = resolve_name(classpath)(**kwargs)
     assert json.loads(json.dumps(trigger.serialize(), allow_nan=False)) == row
@@ -53,7 +56,9 @@ def test_the_error_of_a_stored_event_is_raised_as_its_kind(event):
     with pytest.raises(kind, match=r".") as error:
         read_event(event)
     assert str(error.value) == event["message"]
-    assert isinstance(error.value, OpenRouterError) == isinstance(error.value, AirflowFailException) == ours
+    assert isinstance(error.value, OpenRouterError) == ours
+    ends_a_wait = event["error"] not in ("OpenRouterRateLimitError", "OpenRouterServerError")
+    assert isinstance(error.value, AirflowFailException) == (ours and ends_a_wait)
     assert not ours or error.value.status_code == event["status_code"]
 
 
@@ -63,29 +68,24 @@ class Store(dict):
     async def aget(self, key):
         return self.get(key)
 
+    async def aset(self, key, value):
+        self[key] = value
+
 
 @pytest.mark.parametrize("state", stored("states"))
-def test_what_a_release_told_is_not_told_again(state, caplog):
+def test_what_a_release_reported_is_not_reported_again(state, connect):
     classpath, kwargs = state["trigger"]
     trigger = resolve_name(classpath)(**kwargs)
-    trigger.asset_state_store = Store({state["key"]: state["value"]})
-    low = [
-        {"hash": hash_, "name": "billing-eu", "limit": 100, "limit_remaining": 0.5} for hash_ in ("beef", "cafe")
-    ]
-    listing = Listing(
-        inventory=Inventory(low, observed_at=datetime(2026, 11, 3, tzinfo=UTC)),
-        error=None,
-        began=0,
-        ended=0,
-        turns=asyncio.Lock(),
-    )
+    trigger.asset_state_store = store = Store({state["key"]: state["value"]})
+    keys = [key(hash_, 0.5, name="billing-eu") for hash_ in ("beef", "cafe")]
 
-    async def told():
-        async def once():
-            yield listing
+    async def first_event():
+        async with asyncio.timeout(20), aclosing(trigger.run()) as events:
+            return (await anext(events)).payload
 
-        return [event.payload async for event in trigger.filter_shared_stream(once())]
-
-    [payload] = asyncio.run(told())
-    assert [key["hash"] for key in payload["keys"]] == ["cafe"]
+    with Server(lambda request: data([] if request.path == "/workspaces" else keys[request.offset :])) as server:
+        connect(server, kwargs["openrouter_conn_id"])
+        payload = asyncio.run(first_event())
+    assert [each["hash"] for each in payload["keys"]] == ["cafe"]
     assert payload["low_count"] == 2
+    assert store == {state["key"]: {"version": 1, "told": ["beef"]}}

@@ -223,10 +223,10 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
                     check = await poll.check(self.rule)
                 except Exception as error:
                     failures += 1
+                    await state.store()
                     if failures == self.max_consecutive_failures:
                         raise
                     self._warn(error, "The watch goes on (failure %s in a row).", failures)
-                    await state.store()
                     continue
                 failures = 0
                 check.report(self.log)

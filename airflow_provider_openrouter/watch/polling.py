@@ -107,27 +107,28 @@ async def polls(
     """
     List the keys at once and then again and again, together with all who do the same on this event loop.
 
-    A poll in flight is taken, and so is one begun within the last half of the interval. The interval is counted
-    from the beginning of a poll, so that those who have shared one will share the next; a poll that takes longer
-    than half of it is followed by a rest of half of it.
+    A poll in flight is taken, and so is one that began within the last half of the pause. The pause is the
+    interval, or longer after failures. It is counted from the beginning of a poll, so that those who have shared
+    one will share the next; a poll that takes longer than half of it is followed by a rest of half of it.
 
     :param openrouter_conn_id: the connection to OpenRouter; it is read again after each failure.
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param include_disabled: whether to list keys that are disabled.
     :param scope: which workspaces to list.
-    :param backs_off: whether the interval doubles with each failure in a row, and whether the first poll waits
-        until the interval after the last one, if there is none to share.
+    :param backs_off: whether failures lengthen the pause, by the time since the first of them, and whether the
+        first poll waits until the pause after the last one is over, unless there is one to share.
     """
     with _shared(openrouter_conn_id, scope, include_disabled) as shared:
+
+        def pause() -> float:
+            return shared.pause(poll_interval) if backs_off else poll_interval
+
         if backs_off and not shared.is_up_to_date(poll_interval / 2):
-            await _sleep_until(shared.began + poll_interval, shared.ended + poll_interval / 2)
+            await _sleep_until(shared.began + pause(), shared.ended + pause() / 2)
         while True:
-            poll = await shared.poll(max_age=poll_interval / 2)
+            poll = await shared.poll(max_age=pause() / 2)
             yield poll
-            pause = poll_interval
-            if backs_off and shared.failures > 1:
-                pause = max(pause, min(pause * 2 ** min(shared.failures - 1, 30), LONGEST_PAUSE))
-            await _sleep_until(poll.began + pause, poll.ended + pause / 2)
+            await _sleep_until(poll.began + pause(), poll.ended + pause() / 2)
 
 
 async def _sleep_until(*moments: float) -> None:
@@ -139,11 +140,11 @@ class _SharedPoller:
 
     def __init__(self, openrouter_conn_id: str, scope: WorkspaceScope, include_disabled: bool) -> None:
         self.began = self.ended = -math.inf
-        self.failures = 0
         self._openrouter_conn_id = openrouter_conn_id
         self._scope = scope
         self._include_disabled = include_disabled
         self._users = 0
+        self._failing_since: float | None = None
         self._client: OpenRouterClient | None = None
         self._names: dict[str, str] | None = None
         self._names_read = -math.inf
@@ -156,6 +157,8 @@ class _SharedPoller:
         if not self._users:
             # One lists; the others are for what comes after listings that were given up and still hang.
             self._threads = ThreadPoolExecutor(8, thread_name_prefix="openrouter-listing")
+            if time.monotonic() - self.began > LONGEST_PAUSE:
+                self._failing_since = None  # nobody knows whether it still fails
         self._users += 1
         return self
 
@@ -169,6 +172,16 @@ class _SharedPoller:
     def is_up_to_date(self, max_age: float) -> bool:
         """Return whether a poll is in flight, or the last one succeeded and began within ``max_age`` seconds."""
         return self._is_polling or (isinstance(self._last, Listed) and self._is_recent(self._last, max_age))
+
+    def pause(self, interval: float) -> float:
+        """
+        Return the interval, longer by the time since the first failure in a row, up to ``LONGEST_PAUSE``.
+
+        So it doubles with each failure of its own, and those who poll more often do not lengthen it.
+        """
+        if self._failing_since is None:
+            return interval
+        return max(interval, min(interval + self.began - self._failing_since, LONGEST_PAUSE))
 
     async def poll(self, *, max_age: float) -> Poll:
         """Return the poll in flight, the last one if it began within ``max_age`` seconds, or a new one."""
@@ -199,11 +212,12 @@ class _SharedPoller:
         try:
             listing = await self._list(stopped)
         except Exception as error:
-            self.failures += 1
+            if self._failing_since is None:
+                self._failing_since = began
             self._forget_connection()
             self._last = Failed(began=began, ended=time.monotonic(), error=error)
         else:
-            self.failures = 0
+            self._failing_since = None
             self._last = Listed(began=began, ended=time.monotonic(), listing=listing, turns=self._turns)
         finally:
             stopped.set()

@@ -12,8 +12,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 import pytest
-from support.servers import TOKEN, Server
+from support.servers import TOKEN, Account, Answer, Request, Server
 
+import airflow_provider_openrouter.api  # noqa: F401  # what a first poll imports would make it slow
 from airflow_provider_openrouter.sandbox import Sandbox
 
 NEW_TOKEN = "sk-or-v1-fedcba9876543210-never-to-be-shown-either"
@@ -46,6 +47,22 @@ def nothing_is_left(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixtu
     assert TOKEN not in shown
     assert NEW_TOKEN not in shown
     assert not [each.getMessage() for each in logged if each.name == "asyncio" and each.levelno >= ERROR]
+
+
+class Gate:
+    """An account that answers nobody before it is opened."""
+
+    def __init__(self, account: Callable[[Request], Answer] | None = None) -> None:
+        self.account = account or Account(3)
+        self.opened = threading.Event()
+
+    def __call__(self, request: Request) -> Answer:
+        assert self.opened.wait(20)
+        return self.account(request)
+
+
+def key(hash_: str, remaining: float | None, **fields: Any) -> dict[str, Any]:
+    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
 
 
 def listing_threads() -> list[str]:

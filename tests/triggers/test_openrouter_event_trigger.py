@@ -1,4 +1,4 @@
-"""The event trigger, as Airflow before 3.3 runs it, alone, and as 3.3 does, by a stream that is shared."""
+"""The event trigger: what it reports, how it shares its polls, and what it remembers."""
 
 import asyncio
 import gc
@@ -7,12 +7,12 @@ import json
 import logging
 import time
 from contextlib import aclosing, asynccontextmanager
-from itertools import count, pairwise
+from itertools import pairwise
 
 import pytest
 import support.polling as polling
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
-from support.polling import NEW_TOKEN, ROUNDING, begun, until
+from support.polling import NEW_TOKEN, ROUNDING, begun, key, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
 
 from airflow_provider_openrouter.exceptions import (
@@ -22,26 +22,30 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
-from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
-from airflow_provider_openrouter.watch.polling import listings
+from airflow_provider_openrouter.triggers.openrouter import (
+    OpenRouterKeyLimitEventTrigger,
+    OpenRouterKeyLimitTrigger,
+)
+from airflow_provider_openrouter.watch.polling import polls
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 connect = polling.connect
 nothing_is_left = polling.nothing_is_left
 
 
-def key(hash_: str, remaining: float | None, **fields) -> dict:
-    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
+TEAM_ID = "5f0c1f2e-0f3a-4c55-9a0b-0d7a52d6a001"
 
 
 class Keys:
-    """An account whose keys change while it is watched, and which fails as long as there is a fault."""
+    """An account of a single workspace whose keys change, and which fails as long as there is a fault."""
 
     def __init__(self, *keys: dict, fault: Answer | None = None) -> None:
         self.keys = {each["hash"]: each for each in keys}
         self.fault = fault
 
     def __call__(self, request):
+        if request.path == "/workspaces" and not self.fault:
+            return Answer(body={"data": [{"id": TEAM_ID, "name": "team"}][request.offset :], "total_count": 1})
         return self.fault or data(list(self.keys.values())[request.offset :])
 
     def set(self, hash_: str, remaining: float | None) -> None:
@@ -71,57 +75,33 @@ class Store:
         self.values[key] = json.dumps(value)
 
     @property
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         [state] = map(json.loads, self.values.values())
         return state["told"]
 
 
-class Alone:
-    """Runs triggers one by one, as Airflow did before 3.3."""
+class Watcher:
+    """A trigger that runs in the background, and what it has reported."""
 
-    async def run(self, trigger: OpenRouterKeyLimitEventTrigger, tell) -> None:
+    def __init__(self, trigger: OpenRouterKeyLimitEventTrigger) -> None:
+        self.events: list[dict] = []
+        self.on_event = lambda: None
+        self.task = asyncio.create_task(self._run(trigger))
+
+    async def _run(self, trigger: OpenRouterKeyLimitEventTrigger) -> None:
         async with aclosing(trigger.run()) as events:
             async for event in events:
-                await tell(event)
+                assert type(event) is TriggerEvent
+                assert json.loads(json.dumps(event.payload, allow_nan=False)) == event.payload
+                self.on_event()
+                self.events.append(event.payload)
 
-
-class Shared:
-    """Runs triggers as Airflow 3.3 does: ``TriggerRunner.run_trigger``, with the manager that it uses."""
-
-    def __init__(self) -> None:
-        from airflow.triggers.shared_stream import SharedStreamManager
-
-        self.streams = SharedStreamManager()
-        self.numbers = count(1)
-
-    async def run(self, trigger: OpenRouterKeyLimitEventTrigger, tell) -> None:
-        number, stream_key = next(self.numbers), trigger.shared_stream_key()
-        assert stream_key is not None
-        stream = self.streams.subscribe(trigger_id=number, trigger=trigger, key=stream_key)
-        try:
-            async for event in trigger.filter_shared_stream(stream):
-                await tell(event)
-        finally:
-            await self.streams.unsubscribe(number, stream_key)
-            await trigger.cleanup()
-
-
-class Watcher:
-    """A trigger that runs in the background, and what it has told."""
-
-    def __init__(self, triggerer: Alone | Shared, trigger: OpenRouterKeyLimitEventTrigger) -> None:
-        self.events: list[dict] = []
-        self.stored = lambda: None  # is called when an event is handed on
-        self.task = asyncio.create_task(triggerer.run(trigger, self._tell))
-
-    async def _tell(self, event: TriggerEvent) -> None:
-        assert type(event) is TriggerEvent
-        assert json.loads(json.dumps(event.payload, allow_nan=False)) == event.payload
-        self.stored()
-        self.events.append(event.payload)
+    async def cancel(self) -> None:
+        self.task.cancel()
+        await asyncio.wait([self.task])
 
     @property
-    def told(self) -> list[list[str]]:
+    def reported(self) -> list[list[str]]:
         return [[each["hash"] for each in event["keys"]] for event in self.events]
 
     async def ended(self) -> BaseException | None:
@@ -131,12 +111,12 @@ class Watcher:
 
 
 def new_key(sandbox, **fields) -> str:
-    """Create a key that is in force."""
+    """Create an active key."""
     return sandbox.create_key(**{"disabled": False, "expires_at": None} | fields)
 
 
 def pauses(beginnings: list[float], server: Server) -> list[float]:
-    """Answer how far the beginnings of the listings are apart, of all that a server has seen."""
+    """Return how far apart the beginnings are of the listings that a server has seen."""
     assert 0 <= begun(server) - len(beginnings) <= 1  # the last one may have been given up
     return [after - before + ROUNDING for before, after in pairwise(beginnings)]
 
@@ -166,23 +146,18 @@ def failures(caplog, number: int = 0) -> list[str]:
 
 @pytest.fixture
 def beginnings(monkeypatch):
-    """When the listings began that came to watchers, of the monotonic clock: what a server sees is later."""
+    """When the polls began that came to watchers, on the monotonic clock: what a server sees is later."""
     seen: list[float] = []
 
     async def noting(*arguments, **options):
-        async with aclosing(listings(*arguments, **options)) as taken:
-            async for listing in taken:
-                if listing.began not in seen:
-                    seen.append(listing.began)
-                yield listing
+        async with aclosing(polls(*arguments, **options)) as taken:
+            async for poll in taken:
+                if poll.began not in seen:
+                    seen.append(poll.began)
+                yield poll
 
-    monkeypatch.setattr("airflow_provider_openrouter.triggers.openrouter.listings", noting)
+    monkeypatch.setattr("airflow_provider_openrouter.triggers.openrouter.polls", noting)
     return seen
-
-
-@pytest.fixture(params=["alone", pytest.param("shared", marks=pytest.mark.airflow(">=3.3"))])
-def triggerer(request):
-    return Alone if request.param == "alone" else Shared
 
 
 @pytest.fixture
@@ -192,10 +167,9 @@ def settling(monkeypatch):
 
 
 @asynccontextmanager
-async def watching(kind, *triggers):
-    """Run triggers in one triggerer, and end what they leave."""
-    runner = kind()
-    watchers = [Watcher(runner, each) for each in triggers]
+async def watching(*triggers):
+    """Run triggers in one event loop, and end what they leave."""
+    watchers = [Watcher(each) for each in triggers]
     try:
         yield watchers
         assert not [each.task for each in watchers if each.task.done() and not each.task.exception()]
@@ -214,41 +188,42 @@ def run(coroutine) -> None:
     asyncio.run(main())
 
 
-# -- what it tells
+# -- what it reports
 
 
-def test_the_event_tells_the_keys_as_the_api_sent_them(triggerer, sandbox, connection):
+def test_the_event_has_the_keys_as_the_api_sent_them(sandbox, connection):
     hash_ = new_key(sandbox, name="billing-prod", limit=50.0, limit_remaining=4.25, limit_reset="weekly")
     new_key(sandbox, name="billing-dev", limit=50.0, limit_remaining=49.0)
 
     async def main():
-        async with watching(triggerer, trigger(name_pattern="billing-prod", threshold="10%")) as [watcher]:
+        async with watching(trigger(name_pattern="billing-prod", threshold="10%")) as [watcher]:
             await until(lambda: watcher.events)
         return watcher.events
 
     [event] = asyncio.run(main())
     sent = sandbox.answer(f"/api/v1/keys/{hash_}", f"Bearer {sandbox.token}")[1]["data"]
-    [told] = event.pop("keys")
+    [reported] = event.pop("keys")
     assert event == {"version": 1, "status": "low", "low_count": 1}
-    assert told.pop("threshold") == "10%"
-    assert told.pop("observed_at").endswith("+00:00")
-    assert told == sent
-    assert told["label"].startswith("sk-or-v1-")
-    assert (told["hash"], told["name"], told["limit_reset"]) == (hash_, "billing-prod", "weekly")
-    assert (told["limit"], told["limit_remaining"], told["workspace_id"]) == (50, 4.25, sent["workspace_id"])
+    assert reported.pop("threshold") == "10%"
+    assert reported.pop("observed_at").endswith("+00:00")
+    assert reported == sent
+    assert reported["label"].startswith("sk-or-v1-")
+    assert (reported["hash"], reported["name"], reported["limit_reset"]) == (hash_, "billing-prod", "weekly")
+    assert (reported["limit"], reported["limit_remaining"]) == (50, 4.25)
+    assert reported["workspace_id"] == sent["workspace_id"]
     assert sent["workspace_id"]
 
 
-def test_keys_that_cross_in_one_poll_are_told_in_one_event_and_all_low_ones_are_counted(triggerer, connect):
+def test_keys_that_cross_in_one_poll_are_reported_in_one_event(connect):
     keys = Keys(key("a", 4), key("b", 90), key("c", 90), key("d", 90))
 
     async def main():
-        async with watching(triggerer, trigger()) as [watcher]:
+        async with watching(trigger()) as [watcher]:
             await until(lambda: watcher.events)
             keys.keys = {each["hash"]: each for each in (key("a", 4), key("b", 3), key("c", -1), key("d", 90))}
             await until(lambda: len(watcher.events) == 2)
             await polled(server)
-        assert watcher.told == [["a"], ["c", "b"]]
+        assert watcher.reported == [["a"], ["c", "b"]]
         assert [event["low_count"] for event in watcher.events] == [1, 3]
         assert {each["threshold"] for event in watcher.events for each in event["keys"]} == {5.0}
 
@@ -257,11 +232,11 @@ def test_keys_that_cross_in_one_poll_are_told_in_one_event_and_all_low_ones_are_
         run(main())
 
 
-def test_a_crossing_is_told_once_and_again_after_a_recovery(triggerer, sandbox, connection, caplog):
+def test_a_crossing_is_reported_again_only_after_a_recovery(sandbox, connection, caplog):
     hash_ = new_key(sandbox, name="watched", limit=100.0, limit_remaining=90.0)
 
     async def main():
-        async with watching(triggerer, trigger(key_hashes=[hash_], poll_interval=0.03)) as [watcher]:
+        async with watching(trigger(key_hashes=[hash_], poll_interval=0.03)) as [watcher]:
             await polled(sandbox)
             assert not watcher.events
             for crossings in (1, 2, 3):
@@ -271,18 +246,17 @@ def test_a_crossing_is_told_once_and_again_after_a_recovery(triggerer, sandbox, 
                 assert len(watcher.events) == crossings
                 sandbox.update_key(hash_, limit_remaining=90.0)
                 await polled(sandbox)
-        assert watcher.told == [[hash_]] * 3
+        assert watcher.reported == [[hash_]] * 3
 
     run(main())
-    told = [line for line in said(caplog, logging.INFO) if line.startswith("Telling the asset of 1 key(s)")]
-    assert len(told) == 3
+    assert said(caplog, logging.INFO).count("Reporting 1 key that crossed the threshold") == 3
 
 
-def test_a_key_that_is_deleted_disabled_or_unlimited_is_armed_again(triggerer, sandbox, connection):
+def test_a_deleted_disabled_or_unlimited_key_is_re_armed(sandbox, connection):
     hash_ = new_key(sandbox, name="watched", limit=100.0, limit_remaining=4.0)
 
     async def main():
-        async with watching(triggerer, trigger(name_pattern="watched", poll_interval=0.03)) as [watcher]:
+        async with watching(trigger(name_pattern="watched", poll_interval=0.03)) as [watcher]:
             await until(lambda: len(watcher.events) == 1)
             sandbox.update_key(hash_, disabled=True)
             await polled(sandbox)
@@ -297,24 +271,24 @@ def test_a_key_that_is_deleted_disabled_or_unlimited_is_armed_again(triggerer, s
             new_key(sandbox, hash=hash_, name="watched", limit=100.0, limit_remaining=4.0)
             await until(lambda: len(watcher.events) == 4)
             await polled(sandbox)
-        assert watcher.told == [[hash_]] * 4
+        assert watcher.reported == [[hash_]] * 4
 
     run(main())
 
 
 @pytest.mark.parametrize(("margin", "times"), [(0, 3), (10, 1), ("10%", 1)])
-def test_a_key_that_trembles_is_told_once_with_a_margin(margin, times, triggerer, connect):
+def test_a_key_that_hovers_is_reported_once_with_a_margin(margin, times, connect):
     keys = Keys(key("a", 4))
 
     async def main():
-        async with watching(triggerer, trigger(poll_interval=0.03, rearm_margin=margin)) as [watcher]:
+        async with watching(trigger(poll_interval=0.03, rearm_margin=margin)) as [watcher]:
             await until(lambda: watcher.events)
             for _ in range(2):
                 keys.set("a", 6)
                 await polled(server)
                 keys.set("a", 4)
                 await polled(server)
-        assert watcher.told == [["a"]] * times
+        assert watcher.reported == [["a"]] * times
 
     with Server(keys) as server:
         connect(server)
@@ -324,54 +298,79 @@ def test_a_key_that_trembles_is_told_once_with_a_margin(margin, times, triggerer
 # -- one poll for many
 
 
-def test_fifty_watchers_of_different_rules_poll_as_often_as_one_and_each_tells_its_own(
-    triggerer, connect, beginnings
-):
-    interval, polls = 0.2, 5
+def test_fifty_watchers_of_different_rules_poll_as_often_as_one(connect, beginnings):
+    interval, enough = 0.1, 5
     names = [f"key-{number:02}" for number in range(50)]
     keys = Keys(*(key(name, 90) for name in names))
-    watchers_of_one_stream = [
+    triggers = [
         trigger(number, key_hashes=[name], threshold=5 + number / 10, poll_interval=interval)
         for number, name in enumerate(names)
     ]
 
-    async def main(*triggers):
+    async def main():
         before = begun(server)
-        async with watching(triggerer, *triggers) as watchers:
+        async with watching(*triggers) as watchers:
             await until(lambda: begun(server) > before)
             keys.keys = {name: key(name, 1) for name in names}
             await until(lambda: all(each.events for each in watchers))
-            await until(lambda: begun(server) >= before + polls)
-        assert [watcher.told for watcher in watchers] == [[[each.rule.key_hashes[0]]] for each in triggers]
+            await until(lambda: begun(server) >= before + enough)
+        assert [watcher.reported for watcher in watchers] == [[[each.rule.key_hashes[0]]] for each in triggers]
         assert all(event["low_count"] == 1 for each in watchers for event in each.events)
 
     with Server(keys) as server:
         connect(server)
-        run(main(*watchers_of_one_stream))
-    assert begun(server) >= polls
+        run(main())
+    assert begun(server) >= enough
     assert len(server.requests) <= 2 * begun(server)
     assert all(pause >= interval for pause in pauses(beginnings, server))
 
 
+def test_watchers_that_begin_at_the_same_moment_share_their_poll(connect):
+    async def main():
+        triggers = [trigger(number, threshold=5 + number, poll_interval=60) for number in range(2)]
+        async with watching(*triggers) as watchers:
+            await until(lambda: all(each.events for each in watchers))
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert begun(server) == 1
+
+
+def test_a_watcher_and_a_task_that_waits_share_their_poll(connect):
+    async def main():
+        waiting = OpenRouterKeyLimitTrigger(threshold=5, poll_interval=60)
+        async with watching(trigger(poll_interval=60)) as [watcher], aclosing(waiting.run()) as events:
+            [found] = (await anext(events)).payload["keys"]
+            await until(lambda: watcher.events)
+        assert [[found["hash"]]] == watcher.reported
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert begun(server) == 1
+
+
 @pytest.mark.airflow(">=3.3")
-def test_those_who_come_later_share_the_stream_and_those_who_leave_do_not_end_it(connect, beginnings):
+def test_it_does_not_use_the_shared_streams_of_airflow():
+    assert trigger().shared_stream_key() is None
+
+
+def test_those_who_come_later_share_and_leaving_ends_nothing(connect, beginnings):
     keys = Keys(key("a", 90))
 
     async def main():
-        runner = Shared()
-        first = Watcher(runner, trigger(poll_interval=0.1))
+        first = Watcher(trigger(poll_interval=0.1))
         await until(lambda: begun(server) == 2)
-        second = Watcher(runner, trigger(poll_interval=0.1, threshold=50))
+        second = Watcher(trigger(poll_interval=0.1, threshold=50))
         keys.set("a", 40)
         await until(lambda: second.events)
-        first.task.cancel()
-        await asyncio.wait([first.task])
+        await first.cancel()
         keys.set("a", 90)
         await polled(server)
         keys.set("a", 1)
         await until(lambda: len(second.events) == 2)
-        second.task.cancel()
-        await asyncio.wait([second.task])
+        await second.cancel()
         assert not first.events
 
     with Server(keys) as server:
@@ -380,40 +379,26 @@ def test_those_who_come_later_share_the_stream_and_those_who_leave_do_not_end_it
     assert all(pause >= 0.1 for pause in pauses(beginnings, server))
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"poll_interval": 61},
-        {"workspace_id": "team"},
-        {"workspace_id": "*"},
-        {"openrouter_conn_id": "other"},
-        {"include_disabled": True},
-    ],
-    ids=str,
-)
-def test_those_who_list_something_else_or_at_another_pace_have_a_stream_of_their_own(other):
-    assert (
-        trigger(poll_interval=60).shared_stream_key()
-        != trigger(**{"poll_interval": 60} | other).shared_stream_key()
-    )
+def test_a_watcher_of_a_named_workspace_reports_its_name(connect):
+    watched = trigger(workspace_id="team", store=Store())
+
+    async def main():
+        async with watching(watched) as [watcher]:
+            await until(lambda: watcher.events)
+            await polled(server)
+        [[reported]] = [event["keys"] for event in watcher.events]
+        assert reported["workspace_name"] == "team"
+        assert reported["workspace_id"] == TEAM_ID
+
+    with Server(Keys(key("a", 4, workspace_id=TEAM_ID))) as server:
+        connect(server)
+        run(main())
+    assert sum(request.path == "/workspaces" and not request.offset for request in server.requests) == 1
+    assert {request.query["workspace_id"] for request in server.requests if request.path == "/keys"} == {TEAM_ID}
+    assert watched.serialize()[1]["workspace_id"] == "team"
 
 
-def test_those_whose_rules_differ_share_a_stream():
-    one = trigger(poll_interval=60)
-    other = trigger(
-        threshold="10%",
-        poll_interval=60.0,
-        key_hashes=["a"],
-        name_pattern="*",
-        rearm_margin=3,
-        max_consecutive_failures=7,
-        workspace_id="",
-    )
-    assert one.shared_stream_key() == other.shared_stream_key()
-    assert hash(one.shared_stream_key()) == hash(other.shared_stream_key())
-
-
-def test_watchers_of_other_connections_and_workspaces_ask_for_their_own(triggerer, connect):
+def test_watchers_of_other_connections_or_workspaces_list_theirs(connect):
     def answer(account: str):
         return lambda request: data([key(f"{account} {request.query.get('workspace_id')}", 1)][request.offset :])
 
@@ -421,28 +406,26 @@ def test_watchers_of_other_connections_and_workspaces_ask_for_their_own(triggere
         triggers = [
             trigger(openrouter_conn_id=conn_id, workspace_id=workspace, poll_interval=interval)
             for conn_id in ("one", "other")
-            for workspace in (None, "team")
+            for workspace in (None, TEAM_ID)
             for interval in (0.1, 0.15)
         ]
-        async with watching(triggerer, *triggers) as watchers:
+        async with watching(*triggers) as watchers:
             await until(lambda: all(each.events for each in watchers))
         for each, watcher in zip(triggers, watchers, strict=True):
-            assert watcher.told == [[f"{each.openrouter_conn_id} {each.workspace_id}"]]
+            assert watcher.reported == [[f"{each.openrouter_conn_id} {each.scope.typed}"]]
 
     with Server(answer("one")) as one, Server(answer("other")) as other:
         connect(one, "one")
         connect(other, "other")
         run(main())
     for server in (one, other):
-        assert {request.query.get("workspace_id") for request in server.requests} == {None, "team"}
+        assert {request.query.get("workspace_id") for request in server.requests} == {None, TEAM_ID}
 
 
 # -- failures
 
 
-def test_a_failure_is_waited_out_with_growing_pauses_and_one_line_for_each_watcher(
-    triggerer, connect, beginnings, caplog
-):
+def test_after_failures_pauses_grow_and_each_watcher_warns_once(connect, beginnings, caplog):
     keys = Keys(key("a", 90))
 
     def answer(request):  # the third to the fifth listing fail
@@ -450,12 +433,12 @@ def test_a_failure_is_waited_out_with_growing_pauses_and_one_line_for_each_watch
 
     async def main():
         triggers = [trigger(number, poll_interval=0.1, store=Store()) for number in range(3)]
-        async with watching(triggerer, *triggers) as watchers:
+        async with watching(*triggers) as watchers:
             await until(lambda: begun(server) == 5)
             keys.set("a", 4)
             await until(lambda: all(each.events for each in watchers))
             await polled(server)
-        assert [each.told for each in watchers] == [[["a"]]] * 3
+        assert [each.reported for each in watchers] == [[["a"]]] * 3
 
     with Server(answer) as server:
         connect(server)
@@ -488,17 +471,15 @@ FAULTS = {
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, (fault, _) in FAULTS.items()])
-def test_whatever_fails_there_is_one_listing_an_interval_at_most_and_the_watch_goes_on(
-    fault, triggerer, connect, beginnings, caplog
-):
+def test_whatever_fails_the_watch_goes_on_at_its_interval(fault, connect, beginnings, caplog):
     keys = Keys(key("a", 4), fault=fault)
 
     async def main():
-        async with watching(triggerer, trigger(poll_interval=0.06), trigger(1, poll_interval=0.06)) as watchers:
+        async with watching(trigger(poll_interval=0.06), trigger(1, poll_interval=0.06)) as watchers:
             await until(lambda: begun(server) == 3)
             keys.fault = None
             await until(lambda: all(each.events for each in watchers))
-        assert [each.told for each in watchers] == [[["a"]]] * 2
+        assert [each.reported for each in watchers] == [[["a"]]] * 2
 
     with Server(keys) as server:
         connect(server)
@@ -514,9 +495,9 @@ def test_whatever_fails_there_is_one_listing_an_interval_at_most_and_the_watch_g
     ("fault", "kind"),
     [pytest.param(*case, id=name) for name, case in FAULTS.items() if not isinstance(case[1], str)],
 )
-def test_after_so_many_failures_in_a_row_it_raises_the_typed_error(fault, kind, triggerer, connect, caplog):
+def test_after_so_many_failures_in_a_row_the_error_is_raised(fault, kind, connect, caplog):
     async def main():
-        async with watching(triggerer, trigger(max_consecutive_failures=2, store=Store())) as [watcher]:
+        async with watching(trigger(max_consecutive_failures=2, store=Store())) as [watcher]:
             raised = await watcher.ended()
         assert type(raised) is kind
         assert TOKEN not in repr(vars(raised)) + str(raised)
@@ -529,7 +510,7 @@ def test_after_so_many_failures_in_a_row_it_raises_the_typed_error(fault, kind, 
     assert len(said(caplog, logging.WARNING)) == 1
 
 
-def test_each_watcher_counts_for_itself_and_those_that_bear_more_go_on(triggerer, connect, caplog):
+def test_each_watcher_counts_its_failures_for_itself(connect, caplog):
     keys = Keys(key("a", 4), fault=error(503))
 
     async def main():
@@ -537,14 +518,14 @@ def test_each_watcher_counts_for_itself_and_those_that_bear_more_go_on(triggerer
         triggers = [
             trigger(number, max_consecutive_failures=limit, store=Store()) for number, limit in enumerate(limits)
         ]
-        async with watching(triggerer, *triggers) as watchers:
+        async with watching(*triggers) as watchers:
             for each in watchers[:3]:
                 assert type(await each.ended()) is OpenRouterServerError
             seen = begun(server)
             keys.fault = None
             await until(lambda: watchers[3].events)
         assert seen >= 3
-        assert [each.told for each in watchers] == [[], [], [], [["a"]]]
+        assert [each.reported for each in watchers] == [[], [], [], [["a"]]]
         assert [len(failures(caplog, number)) for number in range(3)] == [0, 1, 2]
         assert len(failures(caplog, 3)) >= 3
 
@@ -553,14 +534,14 @@ def test_each_watcher_counts_for_itself_and_those_that_bear_more_go_on(triggerer
         run(main())
 
 
-def test_only_failures_in_a_row_are_counted(triggerer, connect, caplog):
+def test_only_failures_in_a_row_are_counted(connect, caplog):
     keys = Keys(key("a", 90))
 
     def answer(request):  # two of three listings fail
         return error(500) if not request.offset and begun(server) % 3 else keys(request)
 
     async def main():
-        async with watching(triggerer, trigger(max_consecutive_failures=3, poll_interval=0.02)) as [watcher]:
+        async with watching(trigger(max_consecutive_failures=3, poll_interval=0.02)) as [watcher]:
             await until(lambda: begun(server) >= 10)
             assert not watcher.task.done()
 
@@ -573,9 +554,7 @@ def test_only_failures_in_a_row_are_counted(triggerer, connect, caplog):
     }
 
 
-def test_what_is_watched_in_vain_is_a_warning_and_no_failure_and_a_key_that_is_gone_is_armed_again(
-    triggerer, connect, settling, caplog
-):
+def test_a_key_that_is_gone_is_a_warning_and_is_re_armed(connect, settling, caplog):
     keys, stores = Keys(key("a", 90)), [Store(), Store()]
 
     async def main():
@@ -583,16 +562,16 @@ def test_what_is_watched_in_vain_is_a_warning_and_no_failure_and_a_key_that_is_g
             trigger(0, key_hashes=["gone"], max_consecutive_failures=1, store=stores[0]),
             trigger(1, max_consecutive_failures=1, store=stores[1]),
         ]
-        async with watching(triggerer, *triggers) as watchers:
+        async with watching(*triggers) as watchers:
             await until(lambda: len(said(caplog, logging.WARNING)) >= 2)
             for times in (1, 2):
                 keys.set("gone", 1)
                 await until(lambda: all(len(each.events) == times for each in watchers))  # noqa: B023  # at once
-                await until(lambda: all(each.values and each.told == ["gone"] for each in stores))
+                await until(lambda: all(each.values and each.reported == ["gone"] for each in stores))
                 keys.delete("gone")
-                await until(lambda: all(each.told == [] for each in stores))
+                await until(lambda: all(each.reported == [] for each in stores))
             assert not any(each.task.done() for each in watchers)
-        assert [each.told for each in watchers] == [[["gone"]] * 2] * 2
+        assert [each.reported for each in watchers] == [[["gone"]] * 2] * 2
 
     with Server(keys) as server:
         connect(server)
@@ -601,12 +580,12 @@ def test_what_is_watched_in_vain_is_a_warning_and_no_failure_and_a_key_that_is_g
     assert not said(caplog, logging.WARNING, 1)
 
 
-def test_a_watch_of_nothing_is_a_warning_and_no_failure(triggerer, connect, caplog):
+def test_a_watch_of_nothing_is_a_warning_and_no_failure(connect, caplog):
     keys = Keys(key("a", 90))
 
     async def main():
         watched = trigger(name_pattern="none*", max_consecutive_failures=1, store=Store())
-        async with watching(triggerer, watched) as [watcher]:
+        async with watching(watched) as [watcher]:
             await polled(server, 3)
             assert not watcher.task.done()
             assert not watcher.events
@@ -618,20 +597,20 @@ def test_a_watch_of_nothing_is_a_warning_and_no_failure(triggerer, connect, capl
     assert all(line.startswith("No key is watched") for line in said(caplog, logging.WARNING))
 
 
-def test_of_an_error_that_is_not_ours_the_warning_says_the_kind_and_then_where(triggerer, connect, caplog):
+def test_a_warning_of_a_foreign_error_has_its_kind_and_traceback(connect, caplog):
     class Wrong(LimitRule):
-        def check(self, inventory):
+        def check(self, listing):
             raise KeyError("a detail")
 
     async def main():
         watched = trigger(store=Store())
         right, watched.rule = watched.rule, Wrong(threshold=5)
-        async with watching(triggerer, watched, trigger(1, store=Store())) as [watcher, other]:
+        async with watching(watched, trigger(1, store=Store())) as [watcher, other]:
             await until(lambda: len(failures(caplog)) >= 2 and other.events)
             assert not watcher.events
             watched.rule = right
             await until(lambda: watcher.events)
-        assert watcher.told == other.told == [["a"]]
+        assert watcher.reported == other.reported == [["a"]]
 
     with Server(Keys(key("a", 4))) as server:
         connect(server)
@@ -646,11 +625,11 @@ def test_of_an_error_that_is_not_ours_the_warning_says_the_kind_and_then_where(t
     assert not said(caplog, logging.WARNING, 1)
 
 
-def test_an_error_that_is_not_ours_is_raised_after_so_many_failures(triggerer, connect, caplog):
+def test_a_foreign_error_is_raised_after_so_many_failures(connect, caplog):
     async def main():
         store = Store()
         store.failure = RuntimeError("the API server is away")
-        async with watching(triggerer, trigger(max_consecutive_failures=2, store=store)) as [watcher]:
+        async with watching(trigger(max_consecutive_failures=2, store=store)) as [watcher]:
             assert await watcher.ended() is store.failure
 
     with Server(Keys(key("a", 4))) as server:
@@ -661,7 +640,7 @@ def test_an_error_that_is_not_ours_is_raised_after_so_many_failures(triggerer, c
     ]
 
 
-def test_a_refused_key_that_is_replaced_is_taken_up(triggerer, connect, beginnings, caplog):
+def test_a_refused_key_that_is_replaced_is_taken_up(connect, beginnings, caplog):
     valid = [TOKEN]
     keys = Keys(key("a", 90))
 
@@ -669,7 +648,7 @@ def test_a_refused_key_that_is_replaced_is_taken_up(triggerer, connect, beginnin
         return keys(request) if request.headers["Authorization"] == f"Bearer {valid[0]}" else error(401)
 
     async def main():
-        async with watching(triggerer, trigger(poll_interval=0.08, store=Store())) as [watcher]:
+        async with watching(trigger(poll_interval=0.08, store=Store())) as [watcher]:
             await until(lambda: begun(server) == 2)
             valid[0] = NEW_TOKEN
             await until(lambda: len(failures(caplog)) >= 2)
@@ -686,10 +665,10 @@ def test_a_refused_key_that_is_replaced_is_taken_up(triggerer, connect, beginnin
     assert "Traceback" not in caplog.text
 
 
-def test_a_connection_that_does_not_exist_yet_is_waited_for(triggerer, connect, caplog):
+def test_a_connection_that_does_not_exist_yet_is_waited_for(connect, caplog):
     async def main():
         watched = trigger(openrouter_conn_id="late", poll_interval=0.05, store=Store())
-        async with watching(triggerer, watched) as [watcher]:
+        async with watching(watched) as [watcher]:
             await until(lambda: len(failures(caplog)) == 2)
             connect(server, "late")
             await until(lambda: watcher.events)
@@ -699,60 +678,61 @@ def test_a_connection_that_does_not_exist_yet_is_waited_for(triggerer, connect, 
     assert all("late" in line for line in failures(caplog))
 
 
-def test_one_that_is_started_again_right_after_its_end_lists_no_sooner_than_the_interval(
-    triggerer, connect, beginnings
-):
+def test_one_started_again_after_it_raised_waits_its_interval(connect, beginnings):
     async def main():
-        runner = triggerer()
         for _ in range(4):
-            watcher = Watcher(runner, trigger(poll_interval=0.15, max_consecutive_failures=1))
+            watcher = Watcher(trigger(poll_interval=0.05, max_consecutive_failures=1))
             assert type(await watcher.ended()) is OpenRouterServerError
 
     with Server(Keys(fault=error(500))) as server:
         connect(server)
         run(main())
     assert begun(server) == len(beginnings) == 4
-    assert all(pause >= 0.15 for pause in pauses(beginnings, server))
+    assert all(pause >= 0.05 for pause in pauses(beginnings, server))
 
 
-def test_one_that_is_cancelled_and_started_again_lists_no_sooner_than_the_interval(
-    triggerer, connect, beginnings
-):
+def test_one_started_again_does_not_raise_the_same_failure(connect):
+    async def main():
+        async with watching(trigger(poll_interval=0.06)):
+            for lives in (1, 2, 3, 4):
+                watcher = Watcher(trigger(1, poll_interval=0.06, max_consecutive_failures=1))
+                assert type(await watcher.ended()) is OpenRouterServerError
+                assert begun(server) >= lives
+
+    with Server(Keys(fault=error(500))) as server:
+        connect(server)
+        run(main())
+
+
+def test_one_started_again_after_its_end_waits_its_interval(connect, beginnings):
     keys = Keys(key("a", 4))
 
     async def main():
-        runner = triggerer()
         for _ in range(3):
-            watcher = Watcher(runner, trigger(poll_interval=0.15))
+            watcher = Watcher(trigger(poll_interval=0.1))
             await until(lambda: watcher.events)  # noqa: B023  # at once
-            watcher.task.cancel()
-            await asyncio.wait([watcher.task])
+            await watcher.cancel()
 
     with Server(keys) as server:
         connect(server)
         run(main())
     assert begun(server) == len(beginnings) == 3
-    assert all(pause >= 0.15 for pause in pauses(beginnings, server))
+    assert all(pause >= 0.1 for pause in pauses(beginnings, server))
 
 
-def test_one_that_is_cancelled_while_it_lists_and_started_again_lists_no_sooner_than_the_interval(
-    triggerer, connect, beginnings
-):
+def test_one_started_again_during_its_poll_waits_its_interval(connect, beginnings):
     keys = Keys(key("a", 4))
 
     async def main():
-        runner = triggerer()
         started = time.monotonic()
-        watcher = Watcher(runner, trigger(poll_interval=0.6))
+        watcher = Watcher(trigger(poll_interval=0.2))
         await until(lambda: server.requests)
-        watcher.task.cancel()
-        await asyncio.wait([watcher.task])
-        watcher = Watcher(runner, trigger(poll_interval=0.6))
+        await watcher.cancel()
+        watcher = Watcher(trigger(poll_interval=0.2))
         await until(lambda: watcher.events)
-        watcher.task.cancel()
-        await asyncio.wait([watcher.task])
+        await watcher.cancel()
         assert len(beginnings) == 1
-        assert beginnings[0] - started + ROUNDING >= 0.6
+        assert beginnings[0] - started + ROUNDING >= 0.2
 
     with Server(lambda request: keys(request) if request.number else HANGS) as server:
         connect(server)
@@ -763,24 +743,24 @@ def test_one_that_is_cancelled_while_it_lists_and_started_again_lists_no_sooner_
 # -- what it remembers
 
 
-def test_what_was_told_is_not_told_again_by_the_next_life(triggerer, connect, settling, caplog):
+def test_what_was_reported_is_not_reported_after_a_restart(connect, settling, caplog):
     keys, store = Keys(key("a", 4), key("b", 90)), Store()
 
     async def main():
-        async with watching(triggerer, trigger(store=store)) as [watcher]:
+        async with watching(trigger(store=store)) as [watcher]:
             await until(lambda: watcher.events and store.values)
-        assert watcher.told == [["a"]]
-        assert store.told == ["a"]
-        async with watching(triggerer, trigger(store=store)) as [watcher]:
+        assert watcher.reported == [["a"]]
+        assert store.reported == ["a"]
+        async with watching(trigger(store=store)) as [watcher]:
             await polled(server, 2)
             assert not watcher.events
             keys.set("b", 3)
             await until(lambda: watcher.events)
             keys.set("a", 90)
-            await until(lambda: store.told == ["b"])
+            await until(lambda: store.reported == ["b"])
             keys.set("a", 2)
             await until(lambda: len(watcher.events) == 2)
-        assert watcher.told == [["b"], ["a"]]
+        assert watcher.reported == [["b"], ["a"]]
 
     with Server(keys) as server:
         connect(server)
@@ -788,70 +768,85 @@ def test_what_was_told_is_not_told_again_by_the_next_life(triggerer, connect, se
     assert not said(caplog, logging.WARNING)
 
 
-def test_what_was_told_is_stored_though_the_polls_after_it_fail(triggerer, connect, settling, caplog):
+def test_what_was_reported_is_stored_though_later_polls_fail(connect, settling, caplog):
     keys, store = Keys(key("a", 4)), Store()
 
     async def main():
-        async with watching(triggerer, trigger(store=store)) as [watcher]:
+        async with watching(trigger(store=store)) as [watcher]:
             await until(lambda: watcher.events)
             assert not store.values
             keys.fault = error(500)
             await until(lambda: store.values)
-            assert store.told == ["a"]
+            assert store.reported == ["a"]
             assert failures(caplog)
             keys.fault = None
             await polled(server)
-        assert watcher.told == [["a"]]
+        assert watcher.reported == [["a"]]
 
     with Server(lambda request: keys(request)) as server:
         connect(server)
         run(main())
 
 
-def test_nothing_is_stored_before_the_event_is_handed_on(triggerer, connect, monkeypatch):
-    monkeypatch.setattr("airflow_provider_openrouter.watch.alert_state.SETTLING", 0)
-    store = Store()
-    stored_when_told = []
+def test_what_was_reported_is_stored_before_an_error_is_raised(connect, settling):
+    keys, store = Keys(key("a", 4)), Store()
 
     async def main():
-        async with watching(triggerer, trigger(store=store)) as [watcher]:
-            watcher.stored = lambda: stored_when_told.append(dict(store.values))
-            await until(lambda: watcher.events and store.values)
-        assert watcher.told == [["a"]]
-
-    with Server(Keys(key("a", 4))) as server:
-        connect(server)
-        run(main())
-    assert stored_when_told == [{}]
-
-
-def test_a_key_that_recovered_is_forgotten_before_the_next_event_of_the_same_poll(triggerer, connect, settling):
-    keys, store = Keys(key("a", 4), key("b", 90)), Store()
-    stored_when_told = []
-
-    async def main():
-        async with watching(triggerer, trigger(store=store)) as [watcher]:
-            await until(lambda: store.values)
-            watcher.stored = lambda: stored_when_told.append(store.told)
-            keys.keys = {each["hash"]: each for each in (key("a", 90), key("b", 4))}
-            await until(lambda: len(watcher.events) == 2)
-        assert watcher.told == [["a"], ["b"]]
+        async with watching(trigger(store=store, poll_interval=0.1, max_consecutive_failures=1)) as [watcher]:
+            await until(lambda: watcher.events)
+            keys.fault = error(500)
+            assert type(await watcher.ended()) is OpenRouterServerError
 
     with Server(keys) as server:
         connect(server)
         run(main())
-    assert stored_when_told == [[]]
+    assert store.reported == ["a"]
 
 
-def test_one_that_ends_right_after_the_event_tells_it_again(triggerer, connect):
+def test_nothing_is_stored_before_the_event_is_handed_on(connect, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.watch.alert_state.SETTLING", 0)
+    store = Store()
+    stored_when_reported = []
+
+    async def main():
+        async with watching(trigger(store=store)) as [watcher]:
+            watcher.on_event = lambda: stored_when_reported.append(dict(store.values))
+            await until(lambda: watcher.events and store.values)
+        assert watcher.reported == [["a"]]
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    assert stored_when_reported == [{}]
+
+
+def test_a_recovered_key_is_forgotten_before_the_next_event(connect, settling):
+    keys, store = Keys(key("a", 4), key("b", 90)), Store()
+    stored_when_reported = []
+
+    async def main():
+        async with watching(trigger(store=store)) as [watcher]:
+            await until(lambda: store.values)
+            watcher.on_event = lambda: stored_when_reported.append(store.reported)
+            keys.keys = {each["hash"]: each for each in (key("a", 90), key("b", 4))}
+            await until(lambda: len(watcher.events) == 2)
+        assert watcher.reported == [["a"], ["b"]]
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert stored_when_reported == [[]]
+
+
+def test_one_that_ends_right_after_the_event_reports_it_again(connect):
     store = Store()
 
     async def main():
         for _ in range(2):
-            async with watching(triggerer, trigger(store=store)) as [watcher]:
+            async with watching(trigger(store=store)) as [watcher]:
                 await until(lambda: watcher.events)
                 await polled(server, 2)
-            assert watcher.told == [["a"]]
+            assert watcher.reported == [["a"]]
             assert not store.values
 
     with Server(Keys(key("a", 4))) as server:
@@ -859,7 +854,7 @@ def test_one_that_ends_right_after_the_event_tells_it_again(triggerer, connect):
         run(main())
 
 
-def test_nothing_is_stored_before_the_poll_after_the_event_though_the_runner_goes_on_late(connect, settling):
+def test_nothing_is_stored_before_the_poll_after_the_event(connect, settling):
     store = Store()
 
     async def main():
@@ -878,14 +873,12 @@ def test_nothing_is_stored_before_the_poll_after_the_event_though_the_runner_goe
         run(main())
 
 
-def test_a_store_that_cannot_be_read_is_a_failure_and_one_that_cannot_be_written_a_warning(
-    triggerer, connect, settling, caplog
-):
+def test_a_store_that_cannot_be_reached_is_warned_of(connect, settling, caplog):
     store = Store()
 
     async def main():
         store.failure = RuntimeError("the API server is away")
-        async with watching(triggerer, trigger(store=store)) as [watcher]:
+        async with watching(trigger(store=store)) as [watcher]:
             await until(lambda: len(failures(caplog)) == 2)
             assert not watcher.events
             store.failure = None
@@ -894,7 +887,7 @@ def test_a_store_that_cannot_be_read_is_a_failure_and_one_that_cannot_be_written
             await until(lambda: len(said(caplog, logging.WARNING)) >= 5)
             store.failure = None
             await until(lambda: store.values)
-        assert watcher.told == [["a"]]
+        assert watcher.reported == [["a"]]
 
     with Server(Keys(key("a", 4))) as server:
         connect(server)
@@ -905,19 +898,19 @@ def test_a_store_that_cannot_be_read_is_a_failure_and_one_that_cannot_be_written
     ]
     assert any(each.exc_info and each.exc_info[1] is not None for each in caplog.records)
     rest = said(caplog, logging.WARNING)[len(failures(caplog)) :]
-    assert all("could not be stored" in line for line in rest)
+    assert all(line.startswith("Could not store the alert state: ") for line in rest)
 
 
 @pytest.mark.parametrize("store", ["absent", "None"])
-def test_without_a_store_it_remembers_in_memory_with_one_warning(store, triggerer, connect, caplog):
+def test_without_a_store_it_remembers_in_memory_only(store, connect, caplog):
     async def main():
         watched = trigger()
         if store == "absent":  # as before Airflow 3.3
             del watched.asset_state_store
-        async with watching(triggerer, watched) as [watcher]:
+        async with watching(watched) as [watcher]:
             await until(lambda: watcher.events)
             await polled(server, 2)
-        assert watcher.told == [["a"]]
+        assert watcher.reported == [["a"]]
 
     with Server(Keys(key("a", 4))) as server:
         connect(server)
@@ -961,13 +954,13 @@ def supervisor(monkeypatch):
 
 
 @pytest.mark.airflow(">=3.3")
-def test_the_store_of_one_asset_is_read_and_written_through_airflow(supervisor, connect, settling, caplog):
+def test_the_store_of_one_asset_is_used_through_airflow(supervisor, connect, settling, caplog):
     async def main():
-        for told in ([["a"]], []):
-            async with watching(Shared, trigger(store=accessors("keys"))) as [watcher]:
+        for reported in ([["a"]], []):
+            async with watching(trigger(store=accessors("keys"))) as [watcher]:
                 await polled(server, 3)
                 await until(lambda: supervisor.values)
-            assert watcher.told == told
+            assert watcher.reported == reported
 
     with Server(Keys(key("a", 4))) as server:
         connect(server)
@@ -980,15 +973,13 @@ def test_the_store_of_one_asset_is_read_and_written_through_airflow(supervisor, 
 
 
 @pytest.mark.airflow(">=3.3")
-def test_one_row_that_serves_two_assets_remembers_in_memory_with_one_warning(
-    supervisor, connect, settling, caplog
-):
+def test_a_trigger_of_two_assets_remembers_in_memory_only(supervisor, connect, settling, caplog):
     async def main():
         for _ in range(2):
-            async with watching(Shared, trigger(store=accessors("a", "b"))) as [watcher]:
+            async with watching(trigger(store=accessors("a", "b"))) as [watcher]:
                 await until(lambda: watcher.events)
                 await polled(server, 2)
-            assert watcher.told == [["a"]]
+            assert watcher.reported == [["a"]]
 
     with Server(Keys(key("a", 4))) as server:
         connect(server)
@@ -999,16 +990,16 @@ def test_one_row_that_serves_two_assets_remembers_in_memory_with_one_warning(
     assert all("in memory only" in warning for warning in warnings)
 
 
-def test_two_rules_on_one_asset_do_not_meet_in_its_store(triggerer, connect, settling):
+def test_two_rules_on_one_asset_do_not_meet_in_its_store(connect, settling):
     store = Store()
     keys = Keys(key("a", 4), key("b", 20))
 
     async def main():
-        for told in ([["a"]], [["a", "b"]]), ([], []):
-            async with watching(triggerer, trigger(store=store), trigger(store=store, threshold=50)) as watchers:
+        for reported in ([["a"]], [["a", "b"]]), ([], []):
+            async with watching(trigger(store=store), trigger(store=store, threshold=50)) as watchers:
                 await polled(server, 3)
                 await until(lambda: len(store.values) == 2)
-            assert [each.told for each in watchers] == list(told)
+            assert [each.reported for each in watchers] == list(reported)
 
     with Server(keys) as server:
         connect(server)
@@ -1017,11 +1008,11 @@ def test_two_rules_on_one_asset_do_not_meet_in_its_store(triggerer, connect, set
 
 
 def state_key(**arguments) -> str:
-    """Answer under which key a watcher asks the store."""
+    """Return the key under which a watcher asks the store."""
     store = Store()
 
     async def main():
-        async with watching(Alone, trigger(store=store, **arguments)):
+        async with watching(trigger(store=store, **arguments)):
             await until(lambda: store.asked)
 
     run(main())
@@ -1029,7 +1020,7 @@ def state_key(**arguments) -> str:
     return store.asked[0]
 
 
-def test_the_state_key_is_a_digest_of_rule_connection_and_workspace(connect):
+def test_the_state_key_is_of_rule_connection_and_workspace(connect):
     same = [
         {},
         {"poll_interval": 0.3},
@@ -1046,6 +1037,7 @@ def test_the_state_key_is_a_digest_of_rule_connection_and_workspace(connect):
         {"include_disabled": True},
         {"openrouter_conn_id": "other"},
         {"workspace_id": "team"},
+        {"workspace_id": TEAM_ID},
         {"workspace_id": "*"},
         {"rearm_margin": 3},
         {"rearm_margin": "10%"},
@@ -1077,17 +1069,19 @@ EVERY_ARGUMENT = {
 }
 
 
-@pytest.mark.parametrize("arguments", [{"threshold": 5}, EVERY_ARGUMENT])
-def test_it_is_made_anew_of_its_row(arguments):
+@pytest.mark.parametrize(
+    "arguments", [{"threshold": 5}, {"threshold": 5, "workspace_id": "team a"}, EVERY_ARGUMENT]
+)
+def test_it_can_be_made_from_its_row_again(arguments):
     path, row = OpenRouterKeyLimitEventTrigger(**arguments).serialize()
     module, _, name = path.rpartition(".")
-    anew = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
-    assert type(anew) is OpenRouterKeyLimitEventTrigger
-    assert isinstance(anew, BaseEventTrigger)
-    assert anew.serialize() == (path, row)
+    made = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
+    assert type(made) is OpenRouterKeyLimitEventTrigger
+    assert isinstance(made, BaseEventTrigger)
+    assert made.serialize() == (path, row)
     assert row.keys() == EVERY_ARGUMENT.keys()
     assert row.items() >= arguments.items()
-    assert BaseEventTrigger.hash(path, row) == BaseEventTrigger.hash(*anew.serialize())
+    assert BaseEventTrigger.hash(path, row) == BaseEventTrigger.hash(*made.serialize())
 
 
 @pytest.mark.parametrize(
@@ -1108,7 +1102,7 @@ def test_it_is_made_anew_of_its_row(arguments):
         ({"openrouter_conn_id": "openrouter_default"}, {}),
     ],
 )
-def test_rules_that_are_the_same_have_the_same_row_and_are_one_trigger_to_airflow(one, same):
+def test_rules_that_are_the_same_are_one_trigger_to_airflow(one, same):
     rows = [OpenRouterKeyLimitEventTrigger(**{"threshold": 1} | each).serialize() for each in (one, same)]
     assert json.dumps(rows[0], sort_keys=True) == json.dumps(rows[1], sort_keys=True)
     assert BaseEventTrigger.hash(*rows[0]) == BaseEventTrigger.hash(*rows[1])
@@ -1146,7 +1140,7 @@ def test_arguments_it_does_not_know_are_refused():
         OpenRouterKeyLimitEventTrigger(treshold=5)
 
 
-def test_it_takes_no_argument_that_would_keep_a_key_that_is_gone_from_being_armed_again():
+def test_it_takes_no_argument_that_fails_on_a_key_that_is_gone():
     with pytest.raises(TypeError, match="fail_if_unwatched"):
         OpenRouterKeyLimitEventTrigger(threshold=5, fail_if_unwatched=True)
     assert "fail_if_unwatched" not in OpenRouterKeyLimitEventTrigger(threshold=5).serialize()[1]
@@ -1156,9 +1150,9 @@ def test_it_takes_no_argument_that_would_keep_a_key_that_is_gone_from_being_arme
 
 
 @pytest.mark.parametrize("fault", [HANGS, error(500), None], ids=["hangs", "500", "none"])
-def test_a_cancelled_watch_leaves_no_thread_and_no_task(fault, triggerer, connect):
+def test_a_cancelled_watch_leaves_no_thread_and_no_task(fault, connect):
     async def main():
-        async with watching(triggerer, *(trigger(number) for number in range(5))) as watchers:
+        async with watching(*(trigger(number) for number in range(5))) as watchers:
             await until(lambda: server.requests)
             await asyncio.sleep(0.05)
         assert all(each.task.cancelled() for each in watchers)
@@ -1170,19 +1164,19 @@ def test_a_cancelled_watch_leaves_no_thread_and_no_task(fault, triggerer, connec
 
 
 @pytest.mark.parametrize("fault", [fault for fault, _ in FAULTS.values()] + [None], ids=[*FAULTS, "none"])
-def test_the_management_key_is_in_no_event_argument_error_or_log(fault, triggerer, connect, caplog):
+def test_the_management_key_is_in_no_event_argument_error_or_log(fault, connect, caplog):
     watched = trigger(max_consecutive_failures=3, poll_interval=0.03)
     keys = Keys(key("a", 4), fault=fault)
 
     async def main():
-        async with watching(triggerer, watched) as [watcher]:
+        async with watching(watched) as [watcher]:
             if fault:
                 shown.append(repr(await watcher.ended()))
             else:
                 await until(lambda: watcher.events)
             shown.append(json.dumps(watcher.events))
         gc.collect()
-        shown.append(repr(watched) + repr(watched.serialize()) + repr(watched.shared_stream_key()))
+        shown.append(repr(watched) + repr(watched.serialize()))
 
     shown: list[str] = []
     with Server(keys) as server:

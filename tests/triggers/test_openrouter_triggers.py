@@ -1,9 +1,10 @@
-"""The trigger: what it waits for, what it bears, and the one event it yields."""
+"""The trigger: what it waits for, which errors it survives, and the one event it yields."""
 
 import asyncio
 import importlib
 import json
 import logging
+import re
 import threading
 import time
 from contextlib import suppress
@@ -11,7 +12,7 @@ from itertools import pairwise
 
 import pytest
 import support.polling as polling
-from support.polling import NEW_TOKEN, begun, now_and_then, until
+from support.polling import NEW_TOKEN, begun, key, now_and_then, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
 
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
@@ -25,23 +26,19 @@ MALFORMED = {
     "no hash": data([{"name": TOKEN}]),
     "redirect": Answer(302, headers={"Location": f"https://example.com/{TOKEN}"}),
 }
-TRANSIENT = {
+TEMPORARY = {
     "429": error(429, f"slow down {TOKEN}"),
     "500": error(500, f"oh {TOKEN}"),
     "breaks": BREAKS,
     "breaks in the body": Answer(body={"data": [TOKEN]}, cut=20),
     "hangs": HANGS,
 }
-FATAL = {"400": error(400, f"no {TOKEN}"), "404": error(404, f"no {TOKEN}"), **MALFORMED}
+PERMANENT = {"400": error(400, f"no {TOKEN}"), "404": error(404, f"no {TOKEN}"), **MALFORMED}
 REFUSED = {"401": error(401, f"who is {TOKEN}"), "403": error(403, f"not {TOKEN}")}
 
 
 def by_name(faults: dict[str, Answer]):
     return [pytest.param(fault, id=name) for name, fault in faults.items()]
-
-
-def key(hash_: str, remaining: float | None, **fields) -> dict:
-    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
 
 
 class Keys:
@@ -60,6 +57,7 @@ class Keys:
         return now if isinstance(now, Answer) else data(now[request.offset :])
 
 
+TEAM_ID = "5f0c1f2e-0f3a-4c55-9a0b-0d7a52d6a001"
 FULL = [key("full", 90)]
 LOW = [key("full", 90), key("low", 4), key("lower", -0.5), key("edge", 5)]
 
@@ -69,8 +67,8 @@ nothing_is_left = polling.nothing_is_left
 
 
 def patience(fault: Answer) -> dict[str, float]:
-    """Answer the connection's timeout where it is waited for."""
-    return {"timeout": 1} if fault is HANGS else {}
+    """Return the connection's timeout where it is waited for."""
+    return {"timeout": 0.3} if fault is HANGS else {}
 
 
 def trigger(**arguments) -> OpenRouterKeyLimitTrigger:
@@ -99,7 +97,7 @@ def said(caplog, level: int) -> list[str]:
 # -- what it waits for
 
 
-def test_a_key_that_is_low_is_told_at_once(connect):
+def test_a_key_that_is_low_is_reported_at_once(connect):
     with Server(Keys(LOW)) as server:
         connect(server)
         event = wait(poll_interval=60)
@@ -108,24 +106,42 @@ def test_a_key_that_is_low_is_told_at_once(connect):
     assert begun(server) == 1
 
 
-def test_the_event_tells_keys_as_the_api_sent_them_and_when(connect):
+def test_the_event_has_keys_as_the_api_sent_them_and_when(connect):
     with Server(Keys([key("low", 4, brand_new={"deep": [1, None]})])) as server:
         connect(server)
-        [told] = read_event(wait())
-    assert told.pop("observed_at").endswith("+00:00")
-    assert told == key("low", 4, brand_new={"deep": [1, None]})
+        [low] = read_event(wait())
+    assert low.pop("observed_at").endswith("+00:00")
+    assert low == key("low", 4, brand_new={"deep": [1, None]})
 
 
 @pytest.mark.parametrize("rounds", [1, 4])
-def test_a_key_that_becomes_low_is_told_then(rounds, connect, caplog):
+def test_a_key_that_becomes_low_is_reported_then(rounds, connect, caplog):
     with Server(Keys(*[FULL] * rounds, LOW)) as server:
         connect(server)
         assert wait()["status"] == "low"
     assert begun(server) == rounds + 1
     lines = said(caplog, logging.INFO)
-    assert len(lines) == rounds + 1
-    assert lines[0] == "1 keys watched, 0 below $5.00; the lowest: full has $90.00 of $100.00 left, never resets"
-    assert "2 below $5.00: lower has -$0.50" in lines[-1]
+    assert lines[: 2 * rounds : 2] == ["1 key watched, 0 below $5.00"] * rounds
+    assert lines[1 : 2 * rounds : 2] == ["Lowest: full has $90.00 of $100.00 left, never resets"] * rounds
+    assert lines[2 * rounds :] == [
+        "4 keys watched, 2 below $5.00",
+        "lower has -$0.50 of $100.00 left, never resets",
+        "low has $4.00 of $100.00 left, never resets",
+    ]
+
+
+def test_the_log_has_a_line_for_each_poll_and_each_low_key(connect, caplog):
+    low = key("low", 0.45, name="billing-prod-0", limit=5, limit_reset="monthly")
+    full = [key(f"full-{number}", 90) for number in range(18)]
+    unlimited = [key(f"unlimited-{number}", None, limit=None) for number in range(3)]
+    with Server(Keys([*full, low, *unlimited])) as server:
+        connect(server)
+        wait(threshold="10%")
+    counts, line = said(caplog, logging.INFO)
+    assert counts == "19 keys watched (3 more not measurable), 1 below 10% of the limit"
+    assert re.fullmatch(
+        r"billing-prod-0 has \$0\.45 of \$5\.00 left, resets monthly, next on \d{4}-\d\d-01 at 00:00 UTC", line
+    )
 
 
 @pytest.mark.parametrize(
@@ -149,7 +165,7 @@ def test_the_rule_says_what_is_low(rule, low, connect):
     [
         ({}, {"include_disabled": "false"}),
         ({"include_disabled": True}, {"include_disabled": "true"}),
-        ({"workspace_id": "team a"}, {"include_disabled": "false", "workspace_id": "team a"}),
+        ({"workspace_id": TEAM_ID}, {"include_disabled": "false", "workspace_id": TEAM_ID}),
     ],
 )
 def test_only_what_is_watched_is_asked_for(arguments, sent, connect):
@@ -159,7 +175,7 @@ def test_only_what_is_watched_is_asked_for(arguments, sent, connect):
     assert {name: value for name, value in server.requests[0].query.items() if name != "offset"} == sent
 
 
-def test_it_yields_nothing_before_and_nothing_when_it_is_cancelled(connect):
+def test_it_yields_nothing_when_it_is_cancelled(connect):
     async def main():
         seen = []
 
@@ -194,13 +210,15 @@ EVERY_ARGUMENT = {
 }
 
 
-@pytest.mark.parametrize("arguments", [{"threshold": 5}, EVERY_ARGUMENT])
-def test_it_is_made_anew_of_its_row(arguments):
+@pytest.mark.parametrize(
+    "arguments", [{"threshold": 5}, {"threshold": 5, "workspace_id": "team a"}, EVERY_ARGUMENT]
+)
+def test_it_can_be_made_from_its_row_again(arguments):
     path, row = OpenRouterKeyLimitTrigger(**arguments).serialize()
     module, _, name = path.rpartition(".")
-    anew = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
-    assert type(anew) is OpenRouterKeyLimitTrigger
-    assert anew.serialize() == (path, row)
+    made = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
+    assert type(made) is OpenRouterKeyLimitTrigger
+    assert made.serialize() == (path, row)
     assert row.keys() == EVERY_ARGUMENT.keys()
     assert row.items() >= arguments.items()
 
@@ -250,11 +268,11 @@ def test_nonsense_is_refused(name, value):
         OpenRouterKeyLimitTrigger(**{"threshold": 5, name: value})
 
 
-# -- what it bears
+# -- which errors it survives
 
 
-@pytest.mark.parametrize("fault", by_name(TRANSIENT))
-def test_an_error_that_passes_is_a_warning_and_the_wait_goes_on(fault, connect, caplog):
+@pytest.mark.parametrize("fault", by_name(TEMPORARY))
+def test_after_a_temporary_error_the_wait_goes_on_with_a_warning(fault, connect, caplog):
     with Server(Keys(fault, fault, FULL, fault, LOW)) as server:
         connect(server, **patience(fault))
         assert wait()["status"] == "low"
@@ -264,8 +282,8 @@ def test_an_error_that_passes_is_a_warning_and_the_wait_goes_on(fault, connect, 
     assert not said(caplog, logging.ERROR)
 
 
-@pytest.mark.parametrize("fault", by_name(FATAL))
-def test_an_error_that_no_wait_heals_is_told_at_once(fault, connect, caplog):
+@pytest.mark.parametrize("fault", by_name(PERMANENT))
+def test_a_permanent_error_ends_the_wait_at_once(fault, connect, caplog):
     with Server(Keys(FULL, fault, LOW)) as server:
         connect(server)
         event = wait()
@@ -280,7 +298,7 @@ def test_an_error_that_no_wait_heals_is_told_at_once(fault, connect, caplog):
 
 
 @pytest.mark.parametrize("fault", by_name(REFUSED))
-def test_a_refusal_is_waited_out_three_times_and_then_told(fault, connect, caplog):
+def test_a_refused_key_is_polled_again_three_times(fault, connect, caplog):
     with Server(Keys(fault)) as server:
         connect(server)
         event = wait(poll_interval=0.1)
@@ -290,8 +308,8 @@ def test_a_refusal_is_waited_out_three_times_and_then_told(fault, connect, caplo
     pauses = [after - before for before, after in pairwise(arrived)]
     assert len(pauses) == 3
     assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4), strict=True))
-    assert [warning.rpartition("read anew in ")[2] for warning in said(caplog, logging.WARNING)] == [
-        f"{pause} s, in case it is mended." for pause in ("0.1", "0.2", "0.4")
+    assert [warning.rpartition("The connection will be ")[2] for warning in said(caplog, logging.WARNING)] == [
+        f"read again in {pause} s." for pause in ("0.1", "0.2", "0.4")
     ]
 
 
@@ -313,7 +331,7 @@ def test_a_key_that_is_replaced_during_the_wait_is_taken_up(connect, caplog):
 
 
 @pytest.mark.parametrize("between", [FULL, LOW[:1]])
-def test_refusals_are_counted_anew_after_a_listing_that_went_well(between, connect, caplog):
+def test_refused_polls_count_from_zero_after_one_that_succeeds(between, connect, caplog):
     refused = error(401)
     rounds = (refused, refused, refused, between, refused, refused, refused, LOW)
     with Server(Keys(*rounds)) as server:
@@ -322,15 +340,15 @@ def test_refusals_are_counted_anew_after_a_listing_that_went_well(between, conne
     assert len(said(caplog, logging.WARNING)) == 6
 
 
-def test_an_error_that_passes_neither_counts_as_a_refusal_nor_forgives_one(connect, caplog):
-    refused, passing = error(403), error(503)
-    with Server(Keys(refused, passing, refused, passing, refused, passing, refused, LOW)) as server:
+def test_a_temporary_error_does_not_change_the_count_of_refused(connect, caplog):
+    refused, temporary = error(403), error(503)
+    with Server(Keys(refused, temporary, refused, temporary, refused, temporary, refused, LOW)) as server:
         connect(server)
         assert wait(poll_interval=0.02)["error"] == "OpenRouterAuthError"
     assert begun(server) == 7
 
 
-def test_a_connection_that_is_missing_is_waited_for_and_then_told(caplog):
+def test_a_missing_connection_is_waited_for_three_times(caplog):
     event = wait(openrouter_conn_id="missing", poll_interval=0.02)
     assert event["status"] == "error"
     assert event["error"] == "OpenRouterAuthError"
@@ -351,16 +369,17 @@ def test_a_connection_that_comes_in_time_is_taken_up(connect):
         asyncio.run(main())
 
 
-def test_an_extra_that_makes_no_sense_is_told_at_once(connect, caplog):
+def test_an_extra_that_makes_no_sense_ends_the_wait_at_once(connect, caplog):
     with Server(Keys(LOW)) as server:
         connect(server, timeout="soon")
         event = wait()
     assert event["error"] == "OpenRouterRequestError"
-    assert "'openrouter_default': the extra timeout" in event["message"]
+    assert event["message"].startswith("timeout must be ")
+    assert "'openrouter_default'" in event["message"]
     assert not said(caplog, logging.WARNING)
 
 
-def test_of_an_error_that_is_not_ours_only_the_kind_is_told(connect, caplog):
+def test_the_event_of_a_foreign_error_has_its_kind_only(connect, caplog):
     class Wrong(LimitRule):
         def check(self, *arguments, **options):
             raise KeyError("a detail")
@@ -374,12 +393,12 @@ def test_of_an_error_that_is_not_ours_only_the_kind_is_told(connect, caplog):
         "version": 1,
         "status": "error",
         "error": "KeyError",
-        "message": "KeyError ended the wait. The log of the triggerer has its traceback.",
+        "message": "KeyError ended the wait. The triggerer's log has the traceback.",
         "status_code": None,
     }
     assert said(caplog, logging.ERROR) == ["The wait for a low key has ended"]
     assert said(caplog, logging.WARNING) == [
-        f"An unexpected KeyError. The connection will be read anew in {pause} s, in case it is mended."
+        f"An unexpected KeyError. The connection will be read again in {pause} s."
         for pause in ("0.02", "0.04", "0.08")
     ]
     warned = [each for each in caplog.records if each.name == "trigger" and each.levelno == logging.WARNING]
@@ -402,7 +421,7 @@ def test_what_is_watched_in_vain_is_an_error_or_a_warning(rule, fails, connect, 
         assert event["error"] == "OpenRouterRequestError"
 
 
-@pytest.mark.parametrize("fault", by_name(TRANSIENT | FATAL | REFUSED))
+@pytest.mark.parametrize("fault", by_name(TEMPORARY | PERMANENT | REFUSED))
 def test_the_management_key_is_in_no_row_no_event_and_no_log(fault, connect, caplog):
     with Server(Keys(fault, fault, LOW)) as server:
         connect(server, **patience(fault))
@@ -431,14 +450,14 @@ def many(count: int, conn_ids: list[str], shortest: float) -> list[OpenRouterKey
 
 
 @pytest.mark.parametrize("connections", [1, 3])
-def test_many_triggers_list_no_more_often_than_their_shortest_interval_lets_one(connections, connect, caplog):
+def test_many_triggers_poll_as_often_as_one_of_them(connections, connect, caplog):
     caplog.set_level(logging.WARNING)
-    shortest = 0.3
+    shortest = 0.2
     conn_ids = [f"team_{number}" for number in range(connections)]
 
     async def main(server):
         tasks = [asyncio.create_task(events(each)) for each in many(300, conn_ids, shortest)]
-        await until(lambda: begun(server) > 5 * connections)
+        await until(lambda: begun(server) > 4 * connections)
         assert not any(task.done() for task in tasks)
         for task in tasks:
             task.cancel()
@@ -465,14 +484,14 @@ def test_one_that_is_cancelled_takes_nothing_from_the_others(connect):
         return keys(request)
 
     async def main():
-        tasks = [asyncio.create_task(events(trigger(poll_interval=1))) for _ in range(50)]
+        tasks = [asyncio.create_task(events(trigger(poll_interval=0.2))) for _ in range(50)]
         await until(lambda: server.requests)
         tasks[0].cancel()
         with suppress(asyncio.CancelledError):
             await tasks[0]
         released.set()
-        told = await asyncio.gather(*tasks[1:])
-        assert all(event["status"] == "low" for [event] in told)
+        others = await asyncio.gather(*tasks[1:])
+        assert all(event["status"] == "low" for [event] in others)
 
     with Server(answer) as server:
         connect(server)
@@ -481,18 +500,20 @@ def test_one_that_is_cancelled_takes_nothing_from_the_others(connect):
 
 
 @pytest.mark.parametrize(
-    ("fault", "looks"), [(FATAL["404"], 1), (REFUSED["401"], 4), (REFUSED["403"], 4)], ids=["404", "401", "403"]
+    ("fault", "polls"),
+    [(PERMANENT["404"], 1), (REFUSED["401"], 4), (REFUSED["403"], 4)],
+    ids=["404", "401", "403"],
 )
-def test_an_error_that_is_shared_is_told_to_each(fault, looks, connect):
+def test_an_error_that_is_shared_reaches_each(fault, polls, connect):
     async def main():
-        watching = [trigger(threshold=number, poll_interval=0.3) for number in range(30)]
+        watching = [trigger(threshold=number, poll_interval=0.1) for number in range(30)]
         return await asyncio.gather(*map(events, watching))
 
     with Server(Keys(fault)) as server:
         connect(server)
-        told = asyncio.run(main())
-    assert {event["status_code"] for [event] in told} == {fault.status}
-    assert looks <= begun(server) < 2 * looks
+        ended = asyncio.run(main())
+    assert {event["status_code"] for [event] in ended} == {fault.status}
+    assert polls <= begun(server) < 2 * polls
 
 
 def test_a_server_that_hangs_delays_no_trigger_of_another(connect):
