@@ -272,6 +272,24 @@ def waits_for_no_key(stage: Stage) -> Any:
     return sensor.execute(Context())
 
 
+def lists_keys_of_an_unknown_workspace(stage: Stage) -> Any:
+    return OpenRouterListKeysOperator(task_id="list_keys", workspace_id="Sales").execute(Context())
+
+
+def writes_to_an_unknown_placeholder(stage: Stage) -> Any:
+    return OpenRouterListKeysOperator(task_id="list_keys", output_path="/lake/{date}.parquet")
+
+
+def writes_to_an_unknown_store(stage: Stage) -> Any:
+    path = "nowhere://bucket/keys.parquet"
+    return OpenRouterListKeysOperator(task_id="list_keys", output_path=path).execute(Context())
+
+
+def writes_to_an_unknown_database(stage: Stage) -> Any:
+    stage.connection("warehouse", conn_type="nowhere")
+    return writes_a_table(stage)
+
+
 def writes_below_a_file(stage: Stage) -> Any:
     blocked = stage.folder / "file"
     blocked.touch()
@@ -595,12 +613,36 @@ FAULTS = [
         task=waits_for_a_nonsense_threshold,
     ),
     Fault(
+        name="a workspace's name is not known",
+        cause=serves(data([{"id": "1f", "name": "Marketing"}])),
+        error=OpenRouterRequestError,
+        says="No workspace is called 'Sales'. There are: 'Marketing'.",
+        requests=2,
+        task=lists_keys_of_an_unknown_workspace,
+    ),
+    Fault(
         name="no key is watched, with `fail_if_unwatched`; a warning at each poll without it",
         cause=serves_after(),
         error=OpenRouterRequestError,
         says="key_hashes names keys that are not listed: …. They may be deleted, disabled, expired, or in …",
         requests=2,
         task=waits_for_no_key,
+    ),
+    Fault(
+        name="`output_path` has a placeholder that does not exist, or `%Y`",
+        cause=serves_after(),
+        error=AirflowFailException,
+        says="output_path has an unknown placeholder: {date}. There are {snapshot}, {granularity}, …",
+        requests=0,
+        task=writes_to_an_unknown_placeholder,
+    ),
+    Fault(
+        name="the store's filesystem is not installed",
+        cause=serves_after(),
+        error=AirflowFailException,
+        says="Cannot write to nowhere://: no filesystem of that scheme is installed. Install …",
+        requests=0,
+        task=writes_to_an_unknown_store,
     ),
     Fault(
         name="the file cannot be written",
@@ -619,10 +661,18 @@ FAULTS = [
         task=writes_to_no_bucket,
     ),
     Fault(
+        name="the database's provider is not installed",
+        cause=serves_after(),
+        error=AirflowFailException,
+        says="Connection 'warehouse' is of type 'nowhere', whose provider is not installed. Install …",
+        requests=0,
+        task=writes_to_an_unknown_database,
+    ),
+    Fault(
         name="the database refuses to be connected to",
         cause=serves_after(),
         error=AirflowException,
-        says="The table keys is as it was, for the database refused: …",
+        says="Could not write to table keys; nothing was changed. Database error: …",
         requests=2,
         task=writes_to_a_closed_database,
     ),
@@ -630,7 +680,7 @@ FAULTS = [
         name="the database refuses a row",
         cause=serves_after(),
         error=AirflowException,
-        says="The table keys is as it was, for the database refused: CHECK constraint failed: …",
+        says="Could not write to table keys; nothing was changed. Database error: CHECK constraint failed: …",
         requests=2,
         task=writes_what_a_constraint_forbids,
     ),

@@ -87,15 +87,25 @@ TRANSIENT = {
     "a server that hangs": HANGS,
 }
 FATAL = {
-    "401": (error(401, ECHO), OpenRouterAuthError, 401, f"answered 401 {HIDDEN}. The connection's password"),
-    "403": (error(403, ECHO), OpenRouterAuthError, 403, f"answered 403 {HIDDEN}. The connection's password"),
+    "401": (
+        error(401, ECHO),
+        OpenRouterAuthError,
+        401,
+        f"answered 401 {HIDDEN}. The key must be an active management key",
+    ),
+    "403": (
+        error(403, ECHO),
+        OpenRouterAuthError,
+        403,
+        f"answered 403 {HIDDEN}. The key must be an active management key",
+    ),
     "400": (error(400, ECHO), OpenRouterRequestError, 400, f"answered 400 {HIDDEN}. Check workspace_id"),
     "404": (error(404, ECHO), OpenRouterRequestError, 404, f"answered 404 {HIDDEN}. Check workspace_id"),
     "a redirect": (
         Answer(302, headers={"Location": f"https://elsewhere.example/{TOKEN}"}),
         OpenRouterResponseError,
         302,
-        "answered 302, a redirect to elsewhere.example, which is not followed",
+        "answered 302, a redirect to elsewhere.example. It is not followed",
     ),
     "no JSON": (Answer(body=f"<p>{ECHO}</p>"), OpenRouterResponseError, None, "something that is not JSON"),
     "no data": (Answer(body={"error": ECHO}), OpenRouterResponseError, None, "JSON that has no 'data'"),
