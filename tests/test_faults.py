@@ -55,6 +55,7 @@ pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 README = Path(__file__).parent.parent / "README.md"
 HEADING = "## When something goes wrong"
 KEYS = [{"hash": f"hash-{number}", "name": f"name-{number}", "limit_remaining": 1.0} for number in range(3)]
+WORKSPACES = [{"id": "1f", "name": "Marketing"}]
 NOWHERE = "openrouter.invalid"
 
 
@@ -614,7 +615,7 @@ FAULTS = [
     ),
     Fault(
         name="a workspace's name is not known",
-        cause=serves(data([{"id": "1f", "name": "Marketing"}])),
+        cause=lambda stage: stage.serve(lambda request: data(WORKSPACES[request.offset :])),
         error=OpenRouterRequestError,
         says="No workspace is called 'Sales'. There are: 'Marketing'.",
         requests=2,
