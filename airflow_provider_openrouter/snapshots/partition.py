@@ -38,7 +38,7 @@ class Partition:
 
     :param snapshot: the UTC day or hour.
     :param granularity: ``"day"`` or ``"hour"``.
-    :param source: what tells the account from others.
+    :param source: what distinguishes the account from others.
     :param scope: which workspaces were listed.
     """
 
@@ -73,7 +73,7 @@ class Partitioning:
     The arguments that decide to which partition a listing belongs.
 
     :param granularity: ``"day"`` or ``"hour"``.
-    :param source: what tells the account from others.
+    :param source: what distinguishes the account from others.
     :param snapshot: a moment of the day or hour, with its time zone; None for when the keys were listed.
     """
 

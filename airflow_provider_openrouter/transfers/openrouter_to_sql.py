@@ -46,10 +46,10 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         them. (templated)
     :param granularity: ``"day"`` or ``"hour"``: whether the rows of that UTC day are replaced, or of that hour.
         (templated)
-    :param source: what tells the account from others; by default the connection's id. (templated)
+    :param source: what distinguishes the account from others; by default the connection's id. (templated)
     :param snapshot: the moment, ISO 8601, that says which day or hour is replaced; by default when the keys are
         listed. The API shows only the present, so that another moment dates today's truth back. (templated)
-    :raises OpenRouterError: of the kind that tells what helps; what cannot recover fails without task retries.
+    :raises OpenRouterError: of the kind that says what helps; what cannot recover fails without task retries.
     :raises AirflowFailException: if an argument makes no sense, if the connection leads to no SQL database, if a
         package is not installed, or if there is no table to write to.
     :raises AirflowException: if the database refuses.

@@ -14,7 +14,7 @@ from airflow_provider_openrouter.exceptions import (
 
 @contextmanager
 def trickling(head: bytes = b""):
-    """Answer one client with a head, and then byte by byte for as long as it stays."""
+    """Send one client with a head, and then byte by byte for as long as it stays."""
 
     def trickle() -> None:
         with suppress(OSError):

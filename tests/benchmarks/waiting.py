@@ -36,7 +36,7 @@ FIGURES = "figures.json"
 
 
 def naive_trigger(how: str):
-    """Answer a trigger as one writes it first: it lists for itself, and checks in the same thread."""
+    """Return a trigger as one writes it first: it lists for itself, and checks in the same thread."""
     from airflow.triggers.base import BaseTrigger, TriggerEvent
     from asgiref.sync import sync_to_async
 
@@ -50,14 +50,9 @@ def naive_trigger(how: str):
             raise NotImplementedError
 
         async def run(self):
-            from datetime import UTC, datetime
-
-            from airflow_provider_openrouter.watch.rule import Inventory
-
             client = await sync_to_async(OpenRouterHook().get_conn)()
             while True:
-                look = lambda: self.rule.check(Inventory(client.list_keys(), observed_at=datetime.now(UTC)))  # noqa: E731
-                check = await in_thread(look)
+                check = await in_thread(lambda: self.rule.check(client.get_key_listing()))
                 check.report(self.log)
                 if check.low:
                     break

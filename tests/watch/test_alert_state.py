@@ -1,4 +1,4 @@
-"""Which keys newly crossed the threshold: told once until they have recovered, and remembered by the asset."""
+"""Which keys newly crossed the threshold: reported once until they have recovered, and remembered by the asset."""
 
 import asyncio
 import json
@@ -181,7 +181,7 @@ def test_a_key_that_recovered_is_reported_when_it_crosses_again(recovered):
         pytest.param([], id="deleted"),
         pytest.param([key("b", 90)], id="deleted, others remain"),
         pytest.param([key("a", None, limit=None)], id="limit removed"),
-        pytest.param([key("a", None)], id="remainder not told"),
+        pytest.param([key("a", None)], id="remainder not sent"),
         pytest.param([key("a", 4, disabled=True)], id="disabled"),
         pytest.param([key("a", 4, expires_at="2026-11-03T06:29:00Z")], id="expired"),
         pytest.param([key("a", 4, name="other")], id="renamed"),
@@ -616,7 +616,7 @@ def test_a_store_that_cannot_be_written_is_warned_of_and_tried_again_at_each_pol
         await life.poll(*FULL)
         store.failure = RuntimeError("the API server is away")
         assert await life.poll(*LOW) == ["a"]
-        assert not warnings(caplog)  # in the poll in which it is told there is nothing to store
+        assert not warnings(caplog)  # in the poll in which it is reported there is nothing to store
         for tried in (1, 2):
             assert await life.poll(*LOW) == []
             assert len(warnings(caplog)) == tried
@@ -740,7 +740,7 @@ class Oracle:
         self.armed = dict.fromkeys("abc", True)
 
     def poll(self, listing: dict[str, float | None]) -> tuple[set[str], set[str], set[str]]:
-        """Answer which keys cross, which are low, and which recovered."""
+        """Return which keys cross, which are low, and which recovered."""
         crossed, low, recovered = set(), set(), set()
         for name in self.armed:
             remaining = listing.get(name)
