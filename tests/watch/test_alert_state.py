@@ -1,4 +1,4 @@
-"""Which keys newly crossed the threshold: reported once until they have recovered, and remembered by the asset."""
+"""Which keys newly crossed the threshold: reported once until they have recovered, and remembered."""
 
 import asyncio
 import json
