@@ -19,7 +19,7 @@ def is_literal(value: Any) -> bool:
     return not hasattr(value, "iter_references")  # as an XComArg has; a Path has "resolve", too
 
 
-def read_flag(name: str, value: Any) -> bool:
+def require_flag(name: str, value: Any) -> bool:
     """
     Read a flag that may be a rendered template.
 

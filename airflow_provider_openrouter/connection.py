@@ -107,9 +107,9 @@ ALLOW_HTTP = Extra(
 EXTRAS = {extra.name: extra for extra in (TIMEOUT, MAX_RETRIES, MAX_CONCURRENCY, ALLOW_HTTP)}
 
 PLACES = {
-    "management_key": "the password",
-    "base_url": "the host",
-    **{name: f"the extra {name}" for name in EXTRAS},
+    "management_key": "The management key is the password",
+    "base_url": "The base URL is the host",
+    **{name: f"The setting is the extra {name}" for name in EXTRAS},
 }
 """Where the connection keeps each argument of the client."""
 

@@ -112,6 +112,8 @@ class OpenRouterFinalResponseError(OpenRouterResponseError, AirflowFailException
 class OpenRouterFinalConnectionError(OpenRouterConnectionError, AirflowFailException):
     """An :class:`OpenRouterConnectionError` that ended a wait: fails without task retries."""
 
+    transient_by_default = False
+
 
 _FINAL: dict[type[OpenRouterError], type[OpenRouterError]] = {
     OpenRouterResponseError: OpenRouterFinalResponseError,
@@ -128,4 +130,4 @@ def without_task_retries(error: OpenRouterError) -> OpenRouterError:
     final = _FINAL.get(type(error))
     if final is None:
         return error
-    return final(str(error), status_code=error.status_code, transient=error.transient, about=error.about)
+    return final(str(error), status_code=error.status_code)

@@ -152,24 +152,24 @@ class KeyGroup(NamedTuple):
     Keys, sorted once for all who ask what remains of them.
 
     :param limited: those of which a known amount remains, the lowest first.
-    :param unlimited: the others.
+    :param not_measurable: the others.
     """
 
     limited: list[LimitedKey]
-    unlimited: list[Key]
+    not_measurable: list[Key]
 
     @classmethod
-    def of(cls, keys: Iterable[Key]) -> KeyGroup:
+    def split(cls, keys: Iterable[Key]) -> KeyGroup:
         """Sort keys."""
-        limited, unlimited = [], []
+        limited, not_measurable = [], []
         for key in keys:
             remaining = read_amount(key.get("limit_remaining"))
             if remaining is None:
-                unlimited.append(key)
+                not_measurable.append(key)
             else:
                 limited.append(LimitedKey(key, remaining, read_amount(key.get("limit"))))
         limited.sort(key=attrgetter("remaining"))
-        return cls(limited, unlimited)
+        return cls(limited, not_measurable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,12 +197,21 @@ class KeyListing:
     @cached_property
     def active(self) -> KeyGroup:
         """The keys that are neither disabled nor expired."""
-        return KeyGroup.of(key for key in self.keys if is_active(key, self.observed_at))
+        return KeyGroup.split(key for key in self.keys if is_active(key, self.observed_at))
 
     @cached_property
     def unexpired(self) -> KeyGroup:
         """The keys that have not expired, disabled ones included."""
-        return KeyGroup.of(key for key in self.keys if not is_expired(key, self.observed_at))
+        return KeyGroup.split(key for key in self.keys if not is_expired(key, self.observed_at))
+
+    def group(self, *, include_disabled: bool) -> KeyGroup:
+        """Return the active keys, or with disabled ones all that have not expired."""
+        return self.unexpired if include_disabled else self.active
+
+    def prepare(self, *, include_disabled: bool) -> None:
+        """Do now what :meth:`group` and :attr:`hashes` would do when they are first asked for."""
+        self.group(include_disabled=include_disabled)
+        len(self.hashes)
 
     @property
     def workspace(self) -> str:

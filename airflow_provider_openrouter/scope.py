@@ -10,7 +10,7 @@ from uuid import UUID
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.text import plain
 
-EVERY_WORKSPACE = "*"
+ALL_WORKSPACES = "*"
 RESERVED = {"default", "all"}
 """How the default workspace and all of them are written in partitions and paths: no name may mean another."""
 SHOWN = 20
@@ -52,19 +52,19 @@ class WorkspaceScope:
         return cls(typed)
 
     @property
-    def is_every(self) -> bool:
+    def is_all(self) -> bool:
         """Whether all workspaces are meant."""
-        return self.typed == EVERY_WORKSPACE
+        return self.typed == ALL_WORKSPACES
 
     @property
     def is_one(self) -> bool:
         """Whether one workspace is meant, by its id or name."""
-        return self.typed is not None and not self.is_every
+        return self.typed is not None and not self.is_all
 
     @property
     def needs_workspaces(self) -> bool:
         """Whether the workspaces must be read before the keys: for all of them, and for what may be a name."""
-        return self.is_every or (self.is_one and not _is_uuid(str(self.typed)))
+        return self.is_all or (self.is_one and not _is_uuid(str(self.typed)))
 
     def resolve(self, names: Mapping[str, str]) -> list[str | None]:
         """
@@ -73,7 +73,7 @@ class WorkspaceScope:
         :param names: the names of the workspaces by their ids, if they are needed.
         :raises OpenRouterRequestError: if what was typed is neither an id nor the name of exactly one workspace.
         """
-        if self.is_every:
+        if self.is_all:
             return list(names) or [None]
         if not self.needs_workspaces or self.typed in names:
             return [self.typed]
@@ -95,12 +95,12 @@ class WorkspaceScope:
     @property
     def path_part(self) -> str:
         """What stands in a path: ``default``, ``all``, or what was typed."""
-        return "all" if self.is_every else self.column
+        return "all" if self.is_all else self.column
 
     def __str__(self) -> str:
         if self.typed is None:
             return "default only"
-        return "every workspace" if self.is_every else plain(self.typed)
+        return "all workspaces" if self.is_all else plain(self.typed)
 
 
 def _is_uuid(text: str) -> bool:

@@ -1,7 +1,7 @@
 """
 ### Every OpenRouter key, every day
 
-Writes one file a day with every API key of the account, in every workspace, and logs which keys spend most.
+Writes one file a day with every API key of the account, in all workspaces, and logs which keys spend most.
 
 The API shows only the present, so a missed day cannot be made up for. A run that is cleared or backfilled writes
 the keys of today, under today's date.

@@ -141,7 +141,7 @@ def test_the_rule_agrees_with_the_frame(keys, usd, percent):
     check = LimitRule(threshold=usd).check(found)
     assert triples(check.watched) == limited
     assert triples(check.low) == [each for each in limited if each[1] < usd]
-    assert check.not_measurable == len(found.active.unlimited)
+    assert check.not_measurable == len(found.active.not_measurable)
 
     check = LimitRule(threshold=f"{percent}%").check(found)
     assert triples(check.watched) == [each for each in limited if each[2] is not None and each[2] > 0]

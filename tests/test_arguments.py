@@ -14,7 +14,7 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.arguments import is_literal, read_flag, read_interval
+from airflow_provider_openrouter.arguments import is_literal, read_interval, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 
@@ -60,23 +60,23 @@ def test_an_xcom_is_not_literal_wherever_it_stands(xcom_arg):
     assert not is_literal(["a", xcom_arg])
 
 
-# -- read_flag
+# -- require_flag
 
 
 @pytest.mark.parametrize("value", [True, "True", "true", "TRUE", " true\n", np.True_], ids=repr)
 def test_a_flag_is_true(value):
-    assert read_flag("flag", value) is True
+    assert require_flag("flag", value) is True
 
 
 @pytest.mark.parametrize("value", [False, "False", "false", "FALSE", " false\n", np.False_], ids=repr)
 def test_a_flag_is_false(value):
-    assert read_flag("flag", value) is False
+    assert require_flag("flag", value) is False
 
 
 @pytest.mark.parametrize("value", [None, 0, 1, 1.0, "", "yes", "0", "None", [], [True], {}], ids=repr)
 def test_anything_else_is_refused_as_a_flag(value):
     with pytest.raises(OpenRouterRequestError) as refusal:
-        read_flag("include_disabled", value)
+        require_flag("include_disabled", value)
     assert str(refusal.value) == f"include_disabled must be true or false, not {value!r}."
 
 

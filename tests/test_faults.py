@@ -360,7 +360,7 @@ FAULTS = [
         name="the base URL's path is wrong (404)",
         cause=serves(error(404, "Not found")),
         error=OpenRouterRequestError,
-        says="… answered 404 (Not found). Check workspace_id and the base URL. It is the host of connection …",
+        says="… answered 404 (Not found). Check workspace_id and the base URL. The base URL is the host of …",
         requests=1,
     ),
     Fault(
@@ -561,7 +561,7 @@ FAULTS = [
         name="a server that ignores `offset`",
         cause=serves(data(KEYS)),
         error=OpenRouterResponseError,
-        says="The server ignores 'offset': …; point the base URL at OpenRouter's own API.",
+        says="The server ignores 'offset': every page is the same. Set the base URL to OpenRouter's own API, …",
         requests=None,
     ),
     Fault(
@@ -588,21 +588,21 @@ FAULTS = [
         name="the connection's host is no URL",
         cause=connects(host="https://open router.ai"),
         error=OpenRouterRequestError,
-        says="The base URL must look like https://host[:port]/path. …. It is the host of connection …",
+        says="The base URL must look like https://host[:port]/path. …. The base URL is the host of connection …",
         requests=0,
     ),
     Fault(
         name="the connection's host is plain `http`, and another machine",
         cause=connects(host=f"http://{NOWHERE}"),
         error=OpenRouterRequestError,
-        says="… would carry the management key unencrypted. Use https, or set allow_http …. It is the extra …",
+        says="… would carry the management key unencrypted. Use https, or set allow_http …. The setting is …",
         requests=0,
     ),
     Fault(
         name="an extra makes no sense",
         cause=connects(extra={"timeout": "soon"}),
         error=OpenRouterRequestError,
-        says="timeout must be a number of seconds …. It is the extra timeout of connection …",
+        says="timeout must be a number of seconds …. The setting is the extra timeout of connection …",
         requests=0,
     ),
     Fault(

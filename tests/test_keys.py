@@ -184,7 +184,7 @@ def test_whatever_is_sent_can_be_read(value):
     assert is_expired(key, OBSERVED_AT) in (True, False)
     assert is_active(key, OBSERVED_AT) is not (is_disabled(key) or is_expired(key, OBSERVED_AT))
     for group in (listing(key).active, listing(key).unexpired):
-        assert len(group.limited) + len(group.unlimited) <= 1
+        assert len(group.limited) + len(group.not_measurable) <= 1
 
 
 # -- disabled and expired
@@ -252,8 +252,8 @@ def test_a_listing_sorts_its_keys_by_what_remains():
         middle,
         disabled,
     ]
-    assert [key["hash"] for key in keys.active.unlimited] == ["2", "5"]
-    assert [key["hash"] for key in keys.unexpired.unlimited] == ["2", "5"]
+    assert [key["hash"] for key in keys.active.not_measurable] == ["2", "5"]
+    assert [key["hash"] for key in keys.unexpired.not_measurable] == ["2", "5"]
     assert keys.hashes == set("012345")
 
 
@@ -268,8 +268,8 @@ def test_a_limited_key_holds_the_key_as_it_was_sent():
     ("typed", "names", "said"),
     [
         (None, {}, "default only"),
-        ("*", {}, "every workspace"),
-        ("*", {"w1": "Team", "w2": "Other"}, "every workspace"),
+        ("*", {}, "all workspaces"),
+        ("*", {"w1": "Team", "w2": "Other"}, "all workspaces"),
         ("w1", {}, "w1"),
         ("w1", {"w1": "Team"}, "Team (w1)"),
         ("w1", {"w1": ""}, "w1"),

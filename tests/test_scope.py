@@ -53,7 +53,7 @@ def test_whatever_is_not_one_workspace_is_stored_as_reserved():
     ("typed", "column", "path_part", "words"),
     [
         (None, "default", "default", "default only"),
-        ("*", "*", "all", "every workspace"),
+        ("*", "*", "all", "all workspaces"),
         (ID, ID, ID, ID),
         ("My Team", "My Team", "My Team", "My Team"),
         ("a\x1b[2J\nb", "a\x1b[2J\nb", "a\x1b[2J\nb", "a [2J b"),

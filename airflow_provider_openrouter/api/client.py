@@ -138,7 +138,7 @@ class OpenRouterClient:
         observed_at = datetime.now(UTC)
         with self._records(stopped) as records:
             names = workspace_names or {}
-            if scope.is_every or (scope.needs_workspaces and workspace_names is None):
+            if scope.is_all or (scope.needs_workspaces and workspace_names is None):
                 names = {each["id"]: read_text(each.get("name")) or "" for each in records.every_workspace()}
             by_hash: dict[str, Key] = {}
             workspace_ids = scope.resolve(names)
@@ -152,13 +152,13 @@ class OpenRouterClient:
                 workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
             )
             every = f"in {count(len(names), 'workspace')}"
-            where = every if scope.is_every else f"(workspace: {listing.workspace})"
+            where = every if scope.is_all else f"(workspace: {listing.workspace})"
             records.log_end(f"{count(len(by_hash), 'key')} {where}")
             return listing
 
     def list_workspaces(self) -> list[Record]:
         """
-        List every workspace of the account once, as the API sent it (``GET /workspaces``).
+        List all workspaces of the account once, as the API sent it (``GET /workspaces``).
 
         :raises OpenRouterError: if that fails; its class says what may help.
         """
@@ -220,6 +220,11 @@ def _check_base_url(base_url: str, allow_http: bool) -> None:
         well_formed = url.scheme in ("http", "https") and without_spaces
     except ValueError:  # those of requests are of that kind, too
         well_formed = False
+    if well_formed and (url.hostname or "").startswith("sk-or-"):
+        raise OpenRouterRequestError(
+            "The base URL is a key, which is not shown here. Enter the key as the management key instead.",
+            about="base_url",
+        )
     if not well_formed or url.username is not None or url.query or url.fragment:
         raise OpenRouterRequestError(
             "The base URL must look like https://host[:port]/path. It must have no user, password, query or "

@@ -95,8 +95,8 @@ class Walk:
                 self._coincidences += order == self._came_again
                 if self._ignores_offset():
                     raise OpenRouterResponseError(
-                        "The server ignores 'offset': every page is the same. What follows the first page cannot "
-                        "be read; point the base URL at OpenRouter's own API.",
+                        "The server ignores 'offset': every page is the same. Set the base URL to OpenRouter's "
+                        "own API, so that what follows the first page can be read.",
                         about="base_url",
                     )
             self._step_on(order)

@@ -41,7 +41,7 @@ class Records:
         return self._every("/keys", query, identity="hash")
 
     def every_workspace(self) -> list[Record]:
-        """Return every workspace, in the API's order."""
+        """Return all workspaces, in the API's order."""
         return self._every("/workspaces", {"limit": "100"}, identity="id")
 
     def _every(self, path: str, query: dict[str, str], *, identity: str) -> list[Record]:

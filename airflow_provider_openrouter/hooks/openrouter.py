@@ -125,7 +125,7 @@ class OpenRouterHook(BaseHook):
 
     def list_workspaces(self) -> list[dict[str, Any]]:
         """
-        List every workspace of the account once, as the API sent it.
+        List all workspaces of the account once, as the API sent it.
 
         :raises OpenRouterError: if that fails; its class says what may help.
         """
@@ -140,8 +140,8 @@ class OpenRouterHook(BaseHook):
 
         conn = self.get_connection(self.openrouter_conn_id)
         advice = {
-            argument: f"It is {place} of connection {self.openrouter_conn_id!r}."
-            for argument, place in connection.PLACES.items()
+            argument: f"{setting} of connection {self.openrouter_conn_id!r}."
+            for argument, setting in connection.PLACES.items()
         }
         try:
             return OpenRouterClient(conn.password or "", base_url=_base_url(conn), advice=advice, **_extras(conn))
@@ -152,7 +152,8 @@ class OpenRouterHook(BaseHook):
 
 def _base_url(conn: Connection) -> str:
     """Put together what a form leaves in ``host`` and a URI spreads over ``host``, ``port`` and ``schema``."""
-    host = (conn.host or "").strip() or connection.DEFAULT_BASE_URL
+    default = urlsplit(connection.DEFAULT_BASE_URL)
+    host = (conn.host or "").strip() or default.netloc
     if "://" not in host:
         host = f"https://[{host}]" if host.count(":") > 1 and "[" not in host else f"https://{host}"
     try:
@@ -161,7 +162,7 @@ def _base_url(conn: Connection) -> str:
             url = url._replace(netloc=f"{url.netloc.rstrip(':')}:{conn.port}")
     except ValueError:
         return host
-    path = url.path.strip("/") or (conn.schema or "").strip("/") or "api/v1"
+    path = url.path.strip("/") or (conn.schema or "").strip("/") or default.path.strip("/")
     return url._replace(path=f"/{path}").geturl()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import Asset, BaseOperator
 
-from airflow_provider_openrouter.arguments import is_literal, read_flag
+from airflow_provider_openrouter.arguments import is_literal, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
@@ -74,12 +74,12 @@ class BaseOpenRouterKeysOperator(BaseOperator):
     def _list_keys(self) -> KeyListing:
         list_keys = partial(
             self._hook.get_conn().get_key_listing,
-            include_disabled=read_flag("include_disabled", self.include_disabled),
+            include_disabled=require_flag("include_disabled", self.include_disabled),
             workspace_id=WorkspaceScope.read(self.workspace_id),
         )
         if self.include_expired is None:
             return list_keys()
-        include_expired = read_flag("include_expired", self.include_expired)
+        include_expired = require_flag("include_expired", self.include_expired)
         try:
             return list_keys(include_expired=include_expired)
         except OpenRouterRequestError as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 XCOM_FORMATS = ("frame", "records")
-OF_A_FILE = {"granularity": "day", "source": None, "snapshot": None}
+FILE_ARGUMENTS = {"granularity": "day", "source": None, "snapshot": None}
 """The arguments that matter to files only, and their defaults."""
 
 
@@ -94,27 +94,29 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         self.output_path = output_path
         self.xcom_format = xcom_format
         if is_literal(output_path):
-            self._check_output_path(only_literals=True)
+            self._check_file_arguments(only_literals=True)
         if is_literal(xcom_format):
             _check_xcom_format(xcom_format)
 
     def execute(self, context: Context) -> pd.DataFrame | list[Key] | str:
         """List the keys, push their summary, and return them or the path of their file."""
-        self._check_output_path()
+        self._check_file_arguments()
         _check_xcom_format(self.xcom_format)
         if self.output_path:
             return self._write_file(context, self.output_path)
-        as_frame = self.xcom_format == "frame"
-        if as_frame and self.do_xcom_push:
+        if self.xcom_format == "records":
+            listing = self._list_keys()
+            self._report(context, summarize(listing))
+            return list(listing.keys)
+
+        from airflow_provider_openrouter.snapshots.frame import keys_frame
+
+        if self.do_xcom_push:
             _check_frame_fits_xcom()
         listing = self._list_keys()
-        keys: pd.DataFrame | list[Key] = list(listing.keys)
-        if as_frame:
-            from airflow_provider_openrouter.snapshots.frame import keys_frame
-
-            keys = keys_frame(listing)
+        frame = keys_frame(listing)
         self._report(context, summarize(listing))
-        return keys
+        return frame
 
     def _write_file(self, context: Context, output_path: str) -> str:
         from airflow_provider_openrouter.snapshots.files import check_store, write_file
@@ -126,18 +128,18 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         partition = partitioning.partition(listing)
         summary = summarize(listing)
         frame = keys_file_frame(listing, partition)
-        del listing  # so that a large account is not held twice
+        del listing  # so that a large account is not in memory twice
         path = partition.fill_in(output_path)
         size = write_file(frame, path)
         self.log.info("Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), path)
         self._report(context, summary, file_target(path), path=path, bytes=size)
         return path
 
-    def _check_output_path(self, *, only_literals: bool = False) -> None:
+    def _check_file_arguments(self, *, only_literals: bool = False) -> None:
         if self.output_path:
             check_output_path(self.output_path)
             return
-        for name, default in OF_A_FILE.items():
+        for name, default in FILE_ARGUMENTS.items():
             value = getattr(self, name)
             if only_literals and not is_literal(value):
                 continue

@@ -96,12 +96,13 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         """
         List the keys and compare them with the rule.
 
-        If none is low, a deferrable sensor defers from here, so that its first poke, and what Airflow makes of an
-        error in it, are those of the other modes.
+        If none is low, a deferrable sensor defers from here, so that its first poke, and how Airflow treats an
+        error in it, are the same as in the other modes.
         """
-        low = self._find_low_keys()
+        rule = LimitRule(**self._rule)
+        low = self._find_low_keys(rule)
         if not low and self.deferrable:
-            self._defer()
+            self._defer(rule)
         return PokeReturnValue(bool(low), low)
 
     def execute_complete(self, context: Context, event: Any = None) -> list[Key]:
@@ -121,8 +122,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
             for name in ("threshold", "key_hashes", "name_pattern", "include_disabled", "fail_if_unwatched")
         }
 
-    def _find_low_keys(self) -> list[Key]:
-        rule = LimitRule(**self._rule)
+    def _find_low_keys(self, rule: LimitRule) -> list[Key]:
         scope = WorkspaceScope.read(self.workspace_id)
         try:
             listing = get_client(self.openrouter_conn_id).get_key_listing(
@@ -137,14 +137,14 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         check.report(self.log)
         return check.records
 
-    def _defer(self) -> None:
+    def _defer(self, rule: LimitRule) -> None:
         if self.exponential_backoff or self.max_wait:
             self.log.warning(
                 "exponential_backoff and max_wait are ignored: a deferred sensor polls every poke_interval."
             )
         self.defer(
             trigger=OpenRouterKeyLimitTrigger(
-                **LimitRule(**self._rule).arguments,
+                **rule.arguments,
                 openrouter_conn_id=self.openrouter_conn_id,
                 poll_interval=self.poke_interval,
                 workspace_id=self.workspace_id,

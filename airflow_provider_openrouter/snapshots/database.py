@@ -1,4 +1,4 @@
-"""The way from a connection of Airflow to a database, and what is missing on it."""
+"""The database engine of an Airflow connection, or which package is missing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,8 @@ def get_engine(sql_conn_id: str) -> Engine:
         hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
         if not hasattr(hook, "get_sqlalchemy_engine"):
             raise AirflowFailException(
-                f"Connection {sql_conn_id!r} does not lead to a SQL database, as its type is {kind!r}."
+                f"Connection {sql_conn_id!r} is of type {kind!r}, which is no SQL database. Set sql_conn_id to a "
+                "connection to one."
             )
         return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})  # type: ignore[no-any-return]
     except (ImportError, NoSuchModuleError) as error:
@@ -60,3 +61,17 @@ def get_engine(sql_conn_id: str) -> Engine:
         else "the Airflow provider of that type, or correct the type"
     )
     raise AirflowFailException(f"Connection {sql_conn_id!r} {missing}. Install {package}.")
+
+
+def reason(error: Exception) -> str:
+    """Return what the database says, except where it quotes values: class 22, and errors of the driver."""
+    cause: Any = getattr(error, "orig", None) or error
+    state = sql_state(cause)
+    if state.startswith("22") or isinstance(error, ValueError):
+        return f"{type(cause).__name__} {state}".strip()
+    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+
+
+def sql_state(cause: Any) -> str:
+    """Return the five characters with which PostgreSQL tells errors apart, or nothing."""
+    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""

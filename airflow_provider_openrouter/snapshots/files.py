@@ -90,8 +90,10 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
     if target.protocol in STORES_WITHOUT_HALF_FILES:
         _write(target, content)
         return content.nbytes
-    if target.is_dir():
-        raise IsADirectoryError(f"{path} is a folder. Choose another path.")  # Airflow 3.0 moves into it
+    if target.is_dir():  # on Airflow 3.0 the file would be moved into it
+        raise IsADirectoryError(
+            f"Cannot replace a folder by a file: {path}. Choose another path."
+        )  # Airflow 3.0 moves into it
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
     try:

@@ -58,13 +58,26 @@ class Partition:
         }
 
     def fill_in(self, path: str) -> str:
-        """Return a path with the values in place of its placeholders, such as ``{snapshot}``."""
+        """
+        Return a path with the values in place of its placeholders, such as ``{snapshot}``.
+
+        What would change the folder, or mean something in a URL, is percent-encoded: ``a/b`` becomes ``a%2Fb``.
+        So no two values share a path, and none leaves its folder.
+        """
         _, form = GRANULARITIES[self.granularity]
-        values = self.columns | {
+        values = {
             "snapshot": self.snapshot.strftime(form),
-            "workspace_scope": self.scope.path_part,
+            "granularity": self.granularity,
+            "source": _encode(self.source),
+            "workspace_scope": _encode(self.scope.path_part),
         }
         return re.sub("{(" + "|".join(PARTITION_COLUMNS) + ")}", lambda found: values[found[1]], path)
+
+
+def _encode(value: str) -> str:
+    if not value.strip("."):  # "." and ".." are folders
+        return value.replace(".", "%2E")
+    return re.sub(r"[%/\\?#\x00-\x1f\x7f]", lambda found: f"%{ord(found[0]):02X}", value)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,9 +11,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
-_PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
-_DIRECTIVE = re.compile(r"%(?![0-9A-Fa-f]{2})-?[aAbBcdfFGHIjmMpSTuUVwWxXyYzZ]")
-"""One of ``strftime``, such as ``%Y``; what looks like a percent-encoded byte, such as ``%E4``, is none."""
+_PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
+_DIRECTIVE = re.compile(r"%(?![0-9A-Fa-f]{2})[-#]?[A-Za-z]")
+"""A ``strftime`` directive such as ``%Y``, but not a percent-encoded byte such as ``%E4``."""
 
 
 def check_output_path(path: Any) -> None:
@@ -32,14 +32,15 @@ def check_output_path(path: Any) -> None:
             f"output_path must be absolute, not {path!r}. Use a path such as file:///data/keys.parquet or "
             "s3://conn@bucket/keys.parquet."
         )
-    known = ", ".join(f"{{{name}}}" for name in PARTITION_COLUMNS)
-    unknown = [found[0] for found in _PLACEHOLDER.finditer(path) if found[1] not in PARTITION_COLUMNS]
+    placeholders = [f"{{{name}}}" for name in PARTITION_COLUMNS]
+    known = ", ".join(placeholders)
+    unknown = [found for found in _PLACEHOLDER.findall(path) if found not in placeholders]
     if unknown:
         raise AirflowFailException(
             f"output_path has an unknown placeholder: {', '.join(unknown)}. There are {known}."
         )
     if directive := _DIRECTIVE.search(path):
         raise AirflowFailException(
-            f"output_path has {directive[0]}, which would stay as it is. Use {{snapshot}}, the UTC day "
+            f"output_path has {directive[0]}, which is not filled in. Use {{snapshot}}, the UTC day "
             f"or hour. There are {known}."
         )

@@ -24,8 +24,10 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.engine import Connection
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.schema import CreateColumn
 
+from airflow_provider_openrouter.snapshots.database import reason
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS
 from airflow_provider_openrouter.text import count
@@ -35,7 +37,7 @@ log = logging.getLogger(__name__)
 IDENTITY = (*PARTITION_COLUMNS, "hash")
 """The columns that tell a row from all others."""
 OLD_IDENTITY = tuple(name for name in IDENTITY if name != "granularity")
-"""The primary key of the tables that were created before there was a granularity."""
+"""The primary key of tables that were created before the column granularity existed."""
 
 _TYPES: dict[str, Any] = {
     "string": Text(),
@@ -48,7 +50,7 @@ _OLD_KEY = re.compile(
     re.IGNORECASE,
 )
 _CREATE = re.compile(r"^CREATE (TABLE|UNIQUE INDEX|INDEX|TRIGGER) ")
-"""How the statements begin that SQLite stores: always so, and with the name of no schema."""
+"""The beginning of the statements that SQLite stores: always in this form and without a schema."""
 
 
 def keys_table(name: str, schema: str | None) -> Table:
@@ -83,24 +85,26 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
         log.info("Created table %s", target.fullname)
         return
     present = {column["name"] for column in inspector.get_columns(target.name, schema=target.schema)}
-    is_ours = create_table and _primary_key(connection, target) == OLD_IDENTITY
+    change_key = {"postgresql": _change_key_on_postgresql, "sqlite": _change_key_on_sqlite}.get(
+        connection.dialect.name
+    )
+    is_ours = create_table and change_key is not None and _primary_key(connection, target) == OLD_IDENTITY
     name = connection.dialect.identifier_preparer.format_table(target)
     for column in target.columns:
         if column.name not in present:
-            column.nullable = True  # the rows that are there have no value for it
+            column.nullable = True  # existing rows have no value for it
             definition = CreateColumn(column).compile(dialect=connection.dialect)
             connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
             log.info("Added column %s to table %s", column.name, target.fullname)
     if is_ours or "granularity" not in present:
         _fill_granularity(connection, target)
-    change_key = {"postgresql": _change_key_on_postgresql, "sqlite": _change_key_on_sqlite}
-    if is_ours and connection.dialect.name in change_key:
-        change_key[connection.dialect.name](connection, target)
+    if is_ours and change_key is not None:
+        change_key(connection, target)
         log.info("Changed the primary key of table %s to (%s)", target.fullname, ", ".join(IDENTITY))
 
 
 def _primary_key(connection: Connection, target: Table) -> tuple[str, ...]:
-    if connection.dialect.name == "sqlite":  # where SQLAlchemy fails if the letters of a name differ in case
+    if connection.dialect.name == "sqlite":  # where SQLAlchemy fails if the name differs in case
         columns = "SELECT name FROM pragma_table_info(?, ?) WHERE pk > 0 ORDER BY pk"
         return tuple(connection.exec_driver_sql(columns, (target.name, target.schema or "main")).scalars())
     inspector: Any = inspect(connection)
@@ -108,7 +112,7 @@ def _primary_key(connection: Connection, target: Table) -> tuple[str, ...]:
 
 
 def _fill_granularity(connection: Connection, target: Table) -> None:
-    """Call old rows at 00:00 UTC days and all others hours: an hour of 00:00 looks like a day."""
+    """Set granularity to ``day`` in old rows at 00:00 UTC, and to ``hour`` in all others."""
     snapshot: Any = target.c.snapshot
     moment = snapshot
     if connection.dialect.name == "postgresql":
@@ -126,16 +130,26 @@ def _change_key_on_postgresql(connection: Connection, target: Table) -> None:
     inspector: Any = inspect(connection)
     preparer = connection.dialect.identifier_preparer
     constraint = preparer.quote(inspector.get_pk_constraint(target.name, schema=target.schema)["name"])
-    connection.exec_driver_sql(
-        f"ALTER TABLE {preparer.format_table(target)} DROP CONSTRAINT {constraint}, "
-        "ALTER COLUMN granularity SET NOT NULL, "
-        f"ADD CONSTRAINT {constraint} PRIMARY KEY ({', '.join(IDENTITY)})"
+    try:
+        connection.exec_driver_sql(
+            f"ALTER TABLE {preparer.format_table(target)} DROP CONSTRAINT {constraint}, "
+            "ALTER COLUMN granularity SET NOT NULL, "
+            f"ADD CONSTRAINT {constraint} PRIMARY KEY ({', '.join(IDENTITY)})"
+        )
+    except SQLAlchemyError as error:
+        raise _cannot_change_key(target, f"Database error: {reason(error)}.") from None
+
+
+def _cannot_change_key(target: Table, why: str) -> AirflowFailException:
+    return AirflowFailException(
+        f"Cannot change the primary key of table {target.fullname}; nothing was changed. Change it to "
+        f"({', '.join(IDENTITY)}) yourself. {why}"
     )
 
 
 def _change_key_on_sqlite(connection: Connection, target: Table) -> None:
     """
-    Make the table again with another key, as SQLite cannot change one.
+    Rebuild the table with the new key, as SQLite cannot change one.
 
     The table's own statement is edited, so that what a user added is kept. Its rows are set aside in a temporary
     table, as no table can be renamed while a view looks for one that is missing. Indexes and triggers are dropped
@@ -159,11 +173,8 @@ def _change_key_on_sqlite(connection: Connection, target: Table) -> None:
         (target.schema or "main", target.name),
     ).scalar()
     if edited != 1 or referring:
-        raise AirflowFailException(
-            f"Cannot change the primary key of table {target.fullname}; nothing was changed. "
-            + ("A foreign key of another table refers to it. " if referring else "It is not as it was created. ")
-            + f"Change its key to ({', '.join(IDENTITY)}) yourself."
-        )
+        why = "A foreign key of another table refers to it." if referring else "It is not as it was created."
+        raise _cannot_change_key(target, why)
     stored = "SELECT name FROM pragma_table_xinfo(?, ?) WHERE hidden = 0"  # generated columns are hidden
     columns = ", ".join(map(quote, run(stored, (target.name, target.schema or "main")).scalars()))
 

@@ -57,7 +57,7 @@ def _describe(limited: LimitedKey, listing: KeyListing) -> dict[str, Any]:
         "label": read_text(limited.key.get("label")),
         "limit_remaining": limited.remaining,
         "limit": limited.limit,
-        **({} if name is None else {"workspace_name": name}),
+        **({} if name is None else {"workspace_id": limited.key["workspace_id"], "workspace_name": name}),
     }
 
 

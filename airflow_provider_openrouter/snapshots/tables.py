@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import logging
 import re
-from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -14,6 +13,7 @@ from sqlalchemy import Table, and_, func, inspect, select
 from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
+from airflow_provider_openrouter.snapshots.database import reason, sql_state
 from airflow_provider_openrouter.snapshots.files import SCHEMA
 from airflow_provider_openrouter.snapshots.partition import Partition
 from airflow_provider_openrouter.snapshots.schema import IDENTITY, keys_table, prepare_table
@@ -68,7 +68,7 @@ def replace_partition(
         key = f"Its primary key must be ({', '.join(IDENTITY)}). " if _is_collision(error) else ""
         raise AirflowException(
             f"Could not write to table {target.fullname}; nothing was changed. {key}"
-            f"Database error: {_reason(error)}"
+            f"Database error: {reason(error)}"
         ) from None
     log.info("Wrote %s to table %s, replacing %s", count(len(frame), "row"), target.fullname, f"{replaced:,}")
     return schema
@@ -91,25 +91,12 @@ def _check_length(connection: Connection, *names: str | None) -> None:
     for name in names:
         if connection.dialect.name == "postgresql" and len((name or "").encode()) > longest:
             raise AirflowFailException(
-                f"A name is longer than the {longest} bytes that PostgreSQL allows: {name!r}."
+                f"A name is longer than the {longest} bytes that PostgreSQL allows: {name!r}. Use a shorter one."
             )
 
 
 def _is_collision(error: Exception) -> bool:
     """Return whether two rows had the same key; each database says so in its own words."""
     return isinstance(error, IntegrityError) and bool(
-        _state(error.orig) == "23505" or re.search("unique|duplicate", str(error.orig), re.IGNORECASE)
+        sql_state(error.orig) == "23505" or re.search("unique|duplicate", str(error.orig), re.IGNORECASE)
     )
-
-
-def _reason(error: SQLAlchemyError | ValueError) -> str:
-    """Return what the database says, except where it quotes values: class 22, and errors of the driver."""
-    cause: Any = getattr(error, "orig", None) or error
-    state = _state(cause)
-    if state.startswith("22") or isinstance(error, ValueError):
-        return f"{type(cause).__name__} {state}".strip()
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
-
-
-def _state(cause: Any) -> str:
-    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""

@@ -64,8 +64,7 @@ class AlertState:
         if self._state_store is None:
             self._log.warning(
                 "Alert state is kept in memory only; keys that are still low will be reported again after a "
-                "restart. It is kept in the asset's state store on Airflow 3.3 and newer, for a trigger that "
-                "watches for one asset, if the store can be read."
+                "restart. To keep it, use Airflow 3.3 or newer, and one asset for each trigger."
             )
         self._reported = dict.fromkeys(self._read(state), -math.inf)
         self._settled = set(self._reported)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey
+from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey, read_text
 from airflow_provider_openrouter.text import count, plain, usd
 from airflow_provider_openrouter.watch.threshold import Threshold
 
@@ -30,7 +30,7 @@ class LimitCheck:
     :param listing: the keys.
     :param watched: the watched keys, the lowest first.
     :param low: those of them that are low, in the same order.
-    :param not_measurable: how many keys the rule selects that have no limit to be compared with.
+    :param not_measurable: how many selected keys have no limit to compare with.
     :param missing: the hashes that the rule names and the listing lacks.
     """
 
@@ -53,13 +53,13 @@ class LimitCheck:
         return known | key.key | {"observed_at": self.listing.observed_at.isoformat()}
 
     @property
-    def is_in_vain(self) -> bool:
+    def is_unwatched(self) -> bool:
         """Whether the rule watches no key, or names one that is not listed."""
         return bool(self.missing) or not self.watched
 
     @property
     def warning(self) -> str:
-        """What a rule watches in vain, and what to do."""
+        """The warning about keys that cannot be watched, with the remedy."""
         if self.missing:
             left = len(self.missing) - SHOWN_HASHES
             more = f" and {left:,} more" if left > 0 else ""
@@ -83,20 +83,20 @@ class LimitCheck:
             log.info("and %s more below", f"{len(self.low) - SHOWN:,}")
         if self.watched and not self.low:
             log.info("Lowest: %s", self._describe(self.watched[0]))
-        if self.is_in_vain:
+        if self.is_unwatched:
             log.warning(self.warning)
 
     def _describe(self, limited: LimitedKey) -> str:
         key = limited.key
-        name = plain(key.get("name")) or plain(key.get("label")) or plain(key["hash"])
+        name = next(filter(None, (plain(read_text(key.get(field))) for field in ("name", "label", "hash"))))
         workspace_name = plain(self.listing.workspace_name(key))
         workspace = f" ({workspace_name})" if workspace_name else ""
         limit = "" if limited.limit is None else f" of {usd(limited.limit)}"
-        reset = _describe_reset(key.get("limit_reset"), self.listing.observed_at)
+        reset = _describe_reset(read_text(key.get("limit_reset")), self.listing.observed_at)
         return f"{name}{workspace} has {usd(limited.remaining)}{limit} left, {reset}"
 
 
-def _describe_reset(limit_reset: Any, now: datetime) -> str:
+def _describe_reset(limit_reset: str | None, now: datetime) -> str:
     if limit_reset is None:
         return "never resets"
     after = next_reset(limit_reset, now)

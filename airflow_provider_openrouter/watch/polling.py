@@ -22,7 +22,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import sync_to_async
 
-from airflow_provider_openrouter.exceptions import OpenRouterAuthError
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -125,8 +125,9 @@ async def polls(
 
         if backs_off and not shared.is_up_to_date(poll_interval / 2):
             await _sleep_until(shared.began + pause(), shared.ended + pause() / 2)
+        began = time.monotonic()
         while True:
-            poll = await shared.poll(max_age=pause() / 2)
+            poll = await shared.poll(max_age=pause() / 2, began=began)
             yield poll
             await _sleep_until(poll.began + pause(), poll.ended + pause() / 2)
 
@@ -165,8 +166,7 @@ class _SharedPoller:
     def __exit__(self, *error: object) -> None:
         self._users -= 1
         if not self._users:
-            self._last = None
-            self._forget_connection()
+            self._last = self._client = self._names = None
             self._threads.shutdown(wait=False)  # that of a listing given up ends after its request in flight
 
     def is_up_to_date(self, max_age: float) -> bool:
@@ -183,11 +183,21 @@ class _SharedPoller:
             return interval
         return max(interval, min(interval + self.began - self._failing_since, LONGEST_PAUSE))
 
-    async def poll(self, *, max_age: float) -> Poll:
-        """Return the poll in flight, the last one if it began within ``max_age`` seconds, or a new one."""
+    async def poll(self, *, max_age: float, began: float) -> Poll:
+        """
+        Return the poll in flight, the last one if it began within ``max_age`` seconds, or a new one.
+
+        :param began: when the user began. An older poll may be shared, unless it failed for good: the cause may
+            have been removed since.
+        """
         if self._task is None or self._task.done():
-            if self._last is not None and self._is_recent(self._last, max_age):
-                return self._last
+            last = self._last
+            if (
+                last is not None
+                and self._is_recent(last, max_age)
+                and (last.began >= began or isinstance(last, Listed) or _may_pass(last.error))
+            ):
+                return last
             self._last = None
             self._task = asyncio.create_task(self._poll())
         self._waiting += 1
@@ -214,8 +224,10 @@ class _SharedPoller:
         except Exception as error:
             if self._failing_since is None:
                 self._failing_since = began
-            self._forget_connection()
             self._last = Failed(began=began, ended=time.monotonic(), error=error)
+            self._client = None
+            if not _may_pass(error):  # a workspace may be gone, or renamed
+                self._names = None
         else:
             self._failing_since = None
             self._last = Listed(began=began, ended=time.monotonic(), listing=listing, turns=self._turns)
@@ -230,20 +242,26 @@ class _SharedPoller:
             self._client = await sync_to_async(get_client)(self._openrouter_conn_id)
         if time.monotonic() - self._names_read >= NAMES_MAX_AGE:
             self._names = None
-        list_keys = partial(
-            self._client.get_key_listing,
+        listing = await asyncio.get_running_loop().run_in_executor(
+            self._threads, partial(self._list_and_sort, self._client, stopped)
+        )
+        if self._scope.is_one and self._names is None:  # of all workspaces there may be others at each poll
+            self._names, self._names_read = dict(listing.workspace_names), self.began
+        return listing
+
+    def _list_and_sort(self, client: OpenRouterClient, stopped: Event) -> KeyListing:
+        listing = client.get_key_listing(
             include_disabled=self._include_disabled,
             workspace_id=self._scope,
             workspace_names=self._names,
             stopped=stopped,
         )
-        listing = await asyncio.get_running_loop().run_in_executor(self._threads, list_keys)
-        if self._scope.is_one and self._names is None:  # of all workspaces there may be others at each poll
-            self._names, self._names_read = dict(listing.workspace_names), self.began
+        listing.prepare(include_disabled=self._include_disabled)  # here, as it would block the event loop
         return listing
 
-    def _forget_connection(self) -> None:
-        self._client = self._names = None
+
+def _may_pass(error: Exception) -> bool:
+    return isinstance(error, OpenRouterError) and error.transient
 
 
 _Watched: TypeAlias = tuple[str, WorkspaceScope, bool]

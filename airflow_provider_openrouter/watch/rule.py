@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airflow_provider_openrouter.arguments import read_flag
+from airflow_provider_openrouter.arguments import require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import Key, KeyListing, read_text
 from airflow_provider_openrouter.watch.check import LimitCheck
@@ -51,8 +51,8 @@ class LimitRule:
         self.key_hashes = _read_hashes(key_hashes)
         self._hashes = None if self.key_hashes is None else frozenset(self.key_hashes)
         self.name_pattern = _read_pattern(name_pattern)
-        self.include_disabled = read_flag("include_disabled", include_disabled)
-        self.fail_if_unwatched = read_flag("fail_if_unwatched", fail_if_unwatched)
+        self.include_disabled = require_flag("include_disabled", include_disabled)
+        self.fail_if_unwatched = require_flag("fail_if_unwatched", fail_if_unwatched)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -72,21 +72,20 @@ class LimitRule:
         :param listing: the keys.
         :raises OpenRouterRequestError: with ``fail_if_unwatched``, if no key is watched or a hash is not listed.
         """
-        keys = listing.unexpired if self.include_disabled else listing.active
-        limited, unlimited = keys
+        limited, others = listing.group(include_disabled=self.include_disabled)
         if self._hashes is not None or self.name_pattern is not None:
             limited = [key for key in limited if self._selects(key.key)]
-            unlimited = [key for key in unlimited if self._selects(key)]
+            others = [key for key in others if self._selects(key)]
         watched = [key for key in limited if self.threshold.measures(key)] if self.threshold.of_limit else limited
         check = LimitCheck(
             threshold=self.threshold,
             listing=listing,
             watched=watched,
             low=self.threshold.find_low(watched),
-            not_measurable=len(limited) - len(watched) + len(unlimited),
+            not_measurable=len(limited) - len(watched) + len(others),
             missing=[hash_ for hash_ in self.key_hashes or () if hash_ not in listing.hashes],
         )
-        if self.fail_if_unwatched and check.is_in_vain:
+        if self.fail_if_unwatched and check.is_unwatched:
             raise OpenRouterRequestError(check.warning)
         return check
 

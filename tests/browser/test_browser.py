@@ -181,7 +181,7 @@ def test_the_summary_is_readable_in_the_xcom_tab(page, airflow, expect):
     page.get_by_role("button", name="Expand all").click()
     shown = page.get_by_role("row", name="summary")
     for line in (
-        '"workspace": "every workspace"',
+        '"workspace": "all workspaces"',
         f'"keys": {summary["keys"]}',
         f'"usage_monthly": {summary["usage_monthly"]}',
         '"name": "billing-prod-0"',

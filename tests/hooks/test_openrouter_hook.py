@@ -57,6 +57,8 @@ def nowhere():
         ({"host": "proxy.example.com", "port": 8443}, "https://proxy.example.com:8443/api/v1"),
         ({"host": "https://proxy.example.com:8443/llm", "port": 1}, "https://proxy.example.com:8443/llm"),
         ({"host": "proxy.example.com", "schema": "llm"}, "https://proxy.example.com/llm"),
+        ({"schema": "/llm/v2/"}, "https://openrouter.ai/llm/v2"),
+        ({"port": 8443}, "https://openrouter.ai:8443/api/v1"),
         ({"host": "proxy.example.com/llm", "schema": "x"}, "https://proxy.example.com/llm"),
         (
             {"host": "proxy.example.com", "port": 8443, "schema": "/llm/v2/"},
@@ -121,7 +123,7 @@ def test_a_connection_that_airflow_writes_as_a_uri_is_the_same_connection(connec
 def test_a_host_that_is_no_base_url_is_refused(host, connect):
     with pytest.raises(OpenRouterRequestError, match=r"^The base URL must look like https://") as caught:
         connect(host=host).get_conn()
-    assert str(caught.value).endswith("It is the host of connection 'team_keys'.")
+    assert str(caught.value).endswith("The base URL is the host of connection 'team_keys'.")
 
 
 def test_plain_http_to_another_machine_needs_the_extra_that_allows_it(connect):
@@ -129,6 +131,13 @@ def test_plain_http_to_another_machine_needs_the_extra_that_allows_it(connect):
     with pytest.raises(OpenRouterRequestError, match=r"unencrypted\. .* extra allow_http of connection"):
         connect(host=host).get_conn()
     assert connect(host=host, extra={"allow_http": True}).get_conn().base_url == f"{host}/api/v1"
+
+
+@pytest.mark.parametrize("host", [SECRET, f" {SECRET} ", f"https://{SECRET}/api/v1"])
+def test_a_key_in_the_host_is_refused_and_not_shown(host, connect):
+    with pytest.raises(OpenRouterRequestError, match=r"^The base URL is a key, .*host of connection") as caught:
+        connect(host=host).get_conn()
+    assert SECRET not in str(caught.value)
 
 
 # -- the extras
@@ -198,7 +207,7 @@ def test_a_nonsense_extra_is_refused_by_name(name, value, connect):
         hook.get_conn()
     message = str(caught.value)
     assert message.startswith(f"{name} must be {EXTRAS[name].rule}")
-    assert message.endswith(f". It is the extra {name} of connection 'team_keys'.")
+    assert message.endswith(f". The setting is the extra {name} of connection 'team_keys'.")
     assert hook.test_connection() == (False, message)
 
 
@@ -227,7 +236,7 @@ def test_a_connection_without_a_key_says_where_to_create_one(password, connect):
         connect(password=password).get_conn()
     message = str(caught.value)
     assert message.startswith("There is no management key. Create one at https://")
-    assert message.endswith("It is the password of connection 'team_keys'.")
+    assert message.endswith("The management key is the password of connection 'team_keys'.")
 
 
 def test_white_space_around_the_key_is_stripped(sandbox, connect):
@@ -319,15 +328,15 @@ def test_an_older_server_says_it_in_its_own_words(says, passed, message, connect
 # -- what errors add
 
 
-@pytest.mark.parametrize(("argument", "place"), PLACES.items())
-def test_an_error_names_the_field_it_is_about(argument, place, sandbox, connect, monkeypatch):
+@pytest.mark.parametrize(("argument", "setting"), PLACES.items())
+def test_an_error_names_the_field_it_is_about(argument, setting, sandbox, connect, monkeypatch):
     def get(self, path, query):
         raise OpenRouterError("It broke.", about=argument)
 
     monkeypatch.setattr("airflow_provider_openrouter.api.transport.Transport.get", get)
     with pytest.raises(OpenRouterError) as caught:
         connect(host=sandbox.base_url).list_keys()
-    assert str(caught.value) == f"It broke. It is {place} of connection 'team_keys'."
+    assert str(caught.value) == f"It broke. {setting} of connection 'team_keys'."
 
 
 def test_an_error_about_nothing_in_the_connection_adds_nothing(sandbox, connect):
@@ -342,7 +351,9 @@ def test_the_test_of_the_connection_names_the_field_too(connect):
     with OlderServer() as server:
         server.says = []
         _, message = connect(host=server.base_url, password=server.token).test_connection()
-    assert message.endswith("Check that the base URL is the API's. It is the host of connection 'team_keys'.")
+    assert message.endswith(
+        "Check that the base URL is the API's. The base URL is the host of connection 'team_keys'."
+    )
 
 
 # -- keys and workspaces

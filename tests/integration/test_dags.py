@@ -88,7 +88,7 @@ def test_the_snapshot_dag_writes_every_key_and_passes_the_frame_on(
     tasks = {instance.task_id: instance for instance in run.get_task_instances()}
     assert tasks["write_snapshot"].xcom_pull(task_ids="write_snapshot") == path.as_uri().replace("%3D", "=")
     summary = tasks["list_keys"].xcom_pull(task_ids="list_keys", key="summary")
-    assert (summary["keys"], summary["workspace"]) == (25, "every workspace")
+    assert (summary["keys"], summary["workspace"]) == (25, "all workspaces")
     shown = caplog.text + "".join(capfd.readouterr())
     assert f"in all: {pd.read_parquet(path).nlargest(1, 'usage_monthly')['name'].item()}" in shown
 
@@ -164,7 +164,7 @@ def test_a_refused_key_fails_without_task_retries_and_is_not_shown(dag_bag, lake
     assert len(sandbox.requests) == 2
     shown = "".join(capfd.readouterr())
     assert "must be an active management key" in shown
-    assert "It is the password of connection 'openrouter_default'." in shown
+    assert "The management key is the password of connection 'openrouter_default'." in shown
     assert secret not in without_what_airflow_masks(shown)
     for path in Path(os.environ["AIRFLOW_HOME"]).rglob("*"):
         assert not path.is_file() or secret.encode() not in path.read_bytes()

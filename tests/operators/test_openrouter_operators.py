@@ -158,7 +158,7 @@ def test_a_nonsense_flag_fails_before_the_first_request(name, value, sandbox, co
     [
         (None, "default only", 10),
         ("", "default only", 10),
-        ("*", "every workspace", 30),
+        ("*", "all workspaces", 30),
         ("{second}", "{second}", 10),
         ("Workspace 1", "Workspace 1 ({second})", 10),
         (" {{{{ params.name }}}} ", "Workspace 1 ({second})", 10),

@@ -511,7 +511,7 @@ def test_a_nonsense_connection_ends_the_wait(mode, when, change, kind, said, ser
     if when == "first":
         changed()
     with pytest.raises(
-        kind, match=rf"{said}.*It is the (password|host|extra \w+) of connection 'openrouter_default'\.$"
+        kind, match=rf"{said}.*is the (password|host|extra \w+) of connection 'openrouter_default'\.$"
     ) as caught:
         wait(mode, poke_interval=0.02)
     assert isinstance(caught.value, AirflowFailException)

@@ -5,12 +5,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from hypothesis import given
+from hypothesis import strategies as st
 from support.listings import listing_of, partition_of
 
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import (
     GRANULARITIES,
+    Partition,
     Partitioning,
     read_granularity,
     read_moment,
@@ -114,6 +117,35 @@ def test_another_time_account_or_choice_is_another_partition(other):
 )
 def test_a_path_is_filled_in(granularity, workspace_id, path, filled):
     assert partition_at(granularity=granularity, workspace_id=workspace_id).fill_in(path) == filled
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("../../outside", "..%2F..%2Foutside"),
+        ("/etc/x", "%2Fetc%2Fx"),
+        (".", "%2E"),
+        ("..", "%2E%2E"),
+        ("a.b", "a.b"),
+        ("50%", "50%25"),
+        ("a%2Fb", "a%252Fb"),
+        ("what?#", "what%3F%23"),
+        ("a\\b\n", "a%5Cb%0A"),
+        ("Sales EMEA ü", "Sales EMEA ü"),
+    ],
+)
+def test_a_value_stays_within_its_folder(value, written):
+    by_source = partition_at(source=value).fill_in("/lake/{source}.csv")
+    assert by_source == f"/lake/{written}.csv"
+    by_scope = Partition(MOMENT, "day", "team", WorkspaceScope(value)).fill_in("/lake/{workspace_scope}.csv")
+    assert by_scope == f"/lake/{written}.csv"
+
+
+@given(*[st.text(max_size=5) | st.sampled_from([".", "..", "%2E", "a/b", "a%2Fb"])] * 2)
+def test_no_two_values_share_a_path(one, other):
+    paths = {partition_at(source=value).fill_in("{source}") for value in (one, other)}
+    assert len(paths) == len({one, other})
+    assert not any("/" in path or path in (".", "..") for path in paths)
 
 
 def test_paths_of_partitions_sort_as_time_does():

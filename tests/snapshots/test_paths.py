@@ -32,6 +32,9 @@ def test_a_path_that_can_be_written_to_is_accepted(path):
         ("/keys/{snapshot}/{ds}/{}/{0}.csv", "{ds}, {}, {0}"),
         ("s3://{bucket}/date={snapshot}/{workspace}.parquet", "{bucket}, {workspace}"),
         ("/keys/{snapshot:%Y}.csv", "{snapshot:%Y}"),
+        ("/keys/{snapshot.csv", "{"),
+        ("/keys/snapshot}.csv", "}"),
+        ("/keys/{{source}}.csv", "{, }"),
     ],
 )
 def test_an_unknown_placeholder_is_refused(path, named):
@@ -50,13 +53,16 @@ def test_an_unknown_placeholder_is_refused(path, named):
         ("/keys/{snapshot}/%H.csv", "%H"),
         ("/keys/%-m.csv", "%-m"),
         ("/keys/%20/%j.csv", "%j"),
+        ("/keys/%D.csv", "%D"),
+        ("/keys/%s.csv", "%s"),
+        ("/keys/%e.csv", "%e"),
     ],
 )
 def test_a_time_directive_is_refused(path, named):
     with pytest.raises(AirflowFailException) as caught:
         check_output_path(path)
     assert str(caught.value) == (
-        f"output_path has {named}, which would stay as it is. Use {{snapshot}}, the UTC day or hour. "
+        f"output_path has {named}, which is not filled in. Use {{snapshot}}, the UTC day or hour. "
         f"There are {KNOWN}."
     )
 

@@ -272,8 +272,8 @@ def test_a_table_whose_statement_is_not_understood_stays(database):
     with pytest.raises(AirflowFailException) as caught:
         database.write(keys(1))
     assert str(caught.value) == (
-        "Cannot change the primary key of table keys; nothing was changed. It is not as it was created. "
-        f"Change its key to {KEY} yourself."
+        "Cannot change the primary key of table keys; nothing was changed. "
+        f"Change it to {KEY} yourself. It is not as it was created."
     )
     assert columns_of(database) == columns
 

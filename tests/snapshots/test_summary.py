@@ -120,7 +120,7 @@ def test_names_of_workspaces_are_in_the_summary_where_known():
     names = {"w-1": "Billing", "w-2": "Search"}
     keys = [key(number, limit_remaining=float(number), workspace_id=f"w-{number}") for number in (1, 2, 3)]
     summary = summary_of(*keys, workspace_id="*", workspace_names=names)
-    assert summary["workspace"] == "every workspace"
+    assert summary["workspace"] == "all workspaces"
     assert [row.get("workspace_name") for row in summary["lowest"]] == ["Billing", "Search", None]
     of_one = summary_of(keys[0], workspace_id="Billing", workspace_names={"w-1": "Billing"})
     assert of_one["workspace"] == "Billing (w-1)"
@@ -136,7 +136,7 @@ def test_the_summary_is_logged_one_key_a_line(caplog):
     )
     log_summary(summary, logging.getLogger(__name__))
     assert [record.getMessage() for record in caplog.records] == [
-        "2 keys (workspace: every workspace): 0 disabled, 0 expired, 1 without limit, 1 never used",
+        "2 keys (workspace: all workspaces): 0 disabled, 0 expired, 1 without limit, 1 never used",
         "Spend (UTC): $0.00 today, $0.00 this week, $0.00 this month, $4,317.22 in all",
         "$0.50 of $10.00 left: bill ing (sk-1, Billing)",
         "$3.00 left: key-2",

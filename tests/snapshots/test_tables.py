@@ -189,7 +189,7 @@ OTHERS = {
     "a source with a space": {"source": "team "},
     "a source as a pattern": {"source": "te%"},
     "another scope": {"workspace_id": "workspace-1"},
-    "every workspace": {"workspace_id": "*"},
+    "all workspaces": {"workspace_id": "*"},
 }
 
 

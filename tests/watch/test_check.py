@@ -174,7 +174,7 @@ def test_an_amount_below_a_cent_is_shown_with_its_digits():
 
 @pytest.mark.parametrize(
     ("limit_reset", "shown"),
-    [("yearly", "yearly"), ("every\nday", "every day"), ("x" * 90, "x" * 80), (7, "7"), ({"a": 1}, "{'a': 1}")],
+    [("yearly", "yearly"), ("every\nday", "every day"), ("x" * 90, "x" * 80), (7, "7"), ({"a": 1}, '{"a": 1}')],
 )
 def test_an_unknown_reset_is_shown_as_it_is_without_a_day(limit_reset, shown):
     assert lines(check(key(limit_reset=limit_reset)))[1] == f"a has $1.00 left, resets {shown}"

@@ -90,6 +90,7 @@ def test_an_error_of_ours_arrives_as_its_kind_and_fails_without_task_retries(err
     assert isinstance(arrived, AirflowFailException)
     assert str(arrived) == str(error)
     assert arrived.status_code == error.status_code
+    assert not arrived.transient
 
 
 def test_every_permanent_kind_of_error_of_ours_is_among_them():

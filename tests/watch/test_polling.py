@@ -417,6 +417,29 @@ def test_a_poll_that_fails_is_shared_as_a_failure(fault, kind, connect):
     assert len(server.requests) == 1
 
 
+@pytest.mark.parametrize(("status", "shared"), [(500, True), (404, False)])
+def test_a_failure_for_good_is_not_shared_with_who_comes_later(status, shared, connect):
+    async def main():
+        await take(poll_interval=NO_HURRY)
+        async with asking() as first:
+            await anext(first)
+            return await take(poll_interval=NO_HURRY)
+
+    with Server(lambda request: error(status)) as server:
+        connect(server)
+        [poll] = asyncio.run(main())
+    assert isinstance(poll, Failed)
+    assert begun(server) == (2 if shared else 3)
+
+
+@pytest.mark.parametrize("include_disabled", [False, True])
+def test_keys_are_sorted_before_the_poll_reaches_the_event_loop(include_disabled, connect):
+    with Server(Account(3)) as server:
+        connect(server)
+        [poll] = asyncio.run(take(include_disabled=include_disabled))
+    assert {"hashes", "unexpired" if include_disabled else "active"} <= vars(poll.listing).keys()
+
+
 def test_a_failure_does_not_grow_with_those_who_share_it(connect):
     async def main():
         async with asking() as shared:
@@ -646,6 +669,19 @@ def test_a_workspace_name_is_resolved_again_after_a_while(connect, monkeypatch):
     with Server(account) as server:
         connect(server)
         asyncio.run(main())
+
+
+def test_a_workspace_name_stays_resolved_while_the_server_fails(connect):
+    account = Account(6, workspaces=2)
+
+    def answer(request):
+        return error(500) if request.path == "/keys" and begun(server) == 2 else account(request)
+
+    with Server(answer) as server:
+        connect(server)
+        taken = asyncio.run(take(4, poll_interval=0.02, workspace_id="Workspace 1"))
+    assert [type(poll) for poll in taken] == [Listed, Failed, Listed, Listed]
+    assert names_read(server) == 1
 
 
 def test_a_workspace_name_is_resolved_again_after_a_failure(connect):

@@ -152,7 +152,7 @@ def test_any_keys_are_low_exactly_if_the_oracle_says_so(listed, threshold, hashe
     assert [limited.key for limited in found.low] == low
     assert (len(found.watched), found.not_measurable) == (watched, not_measurable)
     assert found.missing == sorted(set(hashes or []) - {key["hash"] for key, _ in listed})
-    assert found.is_in_vain == bool(found.missing or not watched)
+    assert found.is_unwatched == bool(found.missing or not watched)
     assert all(len(line.splitlines()) == 1 for line in lines(found))
 
 
@@ -337,7 +337,7 @@ def test_text_that_a_template_made_of_a_list_is_refused_with_the_remedy():
 def test_no_hashes_watch_nothing():
     found = check(key(), key_hashes=[])
     assert (found.watched, found.not_measurable, found.missing) == ([], 0, [])
-    assert found.is_in_vain
+    assert found.is_unwatched
     assert found.warning == UNWATCHED
 
 
@@ -413,12 +413,12 @@ def test_five_missing_hashes_are_named_and_the_rest_is_counted():
 def test_a_listed_key_that_is_not_active_is_neither_missing_nor_watched():
     found = check(key(disabled=True), key_hashes=["a"])
     assert found.missing == []
-    assert found.is_in_vain
+    assert found.is_unwatched
     assert found.warning == UNWATCHED
 
 
 def test_nothing_is_said_where_all_is_watched():
-    assert not check(key(), key("b"), key_hashes=["a", "b"]).is_in_vain
+    assert not check(key(), key("b"), key_hashes=["a", "b"]).is_unwatched
 
 
 @pytest.mark.parametrize(
@@ -437,7 +437,7 @@ def test_watching_in_vain_is_an_error_only_if_asked(keys, rule):
     found = check(*keys, **rule)
     with pytest.raises(OpenRouterRequestError) as error:
         check(*keys, fail_if_unwatched=True, **rule)
-    assert found.is_in_vain
+    assert found.is_unwatched
     assert str(error.value) == found.warning
 
 
