@@ -37,7 +37,8 @@ def replace_partition(
     Replace a partition of a table by the rows of a frame, and return the schema that the table is in.
 
     All of it is one transaction: if anything fails, the table is as it was. A missing table is created, and an
-    older one is upgraded. On PostgreSQL and SQLite only one at a time writes to a table.
+    older one is upgraded. On PostgreSQL and SQLite only one at a time writes to a table, whatever the isolation
+    level of the database.
 
     :param engine: where the table is.
     :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returned.
@@ -50,6 +51,10 @@ def replace_partition(
     :raises AirflowException: if the database refuses; its message is shown without values.
     """
     target = keys_table(table, schema)
+    if engine.dialect.name == "postgresql":
+        # A stricter level would fix what a run sees before it is its turn, and so let it fail.
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
+    is_written = False
     try:
         with engine.begin() as connection:
             _check_length(connection, table, schema)
@@ -64,7 +69,13 @@ def replace_partition(
                 connection.execute(target.insert(), batch.to_pylist())
             if schema is None and connection.dialect.name != "sqlite":
                 schema = inspect(connection).default_schema_name
+            is_written = True
     except (SQLAlchemyError, ValueError) as error:
+        if is_written and getattr(error, "connection_invalidated", False):
+            raise AirflowException(
+                f"The connection broke while table {target.fullname} was committed. It is not known whether it "
+                f"was changed. Run the task again, which sets it right. Database error: {reason(error)}"
+            ) from None
         key = f"Its primary key must be ({', '.join(IDENTITY)}). " if _is_collision(error) else ""
         raise AirflowException(
             f"Could not write to table {target.fullname}; nothing was changed. {key}"

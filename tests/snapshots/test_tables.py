@@ -3,10 +3,13 @@
 import json
 import logging
 import random
+import select
+import socket
 import threading
 import time
 import traceback
 from datetime import datetime, timedelta
+from functools import partial
 
 import pytest
 import support.databases
@@ -566,3 +569,54 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
     for source, sent in (("other", others), ("team", keys(*range(rows)))):
         database.write(sent, source=source, table="clean")
     assert database.rows() == database.rows(table="clean")
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_writers_take_turns_whatever_the_default_isolation(level, database):
+    database.do(f"ALTER DATABASE {database.url.database} SET default_transaction_isolation = '{level}'")
+    database.engine.dispose()
+    at_once(*(partial(database.write, keys(*range(1_000)), source=f"team-{number}") for number in range(4)))
+    assert len(database.rows()) == 4_000
+
+
+class BreaksAtCommit(threading.Thread):
+    """Stands before PostgreSQL, and breaks the connection at a COMMIT: before it arrives, or after."""
+
+    def __init__(self, socket_path, *, arrives):
+        super().__init__(daemon=True)
+        self.target, self.arrives = socket_path, arrives
+        self.server = socket.create_server(("127.0.0.1", 0))
+        self.port = self.server.getsockname()[1]
+
+    def run(self):
+        client, _ = self.server.accept()
+        with client, socket.socket(socket.AF_UNIX) as server:
+            server.connect(self.target)
+            while True:
+                for source in select.select([client, server], [], [])[0]:
+                    data = source.recv(1 << 16)
+                    if source is client and data[5:] == b"COMMIT\0":
+                        if self.arrives:
+                            server.sendall(data)
+                            server.recv(1 << 16)
+                        return
+                    if not data:
+                        return
+                    (server if source is client else client).sendall(data)
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_connection_lost_at_commit_is_not_called_unchanged(arrives, database):
+    folder = database.url.query["host"]
+    proxy = BreaksAtCommit(f"{folder}/.s.PGSQL.{database.url.port or 5432}", arrives=arrives)
+    proxy.start()
+    through = Database(database.url.set(host="127.0.0.1", port=proxy.port, query={}))
+    with pytest.raises(AirflowException) as caught:
+        through.write(keys(1, 2))
+    proxy.join()
+    assert str(caught.value).startswith("The connection broke while table keys was committed. It is not known")
+    assert "keys" in database.tables if arrives else "keys" not in database.tables
+    database.write(keys(1, 2))
+    assert len(database.rows()) == 2
