@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import time
 from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
@@ -27,6 +32,8 @@ _TYPES = {
     "timestamp": pa.timestamp("us", tz="UTC"),
 }
 SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in FILE_COLUMNS.items()])
+
+ONE_DAY = 86_400
 
 STORES_WITHOUT_HALF_FILES = {
     "s3",
@@ -95,7 +102,11 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
             f"Cannot replace a folder by a file: {path}. Choose another path."
         )  # Airflow 3.0 moves into it
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{uuid4().hex}.tmp")
+    prefix = (
+        f".{sha256(target.name.encode()).hexdigest()[:16]}"  # short, as the name may be as long as a name can be
+    )
+    _clear_up(target.parent, prefix)
+    temporary = target.with_name(f"{prefix}.{uuid4().hex}.tmp")
     try:
         _write(temporary, content)
         temporary.replace(target)
@@ -105,9 +116,22 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
     return content.nbytes
 
 
+def _clear_up(folder: ObjectStoragePath, prefix: str) -> None:
+    """Remove what runs that were killed have left of a file, once no run can still be writing it."""
+    for left in folder.glob(f"{prefix}.*.tmp"):
+        with suppress(FileNotFoundError):  # another run may clear up at the same time
+            modified: Any = left.stat().st_mtime  # seconds, a datetime, or 0 if the store keeps no time
+            seconds = modified.timestamp() if isinstance(modified, datetime) else modified
+            if 0 < seconds < time.time() - ONE_DAY:
+                left.unlink()
+
+
 def _write(path: ObjectStoragePath, content: memoryview) -> None:
     with path.open("wb") as file:  # type: ignore[no-untyped-call]
         file.write(content)
+        file.flush()
+        with suppress(AttributeError, io.UnsupportedOperation):  # where the store is no disk of this machine
+            os.fsync(file.fileno())
 
 
 def _write_parquet(table: pa.Table, buffer: io.BytesIO) -> None:

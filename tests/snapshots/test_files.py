@@ -1,6 +1,11 @@
 """A listing as a file: read back it is what was written, and a reader never sees half of one."""
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 
 import pandas as pd
 import pyarrow as pa
@@ -181,3 +186,40 @@ def test_listings_with_different_unknown_fields_read_as_one_table(tmp_path):
         (3, "f01d", '{"mood": {}, "rank": "first"}'),
     ]
     assert len(pd.read_parquet(tmp_path)) == 3
+
+
+# -- what a run that is killed leaves
+
+
+def leave(tmp_path, *, days):
+    """Let a run be killed while it writes, some days ago."""
+    program = (
+        "import os, signal, sys\n"
+        "from airflow_provider_openrouter.snapshots import files\n"
+        "from support.listings import listing_of, partition_of\n"
+        "from airflow_provider_openrouter.snapshots.frame import keys_file_frame\n"
+        "os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "listing = listing_of([])\n"
+        "files.write_file(keys_file_frame(listing, partition_of(listing)), sys.argv[1])\n"
+    )
+    path = os.pathsep.join(sys.path)
+    environment = os.environ | {"PYTHONPATH": path}
+    killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "keys.csv")], env=environment)
+    assert killed.returncode == -signal.SIGKILL
+    [left] = tmp_path.glob(".*.tmp")
+    then = time.time() - days * 86_400
+    os.utime(left, (then, then))
+    return left
+
+
+@pytest.mark.parametrize(("days", "name", "stays"), [(2, "keys", False), (0, "keys", True), (2, "others", True)])
+def test_the_next_run_clears_up_what_is_old(days, name, stays, tmp_path):
+    left = leave(tmp_path, days=days)
+    write_file(file_frame(), str(tmp_path / f"{name}.csv"))
+    assert left.exists() == stays
+
+
+def test_a_name_may_be_as_long_as_the_store_allows(tmp_path):
+    path = tmp_path / f"{'k' * 251}.csv"
+    write_file(file_frame(), str(path))
+    assert list(tmp_path.iterdir()) == [path]
