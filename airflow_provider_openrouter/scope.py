@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from uuid import UUID
+from unicodedata import normalize
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.text import plain
 
 ALL_WORKSPACES = "*"
 RESERVED = {"default", "all"}
-"""How the default workspace and all of them are written in partitions and paths: no name may mean another."""
+"""The words for the default workspace and for all of them in partitions and paths: no name is typed so."""
 SHOWN = 20
 """How many workspaces an error names."""
+
+
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -64,7 +68,7 @@ class WorkspaceScope:
     @property
     def needs_workspaces(self) -> bool:
         """Whether the workspaces must be read before the keys: for all of them, and for what may be a name."""
-        return self.is_all or (self.is_one and not _is_uuid(str(self.typed)))
+        return self.is_all or (self.is_one and not _UUID.fullmatch(str(self.typed)))
 
     def resolve(self, names: Mapping[str, str]) -> list[str | None]:
         """
@@ -77,7 +81,11 @@ class WorkspaceScope:
             return list(names) or [None]
         if not self.needs_workspaces or self.typed in names:
             return [self.typed]
-        ids = [workspace_id for workspace_id, name in names.items() if name.strip() == self.typed]
+        ids = [
+            workspace_id
+            for workspace_id, name in names.items()
+            if _comparable(name) == _comparable(str(self.typed))
+        ]
         if len(ids) == 1:
             return [ids[0]]
         if ids:
@@ -103,12 +111,8 @@ class WorkspaceScope:
         return "all workspaces" if self.is_all else plain(self.typed)
 
 
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+def _comparable(name: str) -> str:
+    return normalize("NFC", name.strip())
 
 
 def _some(texts: list[str]) -> str:

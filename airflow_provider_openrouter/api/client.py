@@ -220,9 +220,9 @@ def _check_base_url(base_url: str, allow_http: bool) -> None:
         well_formed = url.scheme in ("http", "https") and without_spaces
     except ValueError:  # those of requests are of that kind, too
         well_formed = False
-    if well_formed and (url.hostname or "").startswith("sk-or-"):
+    if "sk-or-" in base_url:
         raise OpenRouterRequestError(
-            "The base URL is a key, which is not shown here. Enter the key as the management key instead.",
+            "The base URL contains a key, which is not shown here. Enter the key as the management key instead.",
             about="base_url",
         )
     if not well_formed or url.username is not None or url.query or url.fragment:

@@ -1,5 +1,6 @@
 -- openrouter_key_days: one row per source, key and UTC day. If several snapshots or workspace scopes have the
--- key on a day, its row is from the listing that was made last.
+-- key on a day, its row is from the last listing that was made on that day. A listing that was made later and
+-- dated back counts only where there is no other, by its snapshot.
 --
 -- Money is USD. `day_number` counts from 1970-01-01, so that differences are days. `days_ago` is 0 on the newest
 -- day of a source. `still_listed` is 0 if the key was deleted during the day. `listed_before` is when the scope
@@ -16,7 +17,8 @@ WITH placed AS (
         observations.*,
         max(day_number) OVER (PARTITION BY source) - day_number AS days_ago,
         dense_rank() OVER (PARTITION BY source, workspace_scope, day_number
-            ORDER BY observed_at DESC, snapshot DESC) AS listings_ago,
+            ORDER BY CASE WHEN day_part < 1 THEN day_part ELSE -1 END DESC, snapshot DESC, observed_at DESC)
+            AS listings_ago,
         coalesce(
             max(observed_at) OVER (PARTITION BY source, workspace_scope ORDER BY day_number
                 RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
@@ -31,7 +33,8 @@ ranked AS (
         max(CASE WHEN listings_ago = 1 THEN 1 ELSE 0 END) OVER (PARTITION BY source, hash, day_number)
             AS still_listed,
         row_number() OVER (PARTITION BY source, hash, day_number
-            ORDER BY observed_at DESC, snapshot DESC, workspace_scope) AS place
+            ORDER BY CASE WHEN day_part < 1 THEN day_part ELSE -1 END DESC, snapshot DESC, observed_at DESC,
+                workspace_scope) AS place
     FROM placed
 )
 SELECT

@@ -12,7 +12,6 @@ from datetime import datetime
 from hashlib import sha256
 from pathlib import PurePosixPath
 from typing import Any
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pandas as pd
@@ -67,7 +66,7 @@ def check_store(path: str) -> None:
     :param path: a path in the store, with its placeholders.
     :raises AirflowFailException: if no filesystem of its scheme is installed, or that lacks a package.
     """
-    scheme = urlsplit(path).scheme or "file"
+    scheme = path.partition("://")[0] if "://" in path else "file"
     try:
         if has_fs(scheme):
             ObjectStoragePath(path).fs  # noqa: B018  # imports what it needs

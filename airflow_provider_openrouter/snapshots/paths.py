@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
+_ABSOLUTE = re.compile(r"(file://)?/[^/]|(?!file:)[A-Za-z][A-Za-z0-9+.-]*://[^/]")
 _PLACEHOLDER = re.compile(r"\{[^{}]*\}|[{}]")
 _DIRECTIVE = re.compile(r"%(?![0-9A-Fa-f]{2})[-#]?[A-Za-z]")
 """A ``strftime`` directive such as ``%Y``, but not a percent-encoded byte such as ``%E4``."""
@@ -25,9 +26,9 @@ def check_output_path(path: Any) -> None:
     """
     if not isinstance(path, str):
         raise AirflowFailException(f"output_path must be text, not {type(path).__name__}.")
-    if PurePosixPath(path).suffix.lower() not in SUFFIXES:
+    if PurePosixPath(path).suffix.lower() not in SUFFIXES or path.endswith(("/", "/.")):
         raise AirflowFailException(f"output_path must end in {', '.join(SUFFIXES)}, unlike {path!r}.")
-    if "://" not in path and not path.startswith("/"):
+    if not _ABSOLUTE.match(path):
         raise AirflowFailException(
             f"output_path must be absolute, not {path!r}. Use a path such as file:///data/keys.parquet or "
             "s3://conn@bucket/keys.parquet."

@@ -24,10 +24,10 @@ from sqlalchemy import (
     inspect,
 )
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.schema import CreateColumn
 
-from airflow_provider_openrouter.snapshots.database import reason
+from airflow_provider_openrouter.snapshots.database import reason, sql_state
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS
 from airflow_provider_openrouter.text import count
@@ -45,6 +45,8 @@ _TYPES: dict[str, Any] = {
     "number": Float(53),
     "timestamp": DateTime(timezone=True),
 }
+LASTING = {"2BP01", "23502", "42501", "55006"}
+"""The states of PostgreSQL in which a key cannot be changed later either: it is used, not filled, or not ours."""
 _OLD_KEY = re.compile(
     r"\bPRIMARY\s+KEY\s*\(\s*" + r"\s*,\s*".join(f'"?{name}"?' for name in OLD_IDENTITY) + r"\s*\)",
     re.IGNORECASE,
@@ -64,9 +66,9 @@ def keys_table(name: str, schema: str | None) -> Table:
     )
 
 
-def prepare_table(connection: Connection, target: Table, *, create_table: bool) -> None:
+def prepare_table(connection: Connection, target: Table, *, create_table: bool) -> tuple[str, ...]:
     """
-    Create a missing table, add missing columns, and give a table that we created earlier its new primary key.
+    Create a missing table, or upgrade one that we created earlier, and return its primary key.
 
     It is part of the transaction that the connection is in.
 
@@ -83,12 +85,13 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
             )
         target.create(connection)
         log.info("Created table %s", target.fullname)
-        return
+        return IDENTITY
     present = {column["name"] for column in inspector.get_columns(target.name, schema=target.schema)}
     change_key = {"postgresql": _change_key_on_postgresql, "sqlite": _change_key_on_sqlite}.get(
         connection.dialect.name
     )
-    is_ours = create_table and change_key is not None and _primary_key(connection, target) == OLD_IDENTITY
+    primary_key = _primary_key(connection, target)
+    is_ours = create_table and change_key is not None and primary_key == OLD_IDENTITY
     name = connection.dialect.identifier_preparer.format_table(target)
     for column in target.columns:
         if column.name not in present:
@@ -100,7 +103,9 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
         _fill_granularity(connection, target)
     if is_ours and change_key is not None:
         change_key(connection, target)
+        primary_key = IDENTITY
         log.info("Changed the primary key of table %s to (%s)", target.fullname, ", ".join(IDENTITY))
+    return primary_key
 
 
 def _primary_key(connection: Connection, target: Table) -> tuple[str, ...]:
@@ -136,8 +141,10 @@ def _change_key_on_postgresql(connection: Connection, target: Table) -> None:
             "ALTER COLUMN granularity SET NOT NULL, "
             f"ADD CONSTRAINT {constraint} PRIMARY KEY ({', '.join(IDENTITY)})"
         )
-    except SQLAlchemyError as error:
-        raise _cannot_change_key(target, f"Database error: {reason(error)}.") from None
+    except DBAPIError as error:
+        if sql_state(error.orig) in LASTING:
+            raise _cannot_change_key(target, f"Database error: {reason(error)}.") from None
+        raise
 
 
 def _cannot_change_key(target: Table, why: str) -> AirflowFailException:

@@ -54,12 +54,13 @@ def replace_partition(
     if engine.dialect.name == "postgresql":
         # A stricter level would fix what a run sees before it is its turn, and so let it fail.
         engine = engine.execution_options(isolation_level="READ COMMITTED")
+    primary_key: tuple[str, ...] = ()
     is_written = False
     try:
         with engine.begin() as connection:
             _check_length(connection, table, schema)
             _take_turns(connection, target)
-            prepare_table(connection, target, create_table=create_table)
+            primary_key = prepare_table(connection, target, create_table=create_table)
             own = (target.c[name] == value for name, value in partition.columns.items())
             replaced = connection.execute(target.delete().where(and_(*own))).rowcount
             for start in range(0, len(frame), ROWS_A_BATCH):
@@ -76,7 +77,11 @@ def replace_partition(
                 f"The connection broke while table {target.fullname} was committed. It is not known whether it "
                 f"was changed. Run the task again, which sets it right. Database error: {reason(error)}"
             ) from None
-        key = f"Its primary key must be ({', '.join(IDENTITY)}). " if _is_collision(error) else ""
+        key = (
+            f"Its primary key must be ({', '.join(IDENTITY)}). "
+            if primary_key != IDENTITY and _is_collision(error)
+            else ""
+        )
         raise AirflowException(
             f"Could not write to table {target.fullname}; nothing was changed. {key}"
             f"Database error: {reason(error)}"

@@ -821,6 +821,17 @@ def test_a_day_and_its_first_hour_are_one_day(history_of, later):
     assert hashes(ask(history, "days_until_dry")) == ["key"]
 
 
+def test_an_hour_that_is_dated_back_does_not_take_over_its_day(history_of):
+    """An hour of the day before yesterday is run again today, and shows what is true today."""
+    history = history_of(
+        row("key", NIGHT, usage=10.0),
+        row("key", NIGHT + DAY, usage=20.0),
+        row("key", NIGHT + timedelta(hours=23), hourly=True, usage=15.0),
+        row("key", NIGHT + DAY * 1.1, hourly=True, usage=21.0, snapshot=NIGHT + timedelta(hours=5)),
+    )
+    assert [spend for _, spend, _ in spend_of(history, "key")] == [5]
+
+
 @pytest.mark.parametrize("later", ["day", "hour"])
 def test_a_key_deleted_between_a_day_and_its_first_hour_is_gone(history_of, later):
     minutes = {"day": 9, "hour": 1} if later == "day" else {"day": 1, "hour": 9}

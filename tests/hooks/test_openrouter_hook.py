@@ -133,9 +133,13 @@ def test_plain_http_to_another_machine_needs_the_extra_that_allows_it(connect):
     assert connect(host=host, extra={"allow_http": True}).get_conn().base_url == f"{host}/api/v1"
 
 
-@pytest.mark.parametrize("host", [SECRET, f" {SECRET} ", f"https://{SECRET}/api/v1"])
+@pytest.mark.parametrize(
+    "host", [SECRET, f" {SECRET} ", f"https://{SECRET}/api/v1", f"proxy.example.com/{SECRET}"]
+)
 def test_a_key_in_the_host_is_refused_and_not_shown(host, connect):
-    with pytest.raises(OpenRouterRequestError, match=r"^The base URL is a key, .*host of connection") as caught:
+    with pytest.raises(
+        OpenRouterRequestError, match=r"^The base URL contains a key, .*host of connection"
+    ) as caught:
         connect(host=host).get_conn()
     assert SECRET not in str(caught.value)
 

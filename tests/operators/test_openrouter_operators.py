@@ -410,18 +410,9 @@ def test_what_only_a_file_takes_is_refused_without_one(name, value):
 
 
 @pytest.mark.parametrize(("name", "value"), OF_A_FILE.items())
-@pytest.mark.parametrize("template", ["value", "path"])
-def test_what_a_file_takes_is_refused_once_rendered(name, value, template, sandbox, connection):
-    arguments = {
-        "value": {name: "{{ params.value }}"},
-        "path": {name: value, "output_path": "{{ params.path }}"},
-    }[template]
+def test_what_a_file_takes_is_refused_once_rendered(name, value, sandbox, connection):
     with pytest.raises(AirflowFailException, match=f"^{name} has no effect without output_path"):
-        run(
-            Context(params={"value": value, "path": ""}),
-            output_path=arguments.pop("output_path", None),
-            **arguments,
-        )
+        run(Context(params={"value": value}), **{name: "{{ params.value }}"})
     assert sandbox.requests == []
 
 

@@ -73,6 +73,13 @@ def test_a_time_directive_is_refused(path, named):
         (5, "must be text, not int"),
         ("/data/keys", "must end in .parquet, .csv, .jsonl, unlike '/data/keys'"),
         ("data/keys.csv", "must be absolute, not 'data/keys.csv'"),
+        ("file://data/keys.csv", "must be absolute, not 'file://data/keys.csv'"),
+        ("file:////data/keys.csv", "must be absolute, not 'file:////data/keys.csv'"),
+        ("//data/keys.csv", "must be absolute, not '//data/keys.csv'"),
+        ("://keys.csv", "must be absolute, not '://keys.csv'"),
+        ("s3:///keys.csv", "must be absolute, not 's3:///keys.csv'"),
+        ("/data/keys.csv/", "must end in .parquet, .csv, .jsonl, unlike '/data/keys.csv/'"),
+        ("/data/keys.csv/.", "must end in .parquet, .csv, .jsonl, unlike '/data/keys.csv/.'"),
     ],
 )
 def test_a_path_that_no_file_can_be_written_to_is_refused(path, reason):

@@ -371,3 +371,39 @@ def test_a_writer_killed_while_it_upgrades_changes_nothing(database):
     assert [{name: row[name] for name in before[0]} for row in old] == before
     assert len(database.rows()) == OLD_ROWS + 3
     assert sorted(database.tables) == ["keys", "measure"]
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_lock_that_may_pass_leaves_the_task_its_retries(database):
+    old_table(database)
+    database.write(keys(1), create_table=False)
+    database.do(f"ALTER DATABASE {database.url.database} SET lock_timeout TO '200ms'")
+    with database.engine.connect() as reader:
+        reader.exec_driver_sql("SELECT * FROM keys").all()
+        with pytest.raises(AirflowException, match="lock timeout") as caught:
+            database.write(keys(1))
+    assert not isinstance(caught.value, AirflowFailException)
+    database.write(keys(1))
+    assert primary_key(database) == IDENTITY
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_key_that_another_table_refers_to_is_the_users_to_change(database):
+    old_table(database)
+    database.do(
+        "CREATE TABLE notes (snapshot timestamptz, source text, workspace_scope text, hash text, "
+        "FOREIGN KEY (snapshot, source, workspace_scope, hash) REFERENCES keys)"
+    )
+    with pytest.raises(
+        AirflowFailException, match=r"nothing was changed\. Change it to .* yourself\. Database error"
+    ):
+        database.write(keys(1))
+    assert primary_key(database) == OLD_IDENTITY
+
+
+def test_a_users_own_unique_index_is_not_blamed_on_the_key(database):
+    database.write(keys(1))
+    database.do("CREATE UNIQUE INDEX mine ON keys (hash)")
+    with pytest.raises(AirflowException) as caught:
+        database.write(keys(1), source="another")
+    assert "primary key must be" not in str(caught.value)
