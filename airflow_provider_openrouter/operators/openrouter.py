@@ -12,6 +12,7 @@ from airflow_provider_openrouter.arguments import is_literal
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import file_target
 from airflow_provider_openrouter.snapshots.paths import check_output_path
 from airflow_provider_openrouter.snapshots.summary import summarize
@@ -108,11 +109,13 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         if as_frame and self.do_xcom_push:
             _check_frame_fits_xcom()
         listing = self._list_keys()
-        keys: pd.DataFrame | list[Key] = list(listing.keys)
+        keys: pd.DataFrame | list[Key]
         if as_frame:
             from airflow_provider_openrouter.snapshots.frame import keys_frame
 
             keys = keys_frame(listing)
+        else:
+            keys = list(map(fit, listing.keys))
         self._report(context, summarize(listing))
         return keys
 
@@ -131,7 +134,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         size = write_file(frame, path)
         self.log.info("Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), path)
         self._report(context, summary, file_target(path), path=path, bytes=size)
-        return path
+        return fit(path)
 
     def _check_output_path(self, *, only_literals: bool = False) -> None:
         if self.output_path:
