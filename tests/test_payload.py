@@ -138,6 +138,7 @@ CHANGED = {
     ),
     "what no database holds": ({"name": "a\0b"}, {"name": "a\ufffdb"}),
     "what no UTF-8 holds": ({"name": "a\ud800b"}, {"name": "a\ufffdb"}),
+    "what no UTF-8 holds, too deep": (nested(LEVELS, ["\ud800"]), nested(LEVELS, '["\ufffd"]')),
     "what no UTF-8 holds, in a name": ({"é\udfff": 1}, {"é\ufffd": 1}),
 }
 KEPT = {
