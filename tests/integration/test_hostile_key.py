@@ -34,7 +34,7 @@ with DAG(dag_id="unrelated", schedule="@once", **start):
 with DAG(dag_id="sensor", schedule="@once", **start):
     OpenRouterKeyLimitSensor(task_id="wait", threshold=1, poke_interval=1, deferrable=True)
 
-trigger = OpenRouterKeyLimitEventTrigger(threshold=1, poke_interval=1)
+trigger = OpenRouterKeyLimitEventTrigger(threshold=1, poll_interval=1)
 asset = Asset("low", watchers=[AssetWatcher(name="low", trigger=trigger)])
 with DAG(dag_id="watcher", schedule=[asset], **start):
 
