@@ -12,6 +12,7 @@ from airflow_provider_openrouter.arguments import is_literal, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
+from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.snapshots.lineage import Target, lineage
 from airflow_provider_openrouter.snapshots.partition import Partitioning, read_granularity
@@ -98,15 +99,13 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         """Report what was listed and written to the log, XCom, the outlet assets and OpenLineage."""
         log_summary(summary, self.log)
         if self.do_xcom_push:
-            context["ti"].xcom_push(key="summary", value=summary)
+            context["ti"].xcom_push(key="summary", value=fit(summary))
         rows = summary["keys"]
         for outlet in self.outlets:
             if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = {
-                    "rows": rows,
-                    "observed_at": summary["observed_at"],
-                    **written,
-                }
+                context["outlet_events"][outlet].extra = fit(
+                    {"rows": rows, "observed_at": summary["observed_at"], **written}
+                )
         self._lineage = {
             "base_url": self._hook.get_conn().base_url,
             "target": target,

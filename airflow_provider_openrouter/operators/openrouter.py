@@ -12,6 +12,7 @@ from airflow_provider_openrouter.arguments import is_literal
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import file_target
 from airflow_provider_openrouter.snapshots.paths import check_output_path
 from airflow_provider_openrouter.snapshots.summary import summarize
@@ -107,7 +108,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         if self.xcom_format == "records":
             listing = self._list_keys()
             self._report(context, summarize(listing))
-            return list(listing.keys)
+            return list(map(fit, listing.keys))
 
         from airflow_provider_openrouter.snapshots.frame import keys_frame
 
@@ -133,7 +134,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         size = write_file(frame, path)
         self.log.info("Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), path)
         self._report(context, summary, file_target(path), path=path, bytes=size)
-        return path
+        return fit(path)
 
     def _check_file_arguments(self, *, only_literals: bool = False) -> None:
         if self.output_path:

@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import table_target
 from airflow_provider_openrouter.snapshots.summary import summarize
 
@@ -129,4 +130,4 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
             "snapshot": partition.snapshot.isoformat(),
         }
         self._report(context, summary, table_target(engine.url, schema=schema, table=self.table), **written)
-        return {"rows": summary["keys"], **written}
+        return fit({"rows": summary["keys"], **written})

@@ -11,6 +11,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey, read_text
+from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.text import count, plain, usd
 from airflow_provider_openrouter.watch.threshold import Threshold
 
@@ -47,10 +48,14 @@ class LimitCheck:
         return list(map(self.record, self.low))
 
     def record(self, key: LimitedKey) -> Key:
-        """Return a key as the API sent it, with ``observed_at`` and, if it was read, ``workspace_name`` added."""
+        """
+        Return a key as the API sent it, as far as Airflow can carry it.
+
+        ``observed_at`` is added, and ``workspace_name`` if that was read.
+        """
         name = self.listing.workspace_name(key.key)
         known = {} if name is None else {"workspace_name": name}
-        return known | key.key | {"observed_at": self.listing.observed_at.isoformat()}
+        return fit(known | key.key | {"observed_at": self.listing.observed_at.isoformat()})
 
     @property
     def is_unwatched(self) -> bool:

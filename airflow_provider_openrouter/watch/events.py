@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
 from airflow_provider_openrouter.keys import Key, LimitedKey
+from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.watch.check import LimitCheck
 
 VERSION = 1
@@ -29,7 +30,7 @@ def low_event(keys: list[Key]) -> dict[str, Any]:
 
 def crossing_event(check: LimitCheck, crossed: list[LimitedKey]) -> dict[str, Any]:
     """Return the event of keys that newly crossed the threshold, and of how many are low in all."""
-    threshold = {"threshold": check.threshold.argument}
+    threshold = {"threshold": fit(check.threshold.argument)}
     return low_event([check.record(key) | threshold for key in crossed]) | {"low_count": len(check.low)}
 
 
@@ -37,11 +38,12 @@ def error_event(error: Exception) -> dict[str, Any]:
     """Return the event of an error; without its text if it is not Airflow's or ours and may hold anything."""
     kind = type(error).__name__
     known = isinstance(error, AirflowException)
+    message = str(error) if known else f"{kind} ended the wait. The triggerer's log has the traceback."
     return {
         "version": VERSION,
         "status": "error",
         "error": kind,
-        "message": str(error) if known else f"{kind} ended the wait. The triggerer's log has the traceback.",
+        "message": fit(message),
         "status_code": error.status_code if isinstance(error, OpenRouterError) else None,
     }
 

@@ -275,7 +275,7 @@ def test_a_key_that_runs_low_while_it_waits_is_found(mode, monkeypatch):
 @in_every_mode
 @at_the_first_poke_and_later
 def test_whatever_the_api_sends_beside_is_handed_on_as_json(mode, when, serve):
-    odd = key("odd", 1e-7, name="naïve 😀 %s {{ x }}", extra={"nested": [1, None, 2.5e300]}, usage=0)
+    odd = key("odd", 1e-7, name="naïve 😀 %s {{ x }}", extra={"nested": [1, None, 2.5e18]}, usage=0)
     serve(*[FULL] * (when == "later"), [odd, *FULL])
     (record,) = wait(mode)
     assert record == odd | {"observed_at": record["observed_at"]}

@@ -1,6 +1,7 @@
 """What differs between the lines of Airflow that the tests run on."""
 
 from importlib.metadata import version
+from typing import Any
 
 import pytest
 from packaging.specifiers import SpecifierSet
@@ -17,19 +18,32 @@ try:
     from airflow.sdk.exceptions import AirflowRescheduleException
 except ImportError:  # before 3.2
     from airflow.exceptions import AirflowRescheduleException
+try:
+    from airflow.jobs.triggerer_job_runner import TriggerEventEntry
+except ImportError:  # before 3.3
+    TriggerEventEntry = lambda trigger_id, event, seq: (trigger_id, event)  # noqa: E731
+try:
+    import msgspec
+    from airflow.sdk.execution_time.comms import _RequestFrame
+except ImportError:  # before 3.0.3
+    _RequestFrame = None
 
 __all__ = [
     "AIRFLOW_3_0",
     "BEFORE_AIRFLOW_3_3",
     "AirflowRescheduleException",
     "DagBag",
+    "TriggerEventEntry",
     "deserialize",
+    "deserialize_next_kwargs",
+    "exchange",
     "needs_dag_test",
     "needs_frames_in_xcom",
     "without_what_airflow_masks",
 ]
 
 AIRFLOW_3_0 = version("apache-airflow").startswith("3.0.")
+BEFORE_AIRFLOW_3_2 = version("apache-airflow") in SpecifierSet("<3.2")
 BEFORE_AIRFLOW_3_3 = version("apache-airflow") in SpecifierSet("<3.3")
 
 needs_dag_test = pytest.mark.airflow(">=3.0.2")
@@ -39,3 +53,20 @@ needs_frames_in_xcom = pytest.mark.airflow(">=3.3", or_pandas="<3")
 def without_what_airflow_masks(shown: str) -> str:
     """Drop the lines in which Airflow 3.0 logs what it should mask, which it does only in dag.test()."""
     return "\n".join(line for line in shown.splitlines() if not AIRFLOW_3_0 or "MaskSecret(value=" not in line)
+
+
+def exchange(message: Any) -> Any:
+    """Return what another process of Airflow gets of a message."""
+    if _RequestFrame is None:
+        return type(message).model_validate_json(message.model_dump_json(exclude_none=True))
+    frame = _RequestFrame(id=1, body=message.model_dump()).as_bytes()
+    return type(message).model_validate(msgspec.msgpack.Decoder(_RequestFrame).decode(frame[4:]).body)
+
+
+def deserialize_next_kwargs(stored: Any) -> Any:
+    """Return the arguments with which a worker resumes a task."""
+    if BEFORE_AIRFLOW_3_2:
+        from airflow.serialization.serialized_objects import BaseSerialization
+
+        return BaseSerialization.deserialize(stored)
+    return deserialize(stored)
