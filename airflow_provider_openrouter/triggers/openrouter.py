@@ -13,14 +13,14 @@ from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_provider_openrouter.arguments import read_interval
-from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
+from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
 from airflow_provider_openrouter.watch.alert_state import AlertState
 from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event
-from airflow_provider_openrouter.watch.polling import Poll, polls
+from airflow_provider_openrouter.watch.polling import Poll, ends_a_wait, polls
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
 
@@ -131,9 +131,7 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
                     if isinstance(error, OpenRouterError) and error.transient:
                         self._warn(error, "The wait goes on.")
                         continue
-                    # What is not ours was raised while the connection was read.
-                    may_recover = isinstance(error, OpenRouterAuthError) or not isinstance(error, OpenRouterError)
-                    if not may_recover or refused == REFUSED_POLLS:
+                    if ends_a_wait(error) or refused == REFUSED_POLLS:
                         raise
                     pause = self.poll_interval * 2**refused
                     self._warn(error, "The connection will be read again in %g s.", pause)

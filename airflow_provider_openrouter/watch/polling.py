@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn, Self, TypeAlias
 from weakref import WeakKeyDictionary
@@ -22,7 +21,7 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import sync_to_async
 
-from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -158,7 +157,7 @@ class _SharedPoller:
         if not self._users:
             # One lists; the others are for what comes after listings that were given up and still hang.
             self._threads = ThreadPoolExecutor(8, thread_name_prefix="openrouter-listing")
-            if time.monotonic() - self.began > LONGEST_PAUSE:
+            if self.is_forgotten:
                 self._failing_since = None  # nobody knows whether it still fails
         self._users += 1
         return self
@@ -168,6 +167,11 @@ class _SharedPoller:
         if not self._users:
             self._last = self._client = self._names = None
             self._threads.shutdown(wait=False)  # that of a listing given up ends after its request in flight
+
+    @property
+    def is_forgotten(self) -> bool:
+        """Whether nobody polls, and so long after the last poll that it has no meaning for the next one."""
+        return not self._users and time.monotonic() - self.began > LONGEST_PAUSE
 
     def is_up_to_date(self, max_age: float) -> bool:
         """Return whether a poll is in flight, or the last one succeeded and began within ``max_age`` seconds."""
@@ -187,15 +191,15 @@ class _SharedPoller:
         """
         Return the poll in flight, the last one if it began within ``max_age`` seconds, or a new one.
 
-        :param began: when the user began. An older poll may be shared, unless it failed for good: the cause may
-            have been removed since.
+        :param began: when the user began. An older poll may be shared, unless its error would end the wait: the
+            cause may have been removed since.
         """
         if self._task is None or self._task.done():
             last = self._last
             if (
                 last is not None
                 and self._is_recent(last, max_age)
-                and (last.began >= began or isinstance(last, Listed) or _may_pass(last.error))
+                and (last.began >= began or isinstance(last, Listed) or not ends_a_wait(last.error))
             ):
                 return last
             self._last = None
@@ -217,51 +221,63 @@ class _SharedPoller:
         return time.monotonic() - poll.began <= max_age
 
     async def _poll(self) -> Poll:
-        stopped = Event()
         self.began = began = time.monotonic()
         try:
-            listing = await self._list(stopped)
+            listing = await self._list()
         except Exception as error:
             if self._failing_since is None:
                 self._failing_since = began
-            self._last = Failed(began=began, ended=time.monotonic(), error=error)
             self._client = None
-            if not _may_pass(error):  # a workspace may be gone, or renamed
-                self._names = None
+            self._last = Failed(began=began, ended=time.monotonic(), error=error)
         else:
             self._failing_since = None
             self._last = Listed(began=began, ended=time.monotonic(), listing=listing, turns=self._turns)
         finally:
-            stopped.set()
             self.ended = time.monotonic()
         return self._last
 
-    async def _list(self, stopped: Event) -> KeyListing:
+    async def _list(self) -> KeyListing:
         if self._client is None:
             # In Airflow's own thread: from any other, the triggerer of 3.0 does not survive it.
             self._client = await sync_to_async(get_client)(self._openrouter_conn_id)
         if time.monotonic() - self._names_read >= NAMES_MAX_AGE:
             self._names = None
-        listing = await asyncio.get_running_loop().run_in_executor(
-            self._threads, partial(self._list_and_sort, self._client, stopped)
-        )
-        if self._scope.is_one and self._names is None:  # of all workspaces there may be others at each poll
+        if self._names is not None:
+            try:
+                return await self._list_in_thread(self._client)
+            except OpenRouterRequestError:
+                self._names = None  # another workspace may have the name by now
+        listing = await self._list_in_thread(self._client)
+        if self._scope.is_one:  # of all workspaces there may be others at each poll
             self._names, self._names_read = dict(listing.workspace_names), self.began
         return listing
 
-    def _list_and_sort(self, client: OpenRouterClient, stopped: Event) -> KeyListing:
-        listing = client.get_key_listing(
-            include_disabled=self._include_disabled,
-            workspace_id=self._scope,
-            workspace_names=self._names,
-            stopped=stopped,
-        )
-        listing.prepare(include_disabled=self._include_disabled)  # here, as it would block the event loop
-        return listing
+    async def _list_in_thread(self, client: OpenRouterClient) -> KeyListing:
+        stopped = Event()
+
+        def list_and_sort() -> KeyListing:
+            listing = client.get_key_listing(
+                include_disabled=self._include_disabled,
+                workspace_id=self._scope,
+                workspace_names=self._names,
+                stopped=stopped,
+            )
+            listing.prepare(include_disabled=self._include_disabled)  # here, as it would block the event loop
+            return listing
+
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._threads, list_and_sort)
+        finally:
+            stopped.set()
 
 
-def _may_pass(error: Exception) -> bool:
-    return isinstance(error, OpenRouterError) and error.transient
+def ends_a_wait(error: Exception) -> bool:
+    """
+    Return whether an error ends a wait at once.
+
+    A refused key, or a connection that cannot be read (an error that is not ours), may be about to be replaced.
+    """
+    return isinstance(error, OpenRouterError) and not (error.transient or isinstance(error, OpenRouterAuthError))
 
 
 _Watched: TypeAlias = tuple[str, WorkspaceScope, bool]
@@ -269,7 +285,11 @@ _by_loop: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[_Watched, _SharedPol
 
 
 def _shared(*watched: *_Watched) -> _SharedPoller:
+    for loop in [loop for loop in _by_loop if loop.is_closed()]:
+        del _by_loop[loop]
     here = _by_loop.setdefault(asyncio.get_running_loop(), {})
+    for forgotten in [other for other, poller in here.items() if poller.is_forgotten and other != watched]:
+        del here[forgotten]
     if watched not in here:
         here[watched] = _SharedPoller(*watched)
     return here[watched]

@@ -417,8 +417,8 @@ def test_a_poll_that_fails_is_shared_as_a_failure(fault, kind, connect):
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize(("status", "shared"), [(500, True), (404, False)])
-def test_a_failure_for_good_is_not_shared_with_who_comes_later(status, shared, connect):
+@pytest.mark.parametrize(("status", "shared"), [(500, True), (401, True), (404, False)])
+def test_a_failure_that_ends_waits_is_not_shared_with_who_comes_later(status, shared, connect):
     async def main():
         await take(poll_interval=NO_HURRY)
         async with asking() as first:
@@ -684,16 +684,28 @@ def test_a_workspace_name_stays_resolved_while_the_server_fails(connect):
     assert names_read(server) == 1
 
 
-def test_a_workspace_name_is_resolved_again_after_a_failure(connect):
+def test_a_name_that_another_workspace_has_by_now_is_resolved_again(connect):
     account = Account(6, workspaces=2)
 
+    async def main():
+        async with asking(poll_interval=0.02, workspace_id="Workspace 1") as shared:
+            await anext(shared)
+            account.workspaces[1]["id"] = "new"
+            for key in account.keys:
+                if key["workspace_id"] == "workspace-1":
+                    key["workspace_id"] = "new"
+            return await anext(shared)
+
     def answer(request):
-        return error(404) if request.path == "/keys" and begun(server) == 2 else account(request)
+        return error(404) if request.query.get("workspace_id") == "workspace-1" and gone() else account(request)
+
+    def gone():
+        return account.workspaces[1]["id"] == "new"
 
     with Server(answer) as server:
         connect(server)
-        taken = asyncio.run(take(4, poll_interval=0.02, workspace_id="Workspace 1"))
-    assert [type(poll) for poll in taken] == [Listed, Failed, Listed, Listed]
+        poll = asyncio.run(main())
+    assert {key["workspace_id"] for key in poll.listing.keys} == {"new"}
     assert names_read(server) == 2
 
 
