@@ -20,15 +20,15 @@ MANAGEMENT_KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
 @dataclass(frozen=True, kw_only=True)
 class Extra:
     """
-    An extra of the connection, which is an argument of the client of the same name.
+    An extra of the connection: an argument of the client with the same name.
 
     :param name: its name.
-    :param label: what the form calls it.
-    :param description: what the form says about it, without its bounds and its default.
-    :param kind: the type of its values; a whole number is a float, too.
-    :param default: what holds if it is not set.
-    :param bounds: the least and the most that a number may be.
-    :param unit: what a number counts.
+    :param label: its label in the form.
+    :param description: its description in the form, without bounds and default.
+    :param kind: the type of its values; a float may be a whole number.
+    :param default: the value if it is not set.
+    :param bounds: the lowest and highest number allowed.
+    :param unit: the unit of a number.
     """
 
     name: str
@@ -41,7 +41,7 @@ class Extra:
 
     @property
     def rule(self) -> str:
-        """What it must be, in words."""
+        """The allowed values, in words."""
         if self.bounds is None:
             return "true or false"
         least, most = self.bounds
@@ -58,7 +58,7 @@ class Extra:
 
     @property
     def form_field(self) -> dict[str, Any]:
-        """The field of the form, as ``airflow/provider.yaml.schema.json`` has it."""
+        """The field of the form, as ``airflow/provider.yaml.schema.json`` defines it."""
         schema: dict[str, Any] = {"type": [JSON_TYPES[self.kind], "null"]}
         if self.bounds is not None:
             schema["minimum"], schema["maximum"] = self.bounds
@@ -95,7 +95,7 @@ MAX_CONCURRENCY = Extra(
     description="Requests of one listing under way at once.",
     kind=int,
     default=8,
-    bounds=(1, 100),  # urllib3 makes room for all of them at the start
+    bounds=(1, 100),  # urllib3 allocates a slot for each at the start
 )
 ALLOW_HTTP = Extra(
     name="allow_http",

@@ -1,4 +1,4 @@
-"""What can go wrong between Airflow and OpenRouter, sorted by what helps."""
+"""The errors between Airflow and OpenRouter, sorted by what helps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class OpenRouterError(AirflowException):
 
     :param message: the cause in one sentence, and the remedy in the next.
     :param status_code: the HTTP status of the response, or None if there was no response.
-    :param transient: whether trying again later may help; by default what the class says.
+    :param transient: whether trying again later may help; None for the default of the class.
     :param about: the argument of :class:`~airflow_provider_openrouter.api.OpenRouterClient` that the remedy
         is about, such as ``"base_url"``, or None. The hook adds where Airflow keeps it.
     """
@@ -37,7 +37,7 @@ class OpenRouterError(AirflowException):
 
     def advise(self, advice: Mapping[str, str]) -> None:
         """
-        Add to the message the advice that there is on what it is about.
+        Append the advice for the argument that the error is about, if there is any.
 
         :param advice: a sentence for each argument of the client.
         """
@@ -50,7 +50,7 @@ class OpenRouterAuthError(OpenRouterError, AirflowFailException):
 
 
 class OpenRouterRequestError(OpenRouterError, AirflowFailException):
-    """The request can never succeed as it is (400, 404, any other 4xx): fails without task retries."""
+    """The request can never succeed unchanged (400, 404, any other 4xx): fails without task retries."""
 
 
 class OpenRouterRateLimitError(OpenRouterError):
@@ -123,7 +123,7 @@ _FINAL: dict[type[OpenRouterError], type[OpenRouterError]] = {
 
 def without_task_retries(error: OpenRouterError) -> OpenRouterError:
     """
-    Return the same error, as one that no task retry is spent on.
+    Return the same error, as one that fails without task retries.
 
     :param error: a permanent error.
     """

@@ -8,7 +8,7 @@ from airflow_provider_openrouter import __version__, connection
 
 
 def get_provider_info() -> dict[str, Any]:
-    """Return the description of the provider, as ``airflow/provider_info.schema.json`` has it."""
+    """Return the description of the provider, as ``airflow/provider_info.schema.json`` defines it."""
     return {
         "package-name": "airflow-provider-openrouter",
         "name": "OpenRouter",

@@ -1,10 +1,10 @@
 """
-What a key is: its fields, and the one way in which each of them is read.
+The fields of a key, and the functions that read them.
 
 The fields are those of ``GET /keys`` in OpenRouter's API reference
 (https://openrouter.ai/docs/api-reference/api-keys/list) of 2026. The API adds fields and kinds of values without
-notice. So a key stays the dict that was sent, and whoever looks at it reads it by these functions: they take any
-value, and return None for what cannot be read.
+notice. A key therefore stays the dict that was sent. Read its fields only with these functions: they accept any
+value, and return None if it cannot be read.
 """
 
 from __future__ import annotations
@@ -50,21 +50,21 @@ FIELDS = {
     "external_user": "string",
     "last_used_at": "timestamp",
 }
-"""The known fields of a key, and the kind of each: what it is read as by :data:`READERS`."""
+"""The known fields of a key, each with the kind of its value (see :data:`READERS`)."""
 
 AMOUNT_BOUND = 1e300
-"""USD from which on a number is no amount: sums of less stay finite."""
+"""Numbers this large are not taken as amounts, so that sums stay finite."""
 
 
 def to_json(value: Any) -> str:
     """
-    Return a value as JSON text, the same for values that are the same.
+    Return a value as JSON text; equal values give equal text.
 
     :raises OpenRouterResponseError: if it is nested too deeply.
     """
     try:
         return json.dumps(value, ensure_ascii=False, sort_keys=True)
-    except RecursionError:  # what could just be read cannot always be written
+    except RecursionError:  # json reads deeper nesting than it can write
         raise OpenRouterResponseError(
             "A key has a field that is nested too deeply to be written as JSON. Report it to OpenRouter."
         ) from None
@@ -72,7 +72,7 @@ def to_json(value: Any) -> str:
 
 def read_text(value: Any) -> str | None:
     """
-    Return text as it is, and anything else as JSON.
+    Return text unchanged, and anything else as JSON.
 
     :raises OpenRouterResponseError: if it is nested too deeply to be written as JSON.
     """
@@ -80,14 +80,14 @@ def read_text(value: Any) -> str | None:
 
 
 def read_flag(value: Any) -> bool | None:
-    """Return a flag; the text ``"true"`` or ``"false"`` is one, too."""
+    """Return a flag, or None; the texts ``"true"`` and ``"false"`` count."""
     if isinstance(value, bool):
         return value
     return {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else None
 
 
 def read_amount(value: Any) -> float | None:
-    """Return an amount, in USD; numerals in text are one, too."""
+    """Return an amount in USD, or None; text such as ``"0.5"`` counts."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
@@ -98,7 +98,7 @@ def read_amount(value: Any) -> float | None:
 
 
 def read_time(value: Any) -> datetime | None:
-    """Return a time (ISO 8601) in UTC; one without a time zone is in UTC."""
+    """Return a time (ISO 8601) in UTC, or None; without a time zone it is taken as UTC."""
     try:
         time = datetime.fromisoformat(value)
         return time.replace(tzinfo=UTC) if time.tzinfo is None else time.astimezone(UTC)
@@ -129,7 +129,7 @@ def is_active(key: Key, at: datetime) -> bool:
 @dataclass(frozen=True, slots=True)
 class LimitedKey:
     """
-    A key of which a known amount remains.
+    A key whose ``limit_remaining`` is a known amount.
 
     :param key: the key as the API sent it.
     :param remaining: its ``limit_remaining``, in USD. It can be negative, as requests in flight are charged when
@@ -143,15 +143,15 @@ class LimitedKey:
 
     @property
     def hash(self) -> str:
-        """What identifies the key."""
+        """The identity of the key."""
         return self.key["hash"]  # type: ignore[no-any-return]
 
 
 class KeyGroup(NamedTuple):
     """
-    Keys, sorted once for all who ask what remains of them.
+    Keys, split once by whether what remains is known.
 
-    :param limited: those of which a known amount remains, the lowest first.
+    :param limited: those whose ``limit_remaining`` is a known amount, the lowest first.
     :param not_measurable: the others.
     """
 
@@ -160,7 +160,7 @@ class KeyGroup(NamedTuple):
 
     @classmethod
     def split(cls, keys: Iterable[Key]) -> KeyGroup:
-        """Sort keys."""
+        """Split keys."""
         limited, not_measurable = [], []
         for key in keys:
             remaining = read_amount(key.get("limit_remaining"))
@@ -209,13 +209,13 @@ class KeyListing:
         return self.unexpired if include_disabled else self.active
 
     def prepare(self, *, include_disabled: bool) -> None:
-        """Do now what :meth:`group` and :attr:`hashes` would do when they are first asked for."""
+        """Compute :meth:`group` and :attr:`hashes` now, not at their first use."""
         self.group(include_disabled=include_disabled)
         len(self.hashes)
 
     @property
     def workspace(self) -> str:
-        """Which workspaces were listed, in words; of one that is known by name, name and id."""
+        """The listed workspaces in words; for one whose name is known, its name and id."""
         if self.scope.is_one and self.workspace_names:
             [(workspace_id, name)] = self.workspace_names.items()
             return f"{plain(name)} ({plain(workspace_id)})" if name else plain(workspace_id)

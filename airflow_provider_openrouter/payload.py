@@ -1,9 +1,9 @@
 """
-What leaves for Airflow: results, XComs, events and extras, in a form that gets through every part of it.
+Values for Airflow (results, XComs, events and extras), in a form that every part of it can carry.
 
 On its way a value passes Airflow's serialisers, the frames between its processes, its API and its database. Each
 of them stops at something that JSON allows, and an event that one of them cannot carry ends the whole triggerer.
-So what would be stopped is changed here, and all else is passed on as it is.
+Such values are changed here; all others are passed on unchanged.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 NUMBERS = (-(2.0**63), 2.0**63)
 """
-From where, and up to where, a number stays one.
+Numbers from the first up to, but not including, the second stay numbers.
 
 Airflow's processes talk in msgpack, which holds integers of 64 bits. Floats must be as small, because jsonb of
 PostgreSQL, in which Airflow keeps XComs, turns 1e21 into an integer.
@@ -27,7 +27,7 @@ PostgreSQL, in which Airflow keeps XComs, turns 1e21 into an integer.
 
 LEVELS = 32
 """
-How many dicts and lists may be within each other.
+How deeply dicts and lists may be nested.
 
 MySQL takes 100 levels of JSON, pydantic 255. Up to Airflow 3.1 a deferral doubles those of an event.
 """
@@ -43,15 +43,15 @@ def fit(value: T) -> T:
     - A name that begins with two underscores, with which Airflow marks what it has serialised, begins with
       ``field__``. One that begins so already gets one more ``field``, so that no two names become one.
     - What is nested more than 32 levels deep becomes text, as JSON.
-    - What no UTF-8 or no database can hold in a text is replaced.
+    - Characters that UTF-8 or a database cannot hold are replaced.
 
-    What was made fit is not made fit again: its names would be changed once more.
+    Never call it on its own result: names would be changed once more.
     """
     return value if _is_plain(value) else _fit(value, LEVELS)
 
 
 def _is_plain(value: Any) -> bool:
-    """Return whether it is a dict in which there is nothing to be changed, nor another dict or list: most are."""
+    """Return whether a value is a flat dict in which nothing must be changed, as most are."""
     if not isinstance(value, dict) or "__" in (names := "".join(value)) or not _is_plain_text(names):
         return False
     lowest, beyond = NUMBERS
@@ -105,6 +105,6 @@ def _to_json(value: Any) -> str:
     try:
         return to_json(value)
     except OpenRouterResponseError:
-        # It could be read, so that a thread, which has the whole stack to itself, can write it.
+        # A thread has the whole stack to itself, so it can write whatever could be read.
         with ThreadPoolExecutor(1) as thread:
             return thread.submit(to_json, value).result()

@@ -13,7 +13,7 @@ from airflow_provider_openrouter.text import plain
 
 ALL_WORKSPACES = "*"
 RESERVED = {"default", "all"}
-"""The words for the default workspace and for all of them in partitions and paths: no name is typed so."""
+"""The words for the default workspace and for all of them in partitions and paths; not taken as names."""
 SHOWN = 20
 """How many workspaces an error names."""
 
@@ -67,7 +67,11 @@ class WorkspaceScope:
 
     @property
     def needs_workspaces(self) -> bool:
-        """Whether the workspaces must be read before the keys: for all of them, and for what may be a name."""
+        """
+        Whether the workspaces must be read before the keys.
+
+        They must for all of them, and for anything that is not a UUID, as it may be a name.
+        """
         return self.is_all or (self.is_one and not _UUID.fullmatch(str(self.typed)))
 
     def resolve(self, names: Mapping[str, str]) -> list[str | None]:
@@ -92,17 +96,18 @@ class WorkspaceScope:
             raise OpenRouterRequestError(
                 f"{len(ids)} workspaces are called {plain(self.typed)!r}. Use the id of one: {_some(ids)}."
             )
-        existing = _some([name for name in names.values() if name]) or "none with a name"
-        raise OpenRouterRequestError(f"No workspace is called {plain(self.typed)!r}. There are: {existing}.")
+        existing = _some([name for name in names.values() if name])
+        remedy = f"There are: {existing}." if existing else "No workspace has a name; use an id."
+        raise OpenRouterRequestError(f"No workspace is called {plain(self.typed)!r}. {remedy}")
 
     @property
     def column(self) -> str:
-        """What stands in the column ``workspace_scope``: ``default``, ``*``, or what was typed."""
+        """The value of the column ``workspace_scope``: ``default``, ``*``, or what was typed."""
         return self.typed or "default"
 
     @property
     def path_part(self) -> str:
-        """What stands in a path: ``default``, ``all``, or what was typed."""
+        """The value in a path: ``default``, ``all``, or what was typed."""
         return "all" if self.is_all else self.column
 
     def __str__(self) -> str:

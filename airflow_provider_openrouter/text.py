@@ -10,7 +10,7 @@ def plain(text: Any, *, longest: int = 80) -> str:
     """
     Return a text as part of a line: short, and without line breaks or characters that move a cursor.
 
-    :param text: what came from elsewhere; None is empty text.
+    :param text: text from elsewhere; None is empty text.
     :param longest: how many characters are kept.
     """
     text = "" if text is None else str(text)
@@ -29,6 +29,6 @@ def count(number: int, noun: str, plural: str = "") -> str:
     """
     Return a number with its noun, such as ``1 key`` or ``2,000 keys``.
 
-    :param plural: the noun in the plural, where that is not just an s more.
+    :param plural: the noun in the plural, if it is not the noun with an s.
     """
     return f"{number:,} {noun if number == 1 else plural or f'{noun}s'}"

@@ -112,8 +112,8 @@ def test_space_around_a_name_does_not_matter():
     ("names", "said"),
     [
         (NAMES, "No workspace is called 'team'. There are: 'Team', 'Other', 'Third'."),
-        ({}, "No workspace is called 'team'. There are: none with a name."),
-        ({"w1": ""}, "No workspace is called 'team'. There are: none with a name."),
+        ({}, "No workspace is called 'team'. No workspace has a name; use an id."),
+        ({"w1": ""}, "No workspace is called 'team'. No workspace has a name; use an id."),
         ({"w1": "team", "w2": "team"}, "2 workspaces are called 'team'. Use the id of one: 'w1', 'w2'."),
     ],
 )

@@ -1,4 +1,4 @@
-"""OpenRouter's management API over HTTP. Of Airflow it knows only the base classes of the errors."""
+"""OpenRouter's management API over HTTP. It knows Airflow only by the base classes of its errors."""
 
 from airflow_provider_openrouter.api.client import OpenRouterClient
 

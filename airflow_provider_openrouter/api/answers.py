@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 import requests
 
-from airflow_provider_openrouter.api.failures import not_the_api
+from airflow_provider_openrouter.api.failures import unexpected_response
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 
 CHUNK = 1 << 16
@@ -30,7 +30,7 @@ def read_body(where: str, response: requests.Response, deadline: float) -> bytes
     :raises TimeoutError: at the deadline.
     """
     if response.headers.get("Content-Encoding", "").strip().lower() not in UNPACKED_IN_PIECES:
-        raise not_the_api(f"{where} answered in an unsupported encoding.")
+        raise unexpected_response(f"{where} answered in an unsupported encoding.")
     chunks: list[bytes] = []
     size = 0
     while time.monotonic() <= deadline:
@@ -39,7 +39,7 @@ def read_body(where: str, response: requests.Response, deadline: float) -> bytes
             return b"".join(chunks)
         size += len(chunk)
         if size > LARGEST_BODY:
-            raise not_the_api(f"{where} answered with more than {LARGEST_BODY:,} bytes.")
+            raise unexpected_response(f"{where} answered with more than {LARGEST_BODY:,} bytes.")
         chunks.append(chunk)
     raise TimeoutError
 
@@ -67,7 +67,7 @@ def read_data(where: str, body: bytes) -> Any:
             about="base_url",
         ) from None
     if not isinstance(answer, dict) or "data" not in answer:
-        raise not_the_api(f"{where} answered 200 with JSON that has no 'data'.")
+        raise unexpected_response(f"{where} answered 200 with JSON that has no 'data'.")
     return answer["data"]
 
 

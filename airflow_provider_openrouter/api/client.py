@@ -1,8 +1,8 @@
 """
 The client of OpenRouter's key API: every key and workspace of one account.
 
-Of Airflow it knows only the base classes of the errors; nothing above it knows HTTP. What it says about the API
-is from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) and its guide to management keys
+It knows Airflow only by the base classes of its errors, and nothing above it knows HTTP. The facts about the API
+are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) and its guide to management keys
 (https://openrouter.ai/docs/guides/overview/auth/management-api-keys), both of 2026.
 """
 
@@ -19,7 +19,7 @@ from urllib.parse import urlsplit
 import requests
 
 from airflow_provider_openrouter.api.pagination import Record
-from airflow_provider_openrouter.api.records import Records
+from airflow_provider_openrouter.api.records import RecordReader
 from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
 from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.connection import (
@@ -102,7 +102,7 @@ class OpenRouterClient:
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: if that fails; its class says what may help.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         listing = self.get_key_listing(
             include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
@@ -119,15 +119,15 @@ class OpenRouterClient:
         stopped: Event | None = None,
     ) -> KeyListing:
         """
-        List every key once, and say when and of which workspaces.
+        Return a complete listing of the keys, with its time and workspaces.
 
         The first three parameters are those of :meth:`list_keys`.
 
         :param workspace_names: the names of workspaces by their ids, if they are known already: they save the
             request that looks up a name. For ``"*"`` the workspaces are read in any case, so that none is missed.
-        :param stopped: an event of this listing alone: if another thread sets it, the listing ends after the
-            requests in flight, and waits wake at once.
-        :raises OpenRouterError: if that fails; its class says what may help.
+        :param stopped: an event of this listing alone: set it from another thread to end the listing. Requests
+            in flight still finish; waits end at once.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         :raises concurrent.futures.CancelledError: if ``stopped`` was set before the end.
         """
         scope = WorkspaceScope.read(workspace_id)
@@ -160,7 +160,7 @@ class OpenRouterClient:
         """
         List all workspaces of the account once, as the API sent it (``GET /workspaces``).
 
-        :raises OpenRouterError: if that fails; its class says what may help.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         with self._records() as records:
             workspaces = records.every_workspace()
@@ -171,7 +171,7 @@ class OpenRouterClient:
         """
         Return what the API says about the management key itself (``GET /key``).
 
-        :raises OpenRouterError: if that fails; its class says what may help.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         with self._transport() as transport:
             key: Any = transport.get("/key", {})
@@ -200,10 +200,10 @@ class OpenRouterClient:
             raise
 
     @contextmanager
-    def _records(self, stopped: Event | None = None) -> Iterator[Records]:
+    def _records(self, stopped: Event | None = None) -> Iterator[RecordReader]:
         with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
             transport.retries.on_rate_limit = window.close_by_half
-            yield Records(transport, window)
+            yield RecordReader(transport, window)
 
 
 def _flag(value: bool) -> str:
@@ -218,7 +218,7 @@ def _check_base_url(base_url: str, allow_http: bool) -> None:
         requests.Request("GET", base_url).prepare()
         without_spaces = base_url.split() == [base_url]  # older versions of requests accept white space
         well_formed = url.scheme in ("http", "https") and without_spaces
-    except ValueError:  # those of requests are of that kind, too
+    except ValueError:  # requests raises subclasses of it
         well_formed = False
     if "sk-or-" in base_url:
         raise OpenRouterRequestError(

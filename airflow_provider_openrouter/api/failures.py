@@ -2,7 +2,7 @@
 What went wrong with a request, and what to do about it.
 
 The statuses and the form of an error's body are from OpenRouter's API reference
-(https://openrouter.ai/docs/api-reference/errors). The other things guarded against were seen elsewhere.
+(https://openrouter.ai/docs/api-reference/errors). The rest was seen at other servers and proxies.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def status_error(
     where: str, response: requests.Response, body: bytes, hide: Callable[[str], str]
 ) -> OpenRouterError:
     """
-    Return the error that a status other than 200 is.
+    Return the error for a status other than 200.
 
     :param where: the URL, as errors show it.
     :param hide: takes the key out of a text, in case the server sends it back.
@@ -74,12 +74,12 @@ def status_error(
             status_code=status,
             about="base_url",
         )
-    return not_the_api(f"{answer}, not 200{said}.", status_code=status)
+    return unexpected_response(f"{answer}, not 200{said}.", status_code=status)
 
 
 def connection_error(where: str, timeout: float, error: BaseException) -> OpenRouterConnectionError:
     """
-    Return the error that stands for no complete response.
+    Return the error for a request without a complete response.
 
     :param where: the URL, as errors show it.
     :param timeout: the seconds that the attempt was given.
@@ -108,7 +108,7 @@ def connection_error(where: str, timeout: float, error: BaseException) -> OpenRo
     )
 
 
-def not_the_api(cause: str, *, status_code: int | None = None) -> OpenRouterResponseError:
+def unexpected_response(cause: str, *, status_code: int | None = None) -> OpenRouterResponseError:
     """Return the error for a response that OpenRouter's API would not give."""
     return OpenRouterResponseError(
         f"{cause} Check that the base URL is the API's.", status_code=status_code, about="base_url"
@@ -133,7 +133,7 @@ def _cause(where: str, error: BaseException, reason: BaseException) -> str:
 
 
 def _root(error: BaseException) -> BaseException:
-    """Return the innermost cause, of which urllib3 and requests wrap several layers around."""
+    """Return the innermost cause, which urllib3 and requests wrap in several layers."""
     inner = (getattr(error, "reason", None), *error.args, error.__cause__, error.__context__)
     cause = next((each for each in inner if isinstance(each, BaseException)), None)
     return error if cause is None else _root(cause)

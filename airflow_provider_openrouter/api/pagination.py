@@ -24,12 +24,12 @@ MAX_BARREN_PAGES = 100
 LOOK_BEYOND = 50
 """How far, at least, to look past an end that is in doubt: half of today's page of 100 records."""
 MOST_COINCIDENCES = 2
-"""How often the first page may come at another offset too: records may be created and deleted in between."""
+"""How often the first page may appear at another offset by chance."""
 
 
 class Walk:
     """
-    Walks a listing once, from its newest record to its end, and yields of each page what is new.
+    Walks a listing once, from its newest record to its end, and yields the new records of each page.
 
     A page that shares no record with those before it shows that records were deleted meanwhile: the walk
     steps back, by half a page and then by twice as much each time, until the pages meet. The end is a page
@@ -114,7 +114,8 @@ class Walk:
 
     def _is_gap(self, order: list[str]) -> bool:
         """Return whether records are missing between this page and those before it."""
-        # Neither the first page needs to join nor what lies past an end; and pages of one record cannot overlap.
+        # The first page has nothing to join, and neither has a page past the end. Pages of one record cannot
+        # overlap.
         may_stand_alone = self._offset == 0 or self._looks_beyond or self._fullest <= 1
         return not may_stand_alone and self._known.isdisjoint(order)
 

@@ -18,12 +18,12 @@ log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_PROGRESS = 10.0
 REPEATED = {"workspace_id", "creator_user_id", "limit_reset"}
-"""Fields that are the same in many records: each value is held once, which saves a tenth of the memory."""
+"""Fields that are the same in many records: each value is stored once, which saves a tenth of the memory."""
 
 
-class Records:
+class RecordReader:
     """
-    The lists that are read together.
+    Reads the lists that belong to one call.
 
     :param transport: sends the requests.
     :param window: fetches pages side by side.

@@ -36,7 +36,7 @@ class Window:
         self._threads.shutdown(cancel_futures=True)
 
     def turn_to(self, fetch: Callable[[int], Page]) -> None:
-        """From now on return what ``fetch`` does at an offset; it is called from up to ``limit`` threads."""
+        """From now on fetch pages with ``fetch``, which up to ``limit`` threads call."""
         self._drop_ahead()
         self._fetch = fetch
 

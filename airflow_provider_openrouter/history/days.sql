@@ -1,6 +1,6 @@
 -- openrouter_key_days: one row per source, key and UTC day. If several snapshots or workspace scopes have the
 -- key on a day, its row is from the last listing that was made on that day. A listing that was made later and
--- dated back counts only where there is no other, by its snapshot.
+-- filed under that day counts only where there is no other, by its snapshot.
 --
 -- Money is USD. `day_number` counts from 1970-01-01, so that differences are days. `days_ago` is 0 on the newest
 -- day of a source. `still_listed` is 0 if the key was deleted during the day. `listed_before` is when the scope

@@ -24,9 +24,9 @@ class OpenRouterHook(BaseHook):
     """
     Reads the API keys of an OpenRouter account.
 
-    Of the connection it takes ``password``, the management key; ``host``, the base URL (without a scheme
-    ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema`` (the
-    path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency`` and
+    It uses these fields of the connection: ``password``, the management key; ``host``, the base URL (without a
+    scheme ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema``
+    (the path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency`` and
     ``allow_http``. Their meanings, defaults and bounds are in :mod:`airflow_provider_openrouter.connection`.
 
     :param openrouter_conn_id: the connection to OpenRouter.
@@ -93,7 +93,7 @@ class OpenRouterHook(BaseHook):
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: if that fails; its class says what may help.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         return self.get_conn().list_keys(
             include_disabled=include_disabled, include_expired=include_expired, workspace_id=workspace_id
@@ -113,7 +113,7 @@ class OpenRouterHook(BaseHook):
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
             out, which servers that do not know it need.
         :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all.
-        :raises OpenRouterError: if that fails; its class says what may help.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         from airflow_provider_openrouter.snapshots.frame import keys_frame
 
@@ -127,7 +127,7 @@ class OpenRouterHook(BaseHook):
         """
         List all workspaces of the account once, as the API sent it.
 
-        :raises OpenRouterError: if that fails; its class says what may help.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         return self.get_conn().list_workspaces()
 
@@ -151,7 +151,7 @@ class OpenRouterHook(BaseHook):
 
 
 def _base_url(conn: Connection) -> str:
-    """Put together what a form leaves in ``host`` and a URI spreads over ``host``, ``port`` and ``schema``."""
+    """Build the base URL: a form has all of it in ``host``, a URI splits it (``host``, ``port``, ``schema``)."""
     default = urlsplit(connection.DEFAULT_BASE_URL)
     host = (conn.host or "").strip() or default.netloc
     if "://" not in host:
@@ -184,6 +184,6 @@ def _extras(conn: Connection) -> dict[str, Any]:
         except ValueError:
             extras[name] = None
         if extras[name] is None:
-            # What it is instead is not shown: it might be the key, in the wrong field of the form.
+            # The wrong value is not shown: it might be the key, in the wrong field of the form.
             raise OpenRouterRequestError(f"{name} must be {extra.rule}.", about=name)
     return extras

@@ -55,9 +55,9 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
     :param source: of a file, what distinguishes the account from others; by default the connection's id.
         (templated)
     :param snapshot: of a file, the moment, ISO 8601, that says which day or hour it is of; by default when the
-        keys are listed. The API shows only the present, so that another moment dates today's truth back.
+        keys are listed. The API shows only the present, so that another moment files today's keys under that day.
         (templated)
-    :raises OpenRouterError: if the keys cannot be listed; its class says what may help.
+    :raises OpenRouterError: if the keys cannot be listed; ``transient`` says whether trying again may help.
     :raises AirflowFailException: if an argument makes no sense, or if this Airflow cannot put a frame of this
         pandas into XCom; both before the first request.
     """
@@ -129,7 +129,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         partition = partitioning.partition(listing)
         summary = summarize(listing)
         frame = keys_file_frame(listing, partition)
-        del listing  # so that a large account is not in memory twice
+        del listing  # so that a large listing is not in memory twice
         path = partition.fill_in(output_path)
         size = write_file(frame, path)
         self.log.info("Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), path)

@@ -50,7 +50,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         hash is not listed. (templated)
     :param deferrable: whether to wait in the triggerer, which costs no worker slot.
     :raises OpenRouterRequestError: if an argument makes no sense: a literal one when the DAG is parsed.
-    :raises OpenRouterError: of the kind that says what helps; it fails without task retries.
+    :raises OpenRouterError: if an error ends the wait; it fails without task retries.
     """
 
     template_fields: Sequence[str] = (
@@ -109,7 +109,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         """
         Return the low keys that the trigger found, or raise the error that ended its wait.
 
-        :raises OpenRouterError: of the kind that says what helps; it fails without task retries.
+        :raises OpenRouterError: if an error ends the wait; it fails without task retries.
         """
         keys = read_event(event)
         self.log.info("The trigger found %s", count(len(keys), "low key"))

@@ -97,13 +97,10 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
         _write(target, content)
         return content.nbytes
     if target.is_dir():  # on Airflow 3.0 the file would be moved into it
-        raise IsADirectoryError(
-            f"Cannot replace a folder by a file: {path}. Choose another path."
-        )  # Airflow 3.0 moves into it
+        raise IsADirectoryError(f"Cannot replace a folder by a file: {path}. Choose another path.")
     target.parent.mkdir(parents=True, exist_ok=True)
-    prefix = (
-        f".{sha256(target.name.encode()).hexdigest()[:16]}"  # short, as the name may be as long as a name can be
-    )
+    # Short, as the name may have the full length already.
+    prefix = f".{sha256(target.name.encode()).hexdigest()[:16]}"
     _clear_up(target.parent, prefix)
     temporary = target.with_name(f"{prefix}.{uuid4().hex}.tmp")
     try:
@@ -116,7 +113,7 @@ def write_file(frame: pd.DataFrame, path: str) -> int:
 
 
 def _clear_up(folder: ObjectStoragePath, prefix: str) -> None:
-    """Remove what runs that were killed have left of a file, once no run can still be writing it."""
+    """Remove temporary files of killed runs, once no run can still be writing them."""
     for left in folder.glob(f"{prefix}.*.tmp"):
         with suppress(FileNotFoundError):  # another run may clear up at the same time
             modified: Any = left.stat().st_mtime  # seconds, a datetime, or 0 if the store keeps no time
@@ -129,7 +126,7 @@ def _write(path: ObjectStoragePath, content: memoryview) -> None:
     with path.open("wb") as file:  # type: ignore[no-untyped-call]
         file.write(content)
         file.flush()
-        with suppress(AttributeError, io.UnsupportedOperation):  # where the store is no disk of this machine
+        with suppress(AttributeError, io.UnsupportedOperation):  # if the store is not a local disk
             os.fsync(file.fileno())
 
 

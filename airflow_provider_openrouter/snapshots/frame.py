@@ -149,7 +149,11 @@ def _naive(time: datetime) -> datetime:
 
 
 def _as_promised(values: list[Any], kind: str) -> Any:
-    """Return the column in one go if each value is as its field promises, and otherwise None."""
+    """
+    Return the column, converted at once, if every value has the promised type; otherwise None.
+
+    It must read every value as :data:`READERS` do.
+    """
     types = set(map(type, values)) - {type(None)}
     if not types <= _PROMISED[kind]:
         return None
@@ -176,4 +180,4 @@ _PROMISED: dict[str, set[type]] = {
     "number": {float, int},
     "timestamp": {str},
 }
-"""The types of values that are as their field promises."""
+"""The types of the values that each kind promises."""

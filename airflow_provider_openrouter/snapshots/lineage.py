@@ -1,8 +1,8 @@
 """
-What OpenLineage gets: from which API keys were read, and where they were written.
+What OpenLineage records: the API that was read, and where the keys were written.
 
-Its classes are imported when it asks, which it does only where it is installed. Datasets are named by its naming
-conventions (https://openlineage.io/docs/spec/naming).
+OpenLineage's classes are imported only when it calls. Datasets are named by its naming conventions
+(https://openlineage.io/docs/spec/naming).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def table_target(url: URL, *, schema: str | None, table: str) -> Target:
 
 def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None) -> OperatorLineage[Any, Any]:
     """
-    Return that keys were read from an API and, if they were, written to a target.
+    Return the lineage of keys that were read from an API and, with a target, written to it.
 
     :param base_url: the base URL of the API.
     :param target: the file or table that was written, or None.

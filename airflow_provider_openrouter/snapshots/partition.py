@@ -20,7 +20,7 @@ GRANULARITIES: dict[str, tuple[dict[str, Any], str]] = {
     "day": ({"hour": 0, "minute": 0, "second": 0, "microsecond": 0}, "%Y-%m-%d"),
     "hour": ({"minute": 0, "second": 0, "microsecond": 0}, "%Y-%m-%dT%H"),
 }
-"""Of each granularity: what is set to zero in a time, and how the rest is written in a path."""
+"""For each granularity: the fields of a time set to zero, and its format in a path."""
 
 PARTITION_COLUMNS = {
     "snapshot": "timestamp",
@@ -61,8 +61,8 @@ class Partition:
         """
         Return a path with the values in place of its placeholders, such as ``{snapshot}``.
 
-        What would change the folder, or mean something in a URL, is percent-encoded: ``a/b`` becomes ``a%2Fb``.
-        So no two values share a path, and none leaves its folder.
+        Characters that would change the folder, or mean something in a URL, are percent-encoded: ``a/b`` becomes
+        ``a%2Fb``. So no two values share a path, and none leaves its folder.
         """
         _, form = GRANULARITIES[self.granularity]
         values = {
@@ -131,7 +131,7 @@ def read_moment(value: datetime | str) -> datetime:
     """
     Read a moment, as such or in ISO 8601; without a time zone it is UTC.
 
-    :raises OpenRouterRequestError: if it is none.
+    :raises OpenRouterRequestError: if it cannot be read.
     """
     try:
         moment = value if isinstance(value, datetime) else datetime.fromisoformat(value)

@@ -56,7 +56,7 @@ _CREATE = re.compile(r"^CREATE (TABLE|UNIQUE INDEX|INDEX|TRIGGER) ")
 
 
 def keys_table(name: str, schema: str | None) -> Table:
-    """Return the table as it is created."""
+    """Return the definition of the table."""
     return Table(
         name,
         MetaData(),

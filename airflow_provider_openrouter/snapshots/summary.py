@@ -19,15 +19,15 @@ from airflow_provider_openrouter.text import count, plain, usd
 LOWEST = 5
 """How many of the active keys with the least left are listed."""
 
-WINDOWS = ("usage", "usage_daily", "usage_weekly", "usage_monthly")
+SPEND = ("usage", "usage_daily", "usage_weekly", "usage_monthly")
 
 
 def summarize(listing: KeyListing) -> dict[str, Any]:
     """
     Count the keys, add up their spend (USD, in the API's calendar windows of UTC), and name the lowest.
 
-    A key was never used if it has neither spend nor a ``last_used_at``. Among the lowest are only active keys,
-    that is keys neither disabled nor expired, of which a known amount remains.
+    A key was never used if it has neither spend nor a ``last_used_at``. Among the lowest are only active keys
+    (neither disabled nor expired) whose ``limit_remaining`` is a known amount.
 
     :param listing: the keys.
     """
@@ -45,7 +45,7 @@ def summarize(listing: KeyListing) -> dict[str, Any]:
             and read_time(key.get("last_used_at")) is None
             for key in keys
         ),
-        **{window: round(math.fsum(read_amount(key.get(window)) or 0 for key in keys), 6) for window in WINDOWS},
+        **{name: round(math.fsum(read_amount(key.get(name)) or 0 for key in keys), 6) for name in SPEND},
         "lowest": [_describe(limited, listing) for limited in listing.active.limited[:LOWEST]],
     }
 
@@ -71,7 +71,7 @@ def log_summary(summary: dict[str, Any], log: Any) -> None:
     )
     log.info(
         "Spend (UTC): %s today, %s this week, %s this month, %s in all",
-        *(usd(summary[window]) for window in ("usage_daily", "usage_weekly", "usage_monthly", "usage")),
+        *(usd(summary[name]) for name in ("usage_daily", "usage_weekly", "usage_monthly", "usage")),
     )
     for key in summary["lowest"]:
         limit = "" if key["limit"] is None else f" of {usd(key['limit'])}"

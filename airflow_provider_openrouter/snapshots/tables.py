@@ -102,7 +102,7 @@ def _take_turns(connection: Connection, target: Table) -> None:
 
 
 def _check_length(connection: Connection, *names: str | None) -> None:
-    """Refuse a name that PostgreSQL would cut short, which it does by bytes."""
+    """Refuse a name that is too long for PostgreSQL, which would cut it short; it counts bytes."""
     longest = connection.dialect.max_identifier_length
     for name in names:
         if connection.dialect.name == "postgresql" and len((name or "").encode()) > longest:

@@ -26,8 +26,8 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     leaves the table as it was. It returns the table, its partition and how many rows that has. It needs the extra
     ``sql``. PostgreSQL and SQLite are tested.
 
-    An older table gets the columns that it lacks. In a table of before there was a granularity, rows at 00:00 UTC
-    become ``day`` and all others ``hour``.
+    An older table gets the columns that it lacks. In a table from before the column ``granularity`` existed,
+    rows at 00:00 UTC become ``day`` and all others ``hour``.
 
     It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
     five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
@@ -49,8 +49,9 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         (templated)
     :param source: what distinguishes the account from others; by default the connection's id. (templated)
     :param snapshot: the moment, ISO 8601, that says which day or hour is replaced; by default when the keys are
-        listed. The API shows only the present, so that another moment dates today's truth back. (templated)
-    :raises OpenRouterError: of the kind that says what helps; what cannot recover fails without task retries.
+        listed. The API shows only the present, so that another moment files today's keys under that day.
+        (templated)
+    :raises OpenRouterError: if the keys cannot be listed; ``transient`` says whether trying again may help.
     :raises AirflowFailException: if an argument makes no sense, if the connection leads to no SQL database, if a
         package is not installed, or if there is no table to write to.
     :raises AirflowException: if the database refuses.
@@ -113,7 +114,7 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
             partition = partitioning.partition(listing)
             summary = summarize(listing)
             frame = keys_file_frame(listing, partition)
-            del listing  # which a large account's memory need not hold twice
+            del listing  # so that a large listing is not in memory twice
             schema = replace_partition(
                 engine,
                 frame,

@@ -25,11 +25,11 @@ from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
 
 REFUSED_POLLS = 3
-"""How many polls in a row may be refused before the wait ends, each followed by twice the pause."""
+"""How often a refused key is polled again before the wait ends. The pause doubles each time."""
 
 
 class _KeyLimitTrigger(BaseTrigger):
-    """What both triggers are made of: a rule, a connection, a workspace scope and an interval."""
+    """The base of both triggers: a rule, a connection, a workspace scope and an interval."""
 
     backs_off: ClassVar[bool]
 
@@ -58,7 +58,7 @@ class _KeyLimitTrigger(BaseTrigger):
         self.scope = WorkspaceScope.read(workspace_id)
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return what this trigger is made of: plain JSON, and never a management key."""
+        """Return the class path and the arguments: plain JSON, and never a management key."""
         return f"{type(self).__module__}.{type(self).__qualname__}", self._arguments
 
     def _polls(self) -> AsyncGenerator[Poll, None]:
@@ -71,7 +71,7 @@ class _KeyLimitTrigger(BaseTrigger):
         )
 
     def _warn(self, error: Exception, consequence: str, *details: Any) -> None:
-        """Log what went wrong; of an error that is not Airflow's or ours only the kind, and its traceback."""
+        """Log an error; if it is neither Airflow's nor ours, log its class and traceback instead of its text."""
         known = isinstance(error, AirflowException)
         said = error if known else f"An unexpected {type(error).__name__}."
         self.log.warning(f"%s {consequence}", said, *details, exc_info=None if known else error)
@@ -112,7 +112,7 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
     backs_off = False
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: when a key is low, or when nothing more can come of waiting."""
+        """Yield one event: when a key is low, or when an error ends the wait."""
         try:
             event = low_event(await self._wait())
         except Exception as error:
@@ -169,7 +169,7 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
     :param rearm_margin: how much above the threshold a key must be before it is re-armed: an amount of USD, or a
         percentage of its limit. It keeps a key that hovers around the threshold from being reported repeatedly.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
-        trigger again then: it serves to be seen, not to stop.
+        trigger again then: use it to make failures visible; it does not stop the watch.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 

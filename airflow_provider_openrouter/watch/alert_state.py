@@ -30,7 +30,7 @@ class AlertState:
     :param rearm_margin: how much above the threshold a key must be before it is re-armed.
     :param state_key: the key under which the store keeps it.
     :param state_store: the state store of the asset, or None.
-    :param log: where to say what cannot be remembered.
+    :param log: the trigger's logger.
     """
 
     def __init__(self, rearm_margin: Threshold, state_key: str, state_store: Any, log: Any) -> None:
@@ -45,7 +45,11 @@ class AlertState:
         self._stored: set[str] | None = set()
 
     async def load(self) -> None:
-        """Read at the first poll what was reported before; at later ones, settle what was reported long ago."""
+        """
+        Read at the first poll what was reported before.
+
+        At later polls, mark as settled what was reported ``SETTLING`` seconds ago or earlier.
+        """
         if self._loaded:
             now = time.monotonic()
             self._settled = {hash_ for hash_, at in self._reported.items() if now - at >= SETTLING}

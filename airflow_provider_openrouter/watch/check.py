@@ -78,7 +78,7 @@ class LimitCheck:
         )
 
     def report(self, log: Any) -> None:
-        """Log what was found, each low key in a line of its own, and warn of what is watched in vain."""
+        """Log what was found, each low key in a line of its own, and warn if a key cannot be watched."""
         rest = f" ({self.not_measurable:,} more not measurable)" if self.not_measurable else ""
         watched = count(len(self.watched), "key")
         log.info("%s watched%s, %s below %s", watched, rest, f"{len(self.low):,}", self.threshold)

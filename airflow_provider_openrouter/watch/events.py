@@ -35,7 +35,11 @@ def crossing_event(check: LimitCheck, crossed: list[LimitedKey]) -> dict[str, An
 
 
 def error_event(error: Exception) -> dict[str, Any]:
-    """Return the event of an error; without its text if it is not Airflow's or ours and may hold anything."""
+    """
+    Return the event of an error.
+
+    The text of errors that are neither Airflow's nor ours is left out, as it may contain anything.
+    """
     kind = type(error).__name__
     known = isinstance(error, AirflowException)
     message = str(error) if known else f"{kind} ended the wait. The triggerer's log has the traceback."

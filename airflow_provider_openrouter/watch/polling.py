@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from airflow_provider_openrouter.api import OpenRouterClient
 
 LONGEST_PAUSE = 600.0
-"""Seconds up to which the pauses after failures grow; an interval that is longer stays as it is."""
+"""Seconds up to which the pauses after failures grow; a longer interval is kept."""
 
 NAMES_MAX_AGE = 3600.0
 """Seconds for which a workspace's name, once resolved, is not resolved again."""
@@ -46,7 +46,7 @@ class Listed:
     :param began: when it began, on the monotonic clock.
     :param ended: when it ended, on the monotonic clock.
     :param listing: the keys.
-    :param turns: what those who check the keys take turns by.
+    :param turns: the lock that lets one rule be checked at a time.
     """
 
     began: float
@@ -85,9 +85,9 @@ Poll: TypeAlias = Listed | Failed
 
 def get_client(openrouter_conn_id: str) -> OpenRouterClient:
     """
-    Return the client of a connection, for something that waits.
+    Return the client of a connection.
 
-    :raises OpenRouterAuthError: if the connection does not exist: it may be about to be created.
+    A missing connection is an OpenRouterAuthError, so that triggers poll again, as for a refused key.
     """
     try:
         return OpenRouterHook(openrouter_conn_id).get_conn()
@@ -104,7 +104,7 @@ async def polls(
     backs_off: bool = False,
 ) -> AsyncGenerator[Poll, None]:
     """
-    List the keys at once and then again and again, together with all who do the same on this event loop.
+    Poll at once and then at each interval, shared with everybody on this event loop who watches the same keys.
 
     A poll in flight is taken, and so is one that began within the last half of the pause. The pause is the
     interval, or longer after failures. It is counted from the beginning of a poll, so that those who have shared
@@ -114,8 +114,8 @@ async def polls(
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param include_disabled: whether to list keys that are disabled.
     :param scope: which workspaces to list.
-    :param backs_off: whether failures lengthen the pause, by the time since the first of them, and whether the
-        first poll waits until the pause after the last one is over, unless there is one to share.
+    :param backs_off: whether failures lengthen the pause, by the time since the first of them. The first poll
+        then also waits until the pause after the last one is over, unless there is one to share.
     """
     with _shared(openrouter_conn_id, scope, include_disabled) as shared:
 
@@ -181,7 +181,7 @@ class _SharedPoller:
         """
         Return the interval, longer by the time since the first failure in a row, up to ``LONGEST_PAUSE``.
 
-        So it doubles with each failure of its own, and those who poll more often do not lengthen it.
+        So the pause doubles with each failure, and those who poll more often do not lengthen it.
         """
         if self._failing_since is None:
             return interval

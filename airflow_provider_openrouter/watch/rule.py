@@ -1,7 +1,7 @@
 """
 Which keys a rule watches, and which of them are low. Pure: no clock, no network, no Airflow but its errors.
 
-What is said of limits is from OpenRouter's API reference
+The facts about limits are from OpenRouter's API reference
 (https://openrouter.ai/docs/api-reference/api-keys/list) and its guide to limits
 (https://openrouter.ai/docs/api-reference/limits), both of 2026. What remains is taken as the API sends it:
 ``usage`` is lifetime, so that ``limit - usage`` is not what remains.
@@ -24,9 +24,9 @@ class LimitRule:
     """
     Says which keys are watched, and how little may remain of them before they are low.
 
-    Watched are active keys (with ``include_disabled`` disabled ones, too) that the rule selects and of which a
-    known amount remains; for a percentage their ``limit`` must be above 0. Below is strict. What remains may be
-    negative, as requests in flight are charged when they finish: such a key is always low.
+    Watched are active keys (with ``include_disabled`` disabled ones, too) that the rule selects and whose
+    ``limit_remaining`` is a known amount; for a percentage their ``limit`` must be above 0. Below is strict. What
+    remains may be negative, as requests in flight are charged when they finish: such a key is always low.
 
     :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
     :param key_hashes: the hashes of the keys to watch, None for every key; text is split at commas and white
@@ -56,7 +56,7 @@ class LimitRule:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What it was made of, as JSON has it, and the same for rules that are the same."""
+        """The arguments as JSON; equal rules have equal arguments."""
         return {
             "threshold": self.threshold.argument,
             "key_hashes": self.key_hashes,

@@ -55,7 +55,7 @@ class Threshold:
 
     @property
     def argument(self) -> float | str:
-        """What it was read from, in its plainest form."""
+        """The threshold as an argument, normalized."""
         amount = float(self.amount)
         return f"{amount!r}%".replace(".0%", "%") if self.of_limit else amount
 
@@ -67,7 +67,7 @@ class Threshold:
         """Return the low keys among keys that it measures, which are sorted by what remains."""
         if not self.of_limit:
             return list(takewhile(self.is_low, keys))
-        # Floats leave few for decimals to decide, which takes forty times as long.
+        # Floats preselect, because comparing decimals takes forty times as long.
         generous = float(self.amount) * 1.000001 / 100
         near = (key for key in keys if key.limit is not None and key.remaining <= key.limit * generous)
         return [key for key in near if self.is_low(key)]

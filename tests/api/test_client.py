@@ -293,7 +293,7 @@ def test_without_a_name_no_workspaces_are_read(workspace_id):
         (["A", "B"], "a", "No workspace is called 'a'. There are: 'A', 'B'."),
         (["A", "A", "B"], "A", "2 workspaces are called 'A'. Use the id of one: 'workspace-0', 'workspace-1'."),
         (["A", None, " \r\nB\x1b[2J"], "C", "No workspace is called 'C'. There are: 'A', 'B [2J'."),
-        ([], "A", "No workspace is called 'A'. There are: none with a name."),
+        ([], "A", "No workspace is called 'A'. No workspace has a name; use an id."),
     ],
 )
 def test_another_name_is_refused_with_what_there_is(names, typed, said):

@@ -45,7 +45,7 @@ class Store:
             raise self.failure
 
     @property
-    def told(self) -> list[str]:
+    def reported(self) -> list[str]:
         state = json.loads(self.values[STATE_KEY])
         assert state.keys() == {"version", "told"}
         assert state["version"] == 1
@@ -208,7 +208,7 @@ def test_a_percentage_is_of_each_keys_own_limit():
     assert life.polls(*listings) == [["c", "b"], ["a"], ["c", "b"]]
 
 
-def test_a_limit_that_is_raised_lets_a_key_cross_a_percentage_and_one_that_is_lowered_re_arms_it():
+def test_with_a_percentage_a_changed_limit_reports_or_re_arms_a_key():
     life = Life(threshold="10%")
     listings = [[key("a", 15, limit=limit)] for limit in (100, 200, 200, 100, 200)]
     assert life.polls(*listings) == [[], ["a"], [], [], ["a"]]
@@ -271,7 +271,7 @@ def test_what_was_reported_is_not_reported_again_after_a_restart(at_once):
     store = Store()
     assert Life(store).polls(LOW, LOW) == [["a"], []]
     assert Life(store).polls(LOW, LOW) == [[], []]
-    assert store.told == ["a"]
+    assert store.reported == ["a"]
     assert Life(store).polls(LOW, FULL, LOW) == [[], [], ["a"]]
 
 
@@ -279,17 +279,17 @@ def test_what_recovered_meanwhile_is_reported_when_it_crosses_after_the_restart(
     store = Store()
     low = [key("a", 1), key("b", 1)]
     Life(store).polls(low, low)
-    assert store.told == ["a", "b"]
+    assert store.reported == ["a", "b"]
     assert Life(store).polls([key("a", 90), key("b", 1)], low) == [[], ["a"]]
-    assert store.told == ["b"]
+    assert store.reported == ["b"]
 
 
 def test_a_margin_holds_across_a_restart(at_once):
     store = Store()
     Life(store, rearm_margin=1).polls([key("a", 4)], [key("a", 4)])
-    assert store.told == ["a"]
+    assert store.reported == ["a"]
     assert Life(store, rearm_margin=1).polls([key("a", 5.5)], [key("a", 4)], [key("a", 6)]) == [[], [], []]
-    assert store.told == []
+    assert store.reported == []
 
 
 def test_what_is_stored_is_plain_sorted_json_with_a_version(at_once):
@@ -317,18 +317,18 @@ def test_what_is_reported_in_a_poll_is_never_stored_in_the_same_poll(at_once):
         assert await life.poll(*LOW) == ["a"]
         assert not store.written
         assert await life.poll(*LOW, key("b", 1)) == ["b"]
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
         assert await life.poll(*LOW, key("b", 1)) == []
-        assert store.told == ["a", "b"]
+        assert store.reported == ["a", "b"]
 
     asyncio.run(main())
 
 
-def test_a_key_that_crosses_again_in_the_poll_in_which_it_settles_is_not_taken_for_settled(at_once):
+def test_a_key_that_crosses_again_as_it_settles_is_not_settled(at_once):
     async def main():
         store = Store()
         life = Life(store)
-        for keys, told, stored in [
+        for keys, reported, stored in [
             (LOW, ["a"], None),
             (FULL, [], None),
             (LOW, ["a"], None),
@@ -337,8 +337,8 @@ def test_a_key_that_crosses_again_in_the_poll_in_which_it_settles_is_not_taken_f
             (LOW, ["a"], []),
             (LOW, [], ["a"]),
         ]:
-            assert await life.poll(*keys) == told
-            assert (store.told if store.values else None) == stored
+            assert await life.poll(*keys) == reported
+            assert (store.reported if store.values else None) == stored
 
     asyncio.run(main())
 
@@ -352,11 +352,11 @@ def test_a_poll_that_fails_stores_what_has_settled_meanwhile_and_finds_nothing(c
             clock.now += 1
             await life.state.load()  # and then the listing fails
             await life.state.store()
-            assert (store.told if store.values else None) == (["a"] if second >= 5 else None)
+            assert (store.reported if store.values else None) == (["a"] if second >= 5 else None)
         assert (store.read, store.written) == (1, 1)
         assert await life.poll(*LOW) == []
         assert await life.poll(*FULL) == []
-        assert store.told == []
+        assert store.reported == []
 
     asyncio.run(main())
 
@@ -370,7 +370,7 @@ def test_a_poll_that_fails_before_anything_was_read_stores_nothing(at_once, capl
             await life.state.load()
         store.failure = None
         await life.state.store()
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
         assert not store.written
         assert not warnings(caplog)
 
@@ -400,12 +400,12 @@ def test_it_is_stored_no_sooner_than_the_event_has_settled(settling):
             assert not await life.poll(*LOW)
             await asyncio.sleep(0.002)
         assert time.monotonic() - began >= 0.05
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
 
     asyncio.run(main())
 
 
-def test_it_is_not_stored_before_the_next_poll_however_late_the_runner_goes_on(clock):
+def test_it_is_not_stored_before_the_next_poll_even_if_handed_on_late(clock):
     async def main():
         store = Store()
         life = Life(store)
@@ -414,7 +414,7 @@ def test_it_is_not_stored_before_the_next_poll_however_late_the_runner_goes_on(c
         await life.state.store()
         assert not store.written
         await life.poll(*LOW)
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
 
     asyncio.run(main())
 
@@ -427,7 +427,7 @@ def test_each_key_is_stored_five_seconds_after_it_was_reported(clock):
         for second in range(12):
             keys = [key("a", 4), key("b", 4 if second >= 3 else 90)]
             await life.poll(*keys)
-            seen.append(store.told if store.values else None)
+            seen.append(store.reported if store.values else None)
             clock.now += 1
         assert seen == [None] * 5 + [["a"]] * 3 + [["a", "b"]] * 4
         assert store.written == 2
@@ -435,7 +435,7 @@ def test_each_key_is_stored_five_seconds_after_it_was_reported(clock):
     asyncio.run(main())
 
 
-def test_however_late_the_next_poll_is_it_is_the_next_that_stores(clock):
+def test_the_next_poll_stores_it_even_if_it_comes_late(clock):
     async def main():
         store = Store()
         life = Life(store)
@@ -443,7 +443,7 @@ def test_however_late_the_next_poll_is_it_is_the_next_that_stores(clock):
         assert not store.written
         clock.now += 3600
         assert await life.poll(*LOW) == []
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
 
     asyncio.run(main())
 
@@ -475,7 +475,7 @@ def test_a_key_that_crosses_again_is_stored_five_seconds_after_the_second_time(c
         assert not store.written
         clock.now += 1
         await life.poll(*LOW)
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
 
     asyncio.run(main())
 
@@ -486,9 +486,9 @@ def test_that_a_key_recovered_is_stored_at_once(away, clock):
         store = Store({"version": 1, "told": ["a", "b"]})
         life = Life(store)
         assert await life.poll(key("b", 1), *away) == []
-        assert store.told == ["b"]
+        assert store.reported == ["b"]
         assert await life.poll(key("b", 1), *LOW) == ["a"]
-        assert store.told == ["b"]
+        assert store.reported == ["b"]
 
     asyncio.run(main())
 
@@ -536,9 +536,9 @@ def test_state_that_is_damaged_or_of_another_version_is_survived_with_one_warnin
     async def main():
         life = Life(store)
         assert await life.poll(*LOW) == ["a"]
-        assert store.told == []  # it is replaced at once
+        assert store.reported == []  # it is replaced at once
         assert await life.poll(*LOW) == []
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
         assert store.written == 2
 
     asyncio.run(main())
@@ -549,7 +549,7 @@ def test_state_that_is_damaged_or_of_another_version_is_survived_with_one_warnin
     assert len(warnings(caplog)) == 1
 
 
-def test_state_that_is_damaged_is_replaced_by_the_first_poll_even_if_it_fails_or_nothing_is_low(caplog):
+def test_damaged_state_is_replaced_by_the_first_poll_in_any_case(caplog):
     async def main():
         for fails in (True, False):
             store = Store("damaged")
@@ -559,7 +559,7 @@ def test_state_that_is_damaged_is_replaced_by_the_first_poll_even_if_it_fails_or
                 await life.state.store()
             else:
                 assert await life.poll(*FULL) == []
-            assert store.told == []
+            assert store.reported == []
             assert await life.poll(*FULL) == []
             assert store.written == 1
 
@@ -577,22 +577,22 @@ def test_state_that_is_damaged_and_could_not_be_replaced_is_replaced_by_the_next
         assert len(warnings(caplog)) == 2
         store.failure = None
         assert await life.poll(*FULL) == []
-        assert store.told == []
+        assert store.reported == []
         assert len(warnings(caplog)) == 2
 
     asyncio.run(main())
 
 
-def test_nothing_stored_is_nothing_to_warn_of(caplog):
+def test_an_empty_store_causes_no_warning(caplog):
     assert Life(Store()).polls(LOW) == [["a"]]
     assert not warnings(caplog)
 
 
-def test_state_with_more_beside_and_names_twice_is_read(caplog, at_once):
+def test_state_with_unknown_fields_and_repeated_hashes_is_read(caplog, at_once):
     store = Store({"version": 1, "told": ["a", "a", "gone"], "since": "2027"})
     assert Life(store).polls(LOW) == [[]]
     assert not warnings(caplog)
-    assert store.told == ["a"]
+    assert store.reported == ["a"]
 
 
 # -- no store, or none that serves
@@ -623,7 +623,7 @@ def test_a_store_that_cannot_be_written_is_warned_of_and_tried_again_at_each_pol
         assert not store.values
         store.failure = None
         assert await life.poll(*LOW) == []
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
         assert await life.poll(*LOW) == []
         assert store.written == 1
         assert all("the API server is away" in warning for warning in warnings(caplog))
@@ -642,12 +642,12 @@ def test_a_recovery_that_could_not_be_stored_is_stored_with_the_next(at_once, ca
         assert await life.poll(*LOW, key("b", 1)) == ["b", "a"]
         store.failure = None
         assert await life.poll(key("b", 1)) == []
-        assert store.told == ["b"]
+        assert store.reported == ["b"]
 
     asyncio.run(main())
 
 
-def test_a_recovery_that_could_not_be_stored_and_is_over_is_not_taken_for_what_was_reported_before(clock, caplog):
+def test_a_crossing_after_a_recovery_that_was_not_stored_is_not_settled(clock, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
@@ -656,10 +656,10 @@ def test_a_recovery_that_could_not_be_stored_and_is_over_is_not_taken_for_what_w
         assert await life.poll(*FULL) == []
         store.failure = None
         assert await life.poll(*LOW) == ["a"]
-        assert store.told == []  # the new event may not have been saved yet
+        assert store.reported == []  # the new event may not have been saved yet
         clock.now += 5
         await life.poll(*LOW)
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
 
     asyncio.run(main())
 
@@ -674,15 +674,15 @@ def test_a_store_that_cannot_be_read_fails_the_poll_and_is_asked_again_at_the_ne
                 await life.poll(*LOW)
         store.failure = None
         assert await life.poll(*LOW, key("b", 1)) == ["b"]
-        assert store.told == ["a"]
+        assert store.reported == ["a"]
         assert await life.poll(*LOW, key("b", 1)) == []
-        assert store.told == ["a", "b"]
+        assert store.reported == ["a", "b"]
         assert not warnings(caplog)
 
     asyncio.run(main())
 
 
-def test_a_store_that_stays_away_holds_no_alert_up_for_more_than_two_polls(at_once, caplog):
+def test_an_unreadable_store_delays_an_alert_by_two_polls_at_most(at_once, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         store.failure = RuntimeError("away")
@@ -716,7 +716,7 @@ def test_an_answer_that_cannot_be_decoded_is_not_taken_for_several_assets(failur
         assert await life.poll(*LOW) == []
         assert store.read == 1
         assert await life.poll(*FULL) == []
-        assert store.told == []
+        assert store.reported == []
 
     asyncio.run(main())
     assert not warnings(caplog)
@@ -765,9 +765,7 @@ def as_keys(listing: dict[str, float | None]) -> list[dict]:
     remembers=st.booleans(),
 )
 @anything
-def test_within_one_life_every_crossing_is_reported_exactly_once_whatever_the_store_does(
-    margin, polls, remembers
-):
+def test_within_one_life_every_crossing_is_reported_exactly_once(margin, polls, remembers):
     async def main():
         store = Store() if remembers else None
         life, oracle = Life(store, rearm_margin=margin[0]), Oracle(margin[1])
@@ -783,8 +781,8 @@ def test_within_one_life_every_crossing_is_reported_exactly_once_whatever_the_st
             store.failure = None
             clock.now += 5
             await life.poll(*as_keys(polls[-1][0] if polls else {}))
-            told = {name for name, armed in oracle.armed.items() if not armed}
-            assert set(store.told if store.values else []) == told
+            reported = {name for name, armed in oracle.armed.items() if not armed}
+            assert set(store.reported if store.values else []) == reported
 
     with pytest.MonkeyPatch.context() as patch:
         clock = Clock()
@@ -793,7 +791,7 @@ def test_within_one_life_every_crossing_is_reported_exactly_once_whatever_the_st
 
 
 HANDED_ON = 1.5
-"""Seconds within which the triggerer hands an event on; what is told later than that before a crash is lost."""
+"""Seconds within which the triggerer hands an event on. A crash within them after a report loses the event."""
 
 
 @given(
@@ -804,37 +802,37 @@ HANDED_ON = 1.5
     ),
 )
 @anything
-def test_with_crashes_at_any_moment_every_crossing_is_reported_at_least_once_and_saved(margin, polls):
-    """A crash comes after a poll and some seconds, or within a poll: when it has told, and has not stored."""
+def test_despite_crashes_every_crossing_is_reported_at_least_once(margin, polls):
+    """A crash comes some seconds after a poll, or within a poll: after a report and before it is stored."""
 
     async def main():
         store, oracle = Store(), Oracle(margin[1])
         life = Life(store, rearm_margin=margin[0])
-        told: dict[str, float] = {}  # in this life, since the key was last armed: when
-        saved: set[str] = set()  # of the keys that are told since they were last armed: what no crash takes away
+        reported: dict[str, float] = {}  # in this life, since the key was last armed: when
+        saved: set[str] = set()  # of the keys reported since they were last armed, those that no crash can lose
         stored: set[str] = set()
         for low_keys, seconds, crash in polls:
             _, low, recovered = oracle.poll(low_keys)
             keys = as_keys(low_keys)
             crossed = set(await (life.find(*keys) if crash == "within" else life.poll(*keys)))
-            saved |= {name for name, at in told.items() if clock.now - at > HANDED_ON}
+            saved |= {name for name, at in reported.items() if clock.now - at > HANDED_ON}
             if crash != "within":  # a recovery that nobody lived to store was not seen
-                told = {name: at for name, at in told.items() if name not in recovered}
+                reported = {name: at for name, at in reported.items() if name not in recovered}
                 saved -= recovered
                 stored -= recovered
-                stored |= {name for name, at in told.items() if clock.now - at >= alert_state.SETTLING}
+                stored |= {name for name, at in reported.items() if clock.now - at >= alert_state.SETTLING}
             assert crossed <= low
-            assert not crossed & (told.keys() | stored)
-            told |= dict.fromkeys(crossed, clock.now)
-            assert low <= told.keys() | saved  # none is low of which nobody knows or will know
+            assert not crossed & (reported.keys() | stored)
+            reported |= dict.fromkeys(crossed, clock.now)
+            assert low <= reported.keys() | saved  # every low key was reported, or will be
             if crash != "within":
-                assert set(store.told if store.values else []) == stored
+                assert set(store.reported if store.values else []) == stored
                 assert stored <= saved
             if crash != "within":
                 clock.now += seconds
             if crash:
-                saved |= {name for name, at in told.items() if clock.now - at > HANDED_ON}
-                told = {}
+                saved |= {name for name, at in reported.items() if clock.now - at > HANDED_ON}
+                reported = {}
                 life = Life(store, rearm_margin=margin[0])
 
     with pytest.MonkeyPatch.context() as patch:
