@@ -16,7 +16,7 @@ from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import file_target
 from airflow_provider_openrouter.snapshots.paths import check_output_path
 from airflow_provider_openrouter.snapshots.summary import summarize
-from airflow_provider_openrouter.text import count
+from airflow_provider_openrouter.text import count, plain
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -132,7 +132,9 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         del listing  # so that a large listing is not in memory twice
         path = partition.fill_in(output_path)
         size = write_file(frame, path)
-        self.log.info("Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), path)
+        self.log.info(
+            "Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), plain(path, longest=1_000)
+        )
         self._report(context, summary, file_target(path), path=path, bytes=size)
         return fit(path)
 

@@ -20,7 +20,6 @@ import pyarrow.csv
 import pyarrow.parquet
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import ObjectStoragePath
-from airflow.sdk.io import has_fs
 
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
@@ -68,12 +67,14 @@ def check_store(path: str) -> None:
     """
     scheme = path.partition("://")[0] if "://" in path else "file"
     try:
-        if has_fs(scheme):
-            ObjectStoragePath(path).fs  # noqa: B018  # imports what it needs
-            return
-        reason = "no filesystem of that scheme is installed"
+        ObjectStoragePath(path).fs  # noqa: B018  # imports what it needs
+        return
     except ImportError as error:
         reason = str(error.__context__ or error)  # the provider wraps it in advice of its own
+    except ValueError as error:
+        if not str(error).startswith("No filesystem registered"):
+            raise
+        reason = "no filesystem of that scheme is installed"
     package = STORE_PACKAGES.get(scheme, "the Airflow provider of that scheme, or correct output_path")
     raise AirflowFailException(f"Cannot write to {scheme}://: {reason}. Install {package}.")
 

@@ -30,7 +30,7 @@ from sqlalchemy.schema import CreateColumn
 from airflow_provider_openrouter.snapshots.database import reason, sql_state
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS
-from airflow_provider_openrouter.text import count
+from airflow_provider_openrouter.text import count, plain
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +66,11 @@ def keys_table(name: str, schema: str | None) -> Table:
     )
 
 
+def shown_name(table: Table) -> str:
+    """Return the name of a table as part of a line."""
+    return plain(table.fullname, longest=200)
+
+
 def prepare_table(connection: Connection, target: Table, *, create_table: bool) -> tuple[str, ...]:
     """
     Create a missing table, or upgrade one that we created earlier, and return its primary key.
@@ -81,10 +86,10 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
     if not inspector.has_table(target.name, schema=target.schema):
         if not create_table:
             raise AirflowFailException(
-                f"There is no table {target.fullname}. Create it, or set create_table=True."
+                f"There is no table {shown_name(target)}. Create it, or set create_table=True."
             )
         target.create(connection)
-        log.info("Created table %s", target.fullname)
+        log.info("Created table %s", shown_name(target))
         return IDENTITY
     present = {column["name"] for column in inspector.get_columns(target.name, schema=target.schema)}
     change_key = {"postgresql": _change_key_on_postgresql, "sqlite": _change_key_on_sqlite}.get(
@@ -98,13 +103,13 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
             column.nullable = True  # existing rows have no value for it
             definition = CreateColumn(column).compile(dialect=connection.dialect)
             connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
-            log.info("Added column %s to table %s", column.name, target.fullname)
+            log.info("Added column %s to table %s", column.name, shown_name(target))
     if is_ours or "granularity" not in present:
         _fill_granularity(connection, target)
     if is_ours and change_key is not None:
         change_key(connection, target)
         primary_key = IDENTITY
-        log.info("Changed the primary key of table %s to (%s)", target.fullname, ", ".join(IDENTITY))
+        log.info("Changed the primary key of table %s to (%s)", shown_name(target), ", ".join(IDENTITY))
     return primary_key
 
 
@@ -128,7 +133,7 @@ def _fill_granularity(connection: Connection, target: Table) -> None:
         .where(target.c.granularity.is_(None), snapshot.is_not(None))
         .values(granularity=case((is_midnight, "day"), else_="hour"))
     ).rowcount
-    log.info("Set granularity in %s of table %s", count(filled, "row"), target.fullname)
+    log.info("Set granularity in %s of table %s", count(filled, "row"), shown_name(target))
 
 
 def _change_key_on_postgresql(connection: Connection, target: Table) -> None:
@@ -149,7 +154,7 @@ def _change_key_on_postgresql(connection: Connection, target: Table) -> None:
 
 def _cannot_change_key(target: Table, why: str) -> AirflowFailException:
     return AirflowFailException(
-        f"Cannot change the primary key of table {target.fullname}; nothing was changed. Change it to "
+        f"Cannot change the primary key of table {shown_name(target)}; nothing was changed. Change it to "
         f"({', '.join(IDENTITY)}) yourself. {why}"
     )
 

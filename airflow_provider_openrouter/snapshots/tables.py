@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from airflow_provider_openrouter.snapshots.database import reason, sql_state
 from airflow_provider_openrouter.snapshots.files import SCHEMA
 from airflow_provider_openrouter.snapshots.partition import Partition
-from airflow_provider_openrouter.snapshots.schema import IDENTITY, keys_table, prepare_table
+from airflow_provider_openrouter.snapshots.schema import IDENTITY, keys_table, prepare_table, shown_name
 from airflow_provider_openrouter.text import count
 
 log = logging.getLogger(__name__)
@@ -74,8 +74,8 @@ def replace_partition(
     except (SQLAlchemyError, ValueError) as error:
         if is_written and getattr(error, "connection_invalidated", False):
             raise AirflowException(
-                f"The connection broke while table {target.fullname} was committed. It is not known whether it "
-                f"was changed. Run the task again, which sets it right. Database error: {reason(error)}"
+                f"The connection broke while table {shown_name(target)} was committed. It is not known whether "
+                f"it was changed. Run the task again, which sets it right. Database error: {reason(error)}"
             ) from None
         key = (
             f"Its primary key must be ({', '.join(IDENTITY)}). "
@@ -83,10 +83,10 @@ def replace_partition(
             else ""
         )
         raise AirflowException(
-            f"Could not write to table {target.fullname}; nothing was changed. {key}"
+            f"Could not write to table {shown_name(target)}; nothing was changed. {key}"
             f"Database error: {reason(error)}"
         ) from None
-    log.info("Wrote %s to table %s, replacing %s", count(len(frame), "row"), target.fullname, f"{replaced:,}")
+    log.info("Wrote %s to table %s, replacing %s", count(len(frame), "row"), shown_name(target), f"{replaced:,}")
     return schema
 
 

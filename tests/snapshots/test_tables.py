@@ -620,3 +620,11 @@ def test_a_connection_lost_at_commit_is_not_called_unchanged(arrives, database):
     assert "keys" in database.tables if arrives else "keys" not in database.tables
     database.write(keys(1, 2))
     assert len(database.rows()) == 2
+
+
+def test_a_name_stays_within_its_line_of_the_log(database, caplog):
+    caplog.set_level(logging.INFO)
+    database.write(keys(1), table="one\ntwo\x1b[2J")
+    shown = [record.getMessage() for record in caplog.records if "one two" in record.getMessage()]
+    assert len(shown) == 2
+    assert all(line.isprintable() for line in shown)

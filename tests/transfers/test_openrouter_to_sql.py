@@ -384,7 +384,10 @@ def test_a_connection_to_no_database_is_refused(conn_type, sandbox, connection, 
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": conn_type, "password": PASSWORD}))
     with pytest.raises(AirflowFailException) as caught:
         run()
-    said = f"Connection 'warehouse' does not lead to a SQL database, as its type is {conn_type!r}."
+    said = (
+        f"Connection 'warehouse' is of type {conn_type!r}, which is no SQL database. "
+        "Set sql_conn_id to a connection to one."
+    )
     assert str(caught.value) == said
     assert sandbox.requests == []
 
