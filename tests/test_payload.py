@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import os
 from contextlib import aclosing
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -19,7 +20,7 @@ from airflow.sdk.api.datamodels._generated import AssetEventDagRunReference
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.comms import SetXCom, XComResult
 from airflow.triggers.base import TriggerEvent
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue, TypeAdapter
 from sqlalchemy import JSON as STORED_JSON
@@ -29,7 +30,6 @@ from support.keys import key, listing
 from support.lines import TriggerEventEntry, deserialize_next_kwargs, exchange
 from support.servers import TOKEN, Server, data
 from support.tasks import Context
-from test_fuzz import fuzz
 
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.payload import LEVELS, fit
@@ -39,6 +39,12 @@ from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTr
 from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event, read_event
 from airflow_provider_openrouter.watch.rule import LimitRule
 
+fuzz = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")),
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 RESERVED = ["__classname__", "__version__", "__data__", "__id__", "__cache__", "__type", "__var", "__source"]
 """The names that Airflow's serialisers understand, on all lines from 3.0 to 3.3."""
 

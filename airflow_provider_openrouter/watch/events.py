@@ -28,7 +28,7 @@ LARGEST = 4_000_000
 """
 Characters of JSON up to which the keys of an event are kept whole.
 
-A triggerer logs each event before it goes on, and of that line it reads 4 kB at a time, between its other work. On
+A triggerer logs each event before it goes on, and reads that line 4 kB at a time, between its other work. On
 Airflow 3.3.2 two events of 50 MB kept it for 160 seconds; after 30 it counts as dead, and another one takes over.
 """
 
