@@ -61,7 +61,7 @@ def nested(levels, innermost=1, *, kind=dict):
 def in_the_database(column, value):
     """Return what another process reads of a value that was put into a column."""
     dialect = sqlite.dialect()
-    bind = column.type.bind_processor(dialect)
+    bind = column.type.dialect_impl(dialect).bind_processor(dialect)
     return STORED_JSON().result_processor(dialect, None)(bind(value))
 
 
@@ -82,12 +82,15 @@ def through_the_triggerer(payload):
     return event
 
 
-def through_a_deferral(payload):
+def stored_for_a_deferred_task(payload):
     task = SimpleNamespace(next_kwargs=None)
     session = SimpleNamespace(flush=lambda: None)
     handle_event_submit(through_the_triggerer(payload), task_instance=task, session=session)
-    stored = in_the_database(TaskInstance.__table__.c.next_kwargs, task.next_kwargs)
-    return deserialize_next_kwargs(over_http(stored))["event"]
+    return in_the_database(TaskInstance.__table__.c.next_kwargs, task.next_kwargs)
+
+
+def through_a_deferral(payload):
+    return deserialize_next_kwargs(over_http(stored_for_a_deferred_task(payload)))["event"]
 
 
 def through_an_asset(payload):
@@ -273,6 +276,16 @@ def test_any_record_is_changed_only_where_it_must_be(record):
 def test_any_low_keys_arrive_through_a_deferral(records):
     event = low_event(list(map(fit, records)))
     assert_same(read_event(through_a_deferral(event)), event["keys"])
+
+
+def levels(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(levels, inner), default=0)
+
+
+def test_an_event_has_no_more_levels_than_mysql_takes():
+    event = low_event([fit(nested(300))])
+    assert LEVELS < levels(stored_for_a_deferred_task(event)) < 100
 
 
 def test_numbers_come_back_from_jsonb_as_numbers_of_64_bits(postgresql):
