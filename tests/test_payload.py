@@ -27,7 +27,7 @@ from sqlalchemy import JSON as STORED_JSON
 from sqlalchemy import create_engine, text
 from sqlalchemy.dialects import sqlite
 from support.keys import key, listing
-from support.lines import TriggerEventEntry, deserialize_next_kwargs, exchange
+from support.lines import TriggerEventEntry, deserialize_next_kwargs, exchange, needs_frames_in_xcom
 from support.servers import TOKEN, Server, data
 from support.tasks import Context
 
@@ -361,6 +361,7 @@ def test_records_and_summary_of_the_operator_are_fit():
     assert_same(through_xcom(context.xcoms["summary"]), context.xcoms["summary"])
 
 
+@needs_frames_in_xcom
 @pytest.mark.usefixtures("hostile", "outside_the_task_runner")
 def test_the_frame_of_the_operator_is_as_before():
     frame = OpenRouterListKeysOperator(task_id="a").execute(Context())
