@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import os
 from contextlib import aclosing
 from copy import deepcopy
 from datetime import UTC, datetime
@@ -19,17 +20,16 @@ from airflow.sdk.api.datamodels._generated import AssetEventDagRunReference
 from airflow.sdk.bases.xcom import BaseXCom
 from airflow.sdk.execution_time.comms import SetXCom, XComResult
 from airflow.triggers.base import TriggerEvent
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pydantic import JsonValue, TypeAdapter
 from sqlalchemy import JSON as STORED_JSON
 from sqlalchemy import create_engine, text
 from sqlalchemy.dialects import sqlite
 from support.keys import key, listing
-from support.lines import TriggerEventEntry, deserialize_next_kwargs, exchange
+from support.lines import TriggerEventEntry, deserialize_next_kwargs, exchange, needs_frames_in_xcom
 from support.servers import TOKEN, Server, data
 from support.tasks import Context
-from test_fuzz import fuzz
 
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.payload import LEVELS, fit
@@ -39,6 +39,12 @@ from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTr
 from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event, read_event
 from airflow_provider_openrouter.watch.rule import LimitRule
 
+fuzz = settings(
+    max_examples=int(os.environ.get("FUZZ_EXAMPLES", "50")),
+    deadline=None,
+    database=None,
+    suppress_health_check=list(HealthCheck),
+)
 RESERVED = ["__classname__", "__version__", "__data__", "__id__", "__cache__", "__type", "__var", "__source"]
 """The names that Airflow's serialisers understand, on all lines from 3.0 to 3.3."""
 
@@ -55,7 +61,7 @@ def nested(levels, innermost=1, *, kind=dict):
 def in_the_database(column, value):
     """Return what another process reads of a value that was put into a column."""
     dialect = sqlite.dialect()
-    bind = column.type.bind_processor(dialect)
+    bind = column.type.dialect_impl(dialect).bind_processor(dialect)
     return STORED_JSON().result_processor(dialect, None)(bind(value))
 
 
@@ -76,12 +82,15 @@ def through_the_triggerer(payload):
     return event
 
 
-def through_a_deferral(payload):
+def stored_for_a_deferred_task(payload):
     task = SimpleNamespace(next_kwargs=None)
     session = SimpleNamespace(flush=lambda: None)
     handle_event_submit(through_the_triggerer(payload), task_instance=task, session=session)
-    stored = in_the_database(TaskInstance.__table__.c.next_kwargs, task.next_kwargs)
-    return deserialize_next_kwargs(over_http(stored))["event"]
+    return in_the_database(TaskInstance.__table__.c.next_kwargs, task.next_kwargs)
+
+
+def through_a_deferral(payload):
+    return deserialize_next_kwargs(over_http(stored_for_a_deferred_task(payload)))["event"]
 
 
 def through_an_asset(payload):
@@ -269,6 +278,16 @@ def test_any_low_keys_arrive_through_a_deferral(records):
     assert_same(read_event(through_a_deferral(event)), event["keys"])
 
 
+def levels(value):
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    return 0 if inner is None else 1 + max(map(levels, inner), default=0)
+
+
+def test_an_event_has_no_more_levels_than_mysql_takes():
+    event = low_event([fit(nested(300))])
+    assert LEVELS < levels(stored_for_a_deferred_task(event)) < 100
+
+
 def test_numbers_come_back_from_jsonb_as_numbers_of_64_bits(postgresql):
     numbers = [10.0**exponent * sign for exponent in range(-320, 309, 4) for sign in (1, -1)]
     value = fit({"x": [*numbers, 2**63 - 1, -(2**63), 10**30]})
@@ -342,6 +361,7 @@ def test_records_and_summary_of_the_operator_are_fit():
     assert_same(through_xcom(context.xcoms["summary"]), context.xcoms["summary"])
 
 
+@needs_frames_in_xcom
 @pytest.mark.usefixtures("hostile", "outside_the_task_runner")
 def test_the_frame_of_the_operator_is_as_before():
     frame = OpenRouterListKeysOperator(task_id="a").execute(Context())

@@ -5,27 +5,57 @@ The events of triggers: plain JSON with a version, as another process, maybe of 
 ``{"version": 1, "status": "error", "error": "OpenRouterAuthError", "message": "…", "status_code": 401}`` why the
 wait ended. For an asset, ``{"version": 1, "status": "low", "keys": […], "low_count": 7}`` has the keys that newly
 crossed the threshold, and how many are low in all. Keys are the API's own dicts, with ``observed_at`` (ISO 8601,
-UTC) added, with ``workspace_name`` where that was read, and for an asset with ``threshold``.
+UTC) added, with ``workspace_name`` where that was read, and for an asset with ``threshold``. Only in an event of
+more than 4 MB a long key lacks its longest fields, and ``fields_left_out`` says how many.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
-from airflow_provider_openrouter.keys import Key, LimitedKey
+from airflow_provider_openrouter.keys import FIELDS, Key, LimitedKey
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.watch.check import LimitCheck
 
 VERSION = 1
 
+LARGEST = 4_000_000
+"""
+Characters of JSON up to which the keys of an event are kept whole.
+
+A triggerer logs each event before it goes on, and reads that line 4 kB at a time, between its other work. On
+Airflow 3.3.2 two events of 50 MB kept it for 160 seconds; after 30 it counts as dead, and another one takes over.
+"""
+
+SHARE = 2_000
+"""Characters that each key of a larger event may have in any case: a usual key has 700."""
+
+KEPT_FIRST = FIELDS.keys() | {"observed_at", "workspace_name", "threshold"}
+
 
 def low_event(keys: list[Key]) -> dict[str, Any]:
     """Return the event of low keys, the lowest first."""
+    if len(json.dumps(keys)) > LARGEST:
+        share = max(LARGEST // len(keys), SHARE)
+        keys = [_shorten(key, share) for key in keys]
     return {"version": VERSION, "status": "low", "keys": keys}
+
+
+def _shorten(key: Key, share: int) -> Key:
+    """Return what there is room for of a key: known fields and short ones first."""
+    sizes = {name: len(json.dumps({name: value})) for name, value in key.items()}
+    kept = set()
+    for name in sorted(sizes, key=lambda name: (name not in KEPT_FIRST, sizes[name])):
+        if sizes[name] <= share:
+            kept.add(name)
+            share -= sizes[name]
+    left_out = len(key) - len(kept)
+    return {name: key[name] for name in key if name in kept} | {"fields_left_out": left_out} if left_out else key
 
 
 def crossing_event(check: LimitCheck, crossed: list[LimitedKey]) -> dict[str, Any]:
