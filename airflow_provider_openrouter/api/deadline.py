@@ -46,7 +46,7 @@ class Deadline(Thread):
     def __init__(self, timeout: float, stopped: Event) -> None:
         super().__init__(name="openrouter-deadline", daemon=True)
         self._timeout = timeout
-        self._stopped_by = stopped
+        self.stopped = stopped
         self._attempts: list[Attempt] = []  # the oldest first
 
     @contextmanager
@@ -61,7 +61,7 @@ class Deadline(Thread):
         self._attempts.append(attempt)
         before = _current.set(attempt)
         try:
-            if self._stopped_by.is_set():  # only now: the thread ends when it sees no attempt
+            if self.stopped.is_set():  # only now: the thread ends when it sees no attempt
                 raise CancelledError
             yield attempt
         finally:
@@ -71,7 +71,7 @@ class Deadline(Thread):
 
     def run(self) -> None:
         """Watch until ``stopped`` is set and the last attempt has ended."""
-        while not self._stopped_by.wait(self._until_due()):
+        while not self.stopped.wait(self._until_due()):
             now = time.monotonic()
             for attempt in self._attempts.copy():
                 if attempt.due <= now:
@@ -242,11 +242,9 @@ class _Watched:
                 sock.settimeout(self.timeout)
                 attempt.use(sock)
                 sock.connect(address)
-                attempt.check()
                 return sock
             except OSError as error:
                 sock.close()
-                attempt.check()
                 if not found:
                     raise NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
 

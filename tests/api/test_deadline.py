@@ -8,6 +8,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from threading import Event
 
 import pytest
+import requests
 from support.certificates import certificate
 from support.hostile import TLS, Hostile
 from support.polling import eventually
@@ -15,6 +16,7 @@ from support.servers import HANGS, TOKEN, Account, Answer, Server
 from support.transports import GOOD, failure, get, in_turn, transport
 
 from airflow_provider_openrouter.api import OpenRouterClient
+from airflow_provider_openrouter.api.deadline import Deadline, DeadlineAdapter
 from airflow_provider_openrouter.exceptions import (
     OpenRouterConnectionError,
     OpenRouterResponseError,
@@ -278,6 +280,48 @@ def test_a_connection_is_never_shut_for_the_attempt_before():
     with Server(answers) as server, transport(server.base_url, timeout=1) as opened:
         for _ in range(4):
             assert opened.get("/keys", {}) == [{"hash": "a"}]
+    assert server.connections == 1
+
+
+def test_a_connection_that_was_given_back_is_left_to_others():
+    def ask(path: str) -> int:
+        with deadline.attempt(server.base_url):
+            request = requests.Request("GET", server.base_url + path).prepare()
+            with adapter.send(request, timeout=10) as response:
+                response.raw.read()
+            if path == "/first":
+                assert ended.wait(20)
+            return response.status_code
+
+    ended = Event()
+    with (
+        Server(lambda request: Answer(delay=0.7 if request.path == "/second" else 0)) as server,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        adapter, deadline = DeadlineAdapter(), Deadline(1, Event())
+        deadline.start()
+        first = threads.submit(ask, "/first")
+        time.sleep(0.5)
+        assert ask("/second") == 200
+        ended.set()
+        assert first.result() == 200
+        deadline.stopped.set()
+        deadline.join()
+        adapter.close()
+    assert server.connections == 1
+
+
+def test_a_second_request_on_a_connection_ends_when_given_up():
+    with (
+        Hostile(HEAD + b'Content-Length: 11\r\n\r\n{"data": 1}', b"", b"") as server,
+        transport(f"http://{server.host}", timeout=300) as opened,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        assert opened.get("/keys", {}) == 1
+        second = threads.submit(opened.get, "/keys", {})
+        assert server.busy.wait(20)
+        opened.stopped.set()
+        assert isinstance(second.exception(timeout=20), CancelledError)
     assert server.connections == 1
 
 

@@ -15,7 +15,7 @@ TLS = b"TLS"
 
 class Hostile:
     """
-    Serves each client by a script, and the last part of it again and again until the client leaves.
+    Serves each client by a script, and the last part of it again and again until the client or server leaves.
 
     :param script: what is sent, each part but the last after something was received; or :data:`TLS`.
     :param pause: seconds between two of the last part; 0 sends it a thousandfold and without a pause.
@@ -29,6 +29,7 @@ class Hostile:
         self._pause = pause
         self._certificate = certificate
         self._threads: list[Thread] = []
+        self._stopped = Event()
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.host = f"127.0.0.1:{self._listening.getsockname()[1]}"
 
@@ -37,10 +38,10 @@ class Hostile:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self._stopped.set()
         self._listening.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:  # those of clients are added while the first one ends
-            thread.join(30)
-            assert not thread.is_alive(), "A client stayed."
+            thread.join()
         self._listening.close()
 
     def _start(self, target: object, *args: object) -> None:
@@ -65,13 +66,13 @@ class Hostile:
                 else:
                     client.recv(1 << 16)
                     client.sendall(part)
-            client.settimeout(self._pause or 20)
+            client.settimeout(self._pause or 0.1)
             self.busy.set()
-            while True:
-                client.sendall(last if self._pause else last * 1_000)
-                if self._pause:
-                    with suppress(TimeoutError):
-                        while client.recv(1 << 16):
-                            pass
+            whole, sent = last * (1 if self._pause else 1_000), 0
+            while not self._stopped.is_set():
+                with suppress(TimeoutError):
+                    sent += client.send(whole[sent % len(last) :]) if last else 0
+                with suppress(TimeoutError):
+                    if self._pause and not client.recv(1 << 16):
                         break
         client.close()
