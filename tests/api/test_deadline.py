@@ -1,4 +1,5 @@
 import gzip
+import logging
 import os
 import socket
 import threading
@@ -19,6 +20,7 @@ from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.api.deadline import Deadline, DeadlineAdapter
 from airflow_provider_openrouter.exceptions import (
     OpenRouterConnectionError,
+    OpenRouterError,
     OpenRouterResponseError,
     OpenRouterServerError,
 )
@@ -309,6 +311,26 @@ def test_a_connection_that_was_given_back_is_left_to_others():
         deadline.join()
         adapter.close()
     assert server.connections == 1
+
+
+def test_no_attempt_begins_once_it_is_stopped():
+    stopped = Event()
+    stopped.set()
+    with pytest.raises(CancelledError), Deadline(1, stopped).attempt("https://openrouter.invalid"):
+        pytest.fail("begun")
+
+
+@pytest.mark.parametrize("early", ["", "HTTP/1.1 103 Early Hints\r\n{}\r\n\r\n"])
+@pytest.mark.parametrize("odd", ["{}", ": {}", "\r {}", "x\r\n{}", "X: y\r\n {}\r\n{}"])
+def test_odd_lines_of_a_head_are_not_logged(odd, early, caplog):
+    caplog.set_level(logging.DEBUG)
+    line = odd.replace("{}", TOKEN)
+    head = f"{early.replace('{}', line)}HTTP/1.1 200 OK\r\nConnection: close\r\n{line}\r\n\r\n"
+    answer = Answer(raw=head.encode() + b'{"data": []}')
+    with Server(lambda request: answer) as server, suppress(OpenRouterError):
+        get(server)
+    assert TOKEN not in caplog.text
+    assert "Failed to parse" not in caplog.text
 
 
 def test_a_second_request_on_a_connection_ends_when_given_up():
