@@ -15,8 +15,6 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +25,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowNotFoundException,
     AirflowSensorTimeout,
 )
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
+from support.certificates import certificate
 from support.s3 import running_s3
 from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
 from support.tasks import Context
@@ -205,32 +201,6 @@ def a_server_without_include_expired(stage: Stage) -> None:
 def a_packed_body_of_nothing(stage: Stage) -> None:
     body = gzip.compress(b" " * (LARGEST_BODY + 1), 1)
     serves(Answer(body=body, headers={"Content-Encoding": "gzip"}))(stage)
-
-
-def certificate(folder: Path, *, host: str = "127.0.0.1", days: int = 2) -> Path:
-    """Make a self-signed certificate, and its key with it, that is valid until so many days from now."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
-    names: x509.GeneralName = x509.DNSName(host)
-    if host[0].isdecimal():
-        names = x509.IPAddress(ip_address(host))
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=9))
-        .not_valid_after(now + timedelta(days=days))
-        .add_extension(x509.SubjectAlternativeName([names]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    pem = folder / "certificate.pem"
-    pem.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-        + made.public_bytes(serialization.Encoding.PEM)
-    )
-    return pem
 
 
 def serves_tls(*, trusted: bool, **how: Any) -> Callable[[Stage], Any]:

@@ -1,11 +1,10 @@
-"""What a response brings: its body, in time and within bounds, and the data in it."""
+"""What a response brings: its body, within bounds, and the data in it."""
 
 from __future__ import annotations
 
 import json
 import math
 import re
-import time
 from typing import Any, NoReturn
 
 import requests
@@ -15,33 +14,33 @@ from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 
 CHUNK = 1 << 16
 LARGEST_BODY = 100_000_000
-"""Bytes, unpacked: a page of 100 keys has a thousandth of that, and a small packed one could fill a worker."""
+"""Bytes, received or unpacked: a page of 100 keys has a thousandth, and a packed one could fill a worker."""
 UNPACKED_IN_PIECES = {"", "identity", "gzip", "x-gzip", "deflate"}
 """Encodings of which no chunk becomes more than can be counted: what is packed twice, or by zstd, could."""
 
 
-def read_body(where: str, response: requests.Response, deadline: float) -> bytes:
+def read_body(where: str, response: requests.Response) -> bytes:
     """
-    Return the body of a response, read piece by piece: a socket's own timeout starts again with every byte.
+    Return the body of a response.
 
     :param where: the URL, as errors show it.
-    :param deadline: the time, of ``time.monotonic``, at which to give up.
     :raises OpenRouterResponseError: if the body is too large, or packed in a way that could make it so.
-    :raises TimeoutError: at the deadline.
     """
     if response.headers.get("Content-Encoding", "").strip().lower() not in UNPACKED_IN_PIECES:
         raise unexpected_response(f"{where} answered in an unsupported encoding.")
     chunks: list[bytes] = []
     size = 0
-    while time.monotonic() <= deadline:
-        chunk = response.raw.read1(CHUNK, decode_content=True)
-        if not chunk:
-            return b"".join(chunks)
+    while chunk := response.raw.read1(CHUNK, decode_content=True):
         size += len(chunk)
         if size > LARGEST_BODY:
-            raise unexpected_response(f"{where} answered with more than {LARGEST_BODY:,} bytes.")
+            raise too_large(where)
         chunks.append(chunk)
-    raise TimeoutError
+    return b"".join(chunks)
+
+
+def too_large(where: str) -> OpenRouterResponseError:
+    """Return the error for a response of too many bytes, as they are received or as they are unpacked."""
+    return unexpected_response(f"{where} answered with more than {LARGEST_BODY:,} bytes.")
 
 
 def read_data(where: str, body: bytes) -> Any:

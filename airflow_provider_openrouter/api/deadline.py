@@ -1,36 +1,166 @@
 """
-Connections that give up in time, however slowly the other side sends.
+One deadline for each attempt of a request, from looking up the host to the last byte.
 
-A socket's own timeout starts again with every byte. Connecting, what a proxy says included, and the head of a
-response are therefore watched by a timer that shuts the socket down.
+A socket's own timeout starts again with every byte. So a thread watches the attempts of a transport. It shuts
+down the socket of each that is late, or of all when they are given up: whatever waits for it then fails at once.
+
+Looking up a host and the greeting of a SOCKS proxy have no socket that could be shut down. They run in a thread
+that an attempt leaves behind when it must end; that thread ends when the resolver or the proxy does.
 """
 
 from __future__ import annotations
 
+import io
+import os
 import socket
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future, wait
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from functools import cache, partial
 from http.client import HTTPResponse
-from threading import Timer
-from typing import Any
+from threading import Event, Lock, Thread
+from typing import Any, TypeVar
 
-import urllib3
 from requests.adapters import HTTPAdapter
+from urllib3.exceptions import LocationParseError, NewConnectionError
+from urllib3.util.connection import allowed_gai_family
+
+from airflow_provider_openrouter.api.answers import LARGEST_BODY, too_large
+
+AGAIN = 0.01
+"""Seconds between two looks at an attempt that is to end: its socket may not have been connecting yet."""
+
+T = TypeVar("T")
+
+
+class Deadline(Thread):
+    """
+    Ends the attempts of a transport that are late.
+
+    :param timeout: seconds that one attempt may take.
+    :param stopped: once it is set, every attempt ends, and so does this thread.
+    """
+
+    def __init__(self, timeout: float, stopped: Event) -> None:
+        super().__init__(name="openrouter-deadline", daemon=True)
+        self._timeout = timeout
+        self.stopped = stopped
+        self._attempts: list[Attempt] = []  # the oldest first
+
+    @contextmanager
+    def attempt(self, where: str) -> Iterator[Attempt]:
+        """
+        Watch the connection that is used inside this context.
+
+        :param where: the URL, as errors show it.
+        :raises concurrent.futures.CancelledError: if ``stopped`` is set already.
+        """
+        attempt = Attempt(where, time.monotonic() + self._timeout)
+        self._attempts.append(attempt)
+        before = _current.set(attempt)
+        try:
+            if self.stopped.is_set():  # only now: the thread ends when it sees no attempt
+                raise CancelledError
+            yield attempt
+        finally:
+            _current.reset(before)
+            self._attempts.remove(attempt)
+            attempt.release()
+
+    def run(self) -> None:
+        """Watch until ``stopped`` is set and the last attempt has ended."""
+        while not self.stopped.wait(self._until_due()):
+            now = time.monotonic()
+            for attempt in self._attempts.copy():
+                if attempt.due <= now:
+                    attempt.end()
+        while self._attempts:
+            for attempt in self._attempts.copy():
+                attempt.end()
+            time.sleep(AGAIN)
+
+    def _until_due(self) -> float:
+        for oldest in self._attempts[:1]:
+            return max(AGAIN, oldest.due - time.monotonic())
+        return self._timeout
+
+
+class Attempt:
+    """
+    One request and its response, on one connection.
+
+    :param where: the URL, as errors show it.
+    :param due: when it must be over, on the monotonic clock.
+    """
+
+    def __init__(self, where: str, due: float) -> None:
+        self.due = due
+        self.ended = False
+        self._where = where
+        self._received = 0
+        self._lock = Lock()
+        self._socket: socket.socket | None = None
+
+    def end(self) -> None:
+        """Make everything that the attempt still does fail."""
+        self.ended = True
+        with self._lock, suppress(OSError):
+            if self._socket is not None:
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+    def check(self) -> None:
+        """Raise ``TimeoutError`` if the attempt was ended."""
+        if self.ended:
+            raise TimeoutError
+
+    def use(self, sock: Any) -> None:
+        """Watch this socket, by a second descriptor: TLS and http.client take the first one elsewhere."""
+        self.release()
+        with self._lock:
+            self._socket = socket.socket(fileno=os.dup(sock.fileno()))
+        self.check()
+
+    def release(self) -> None:
+        """Leave the connection to others."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+    def receive(self, size: int) -> None:
+        """
+        Count bytes as they come from the socket.
+
+        :raises TimeoutError: if the attempt was ended: what looks like the end of a body then is none.
+        :raises OpenRouterResponseError: if they are too many.
+        """
+        self.check()
+        self._received += size
+        if self._received > LARGEST_BODY:
+            raise too_large(self._where)
+
+    def wait_for(self, function: Callable[[], T]) -> T:
+        """Return what a function returns that cannot be interrupted, or leave its thread behind."""
+        future: Future[T] = Future()
+        Thread(target=_settle, args=(future, function), name="openrouter-connect", daemon=True).start()
+        while not wait([future], AGAIN).done:
+            self.check()
+        return future.result()
+
+
+_current: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """The adapter of requests, with connections that give up in time."""
+    """The adapter of requests, for use inside :meth:`Deadline.attempt`."""
 
-    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
-        """Make the connections to the server ones that give up in time."""
-        super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Make the connections through a proxy ones that give up in time."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
-        return manager
+    def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
+        """Return the pool of a host, or of a proxy to it, with connections that are watched."""
+        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
+        pool.ConnectionCls = _watched(type(pool).ConnectionCls)
+        return pool
 
     def close(self) -> None:
         """Close the connections now: requests and urllib3 leave that to the garbage collector."""
@@ -40,58 +170,92 @@ class DeadlineAdapter(HTTPAdapter):
         super().close()
 
 
+class _Received(io.RawIOBase):
+    """The bytes of a response as they come from the socket."""
+
+    def __init__(self, raw: io.RawIOBase, attempt: Attempt) -> None:
+        self._raw = raw
+        self._attempt = attempt
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        size = self._raw.readinto(buffer)
+        self._attempt.receive(size or 0)
+        return size
+
+    def close(self) -> None:
+        self._attempt.release()  # before the pool gives the connection to another attempt
+        self._raw.close()
+        super().close()
+
+
 class _Response(HTTPResponse):
     """A response of which only real headers are kept: urllib3 logs the other lines, and they may hold the key."""
 
+    fp: Any
+
     def begin(self) -> None:
+        self.fp = io.BufferedReader(_Received(self.fp.detach(), _current.get()))
         super().begin()
+        while 101 < self.status < 200:  # early hints, for one; http.client knows only 100
+            self.headers = self.msg = None  # type: ignore[assignment]  # so that it begins again
+            super().begin()
         self.msg.set_payload("")
         self.msg.defects.clear()
 
 
-class _GivesUpInTime:
-    """Mixed into a connection: its timeout is for all of connecting, and for all of a response's head."""
+class _Watched:
+    """Mixed into a connection of urllib3: its attempt knows the socket."""
 
     sock: Any
+    host: str
+    _dns_host: str
+    port: int
     timeout: float
+    socket_options: Any
     response_class = _Response
 
-    def connect(self) -> None:
-        with self._in_time():
-            super().connect()  # type: ignore[misc]  # of the connection that this is mixed into
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        if self.sock is not None:
+            _current.get().use(self.sock)
+        super().request(*args, **kwargs)  # type: ignore[misc]  # of the connection that this is mixed into
 
-    def getresponse(self) -> Any:
-        with self._in_time():
-            return super().getresponse()  # type: ignore[misc]
-
-    @contextmanager
-    def _in_time(self) -> Iterator[None]:
-        watchdog = Timer(self.timeout, self._give_up)
-        watchdog.daemon = True
-        watchdog.start()
+    def _new_conn(self) -> Any:
+        attempt = _current.get()
+        if hasattr(self, "_socks_options"):
+            sock = attempt.wait_for(super()._new_conn)  # type: ignore[misc]
+            attempt.use(sock)
+            return sock
+        look_up = partial(socket.getaddrinfo, self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
         try:
-            yield
-        finally:
-            watchdog.cancel()
-
-    def _give_up(self) -> None:
-        tcp = getattr(self.sock, "socket", self.sock)  # TLS within TLS, through a proxy, wraps the socket
-        if tcp is not None:
-            with suppress(OSError):
-                socket.socket.shutdown(tcp, socket.SHUT_RDWR)
-
-
-class _HTTPConnection(_GivesUpInTime, urllib3.connection.HTTPConnection):  # type: ignore[misc]
-    pass
-
-
-class _HTTPSConnection(_GivesUpInTime, urllib3.connection.HTTPSConnection):  # type: ignore[misc]
-    pass
-
-
-class _HTTPPool(urllib3.HTTPConnectionPool):
-    ConnectionCls: Any = _HTTPConnection
+            found = attempt.wait_for(look_up)
+        except UnicodeError:
+            raise LocationParseError(self.host) from None
+        while True:
+            family, kind, protocol, _, address = found.pop(0)
+            sock = socket.socket(family, kind, protocol)
+            try:
+                for option in self.socket_options or ():
+                    sock.setsockopt(*option)
+                sock.settimeout(self.timeout)
+                attempt.use(sock)
+                sock.connect(address)
+                return sock
+            except OSError as error:
+                sock.close()
+                if not found:
+                    raise NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
 
 
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
-    ConnectionCls: Any = _HTTPSConnection
+@cache
+def _watched(connection: type) -> type:
+    return type(connection.__name__, (_Watched, connection), {})
+
+
+def _settle(future: Future[T], function: Callable[[], T]) -> None:
+    try:
+        future.set_result(function())
+    except BaseException as error:
+        future.set_exception(error)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
+from concurrent.futures import CancelledError
 from functools import partial
 from ipaddress import ip_address
 from threading import Event, Lock
@@ -16,7 +16,7 @@ from requests.auth import AuthBase
 
 from airflow_provider_openrouter import __version__
 from airflow_provider_openrouter.api.answers import read_body, read_data
-from airflow_provider_openrouter.api.deadline import DeadlineAdapter
+from airflow_provider_openrouter.api.deadline import Deadline, DeadlineAdapter
 from airflow_provider_openrouter.api.failures import connection_error, status_error
 from airflow_provider_openrouter.api.retries import Retries
 from airflow_provider_openrouter.connection import MANAGEMENT_KEYS_PAGE
@@ -60,10 +60,10 @@ class Transport:
 
     :param base_url: where the API is, without a slash at its end.
     :param auth: the bearer key.
-    :param timeout: seconds that one attempt may take, its body included.
+    :param timeout: seconds that one attempt may take, from looking up the host to the last byte.
     :param max_retries: how often one request is tried again after a temporary error.
     :param max_connections: how many connections are kept open.
-    :param stopped: once it is set, waits end and no request is begun any more: ``CancelledError``.
+    :param stopped: once it is set, waits and requests in flight end, and no request is begun: ``CancelledError``.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Transport:
         self._base_url = base_url
         self._auth = auth
         self._timeout = timeout
+        self._deadline = Deadline(timeout, self.stopped)
         self._request = requests.Request(
             "GET",
             base_url,
@@ -102,10 +103,12 @@ class Transport:
         self._adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=max_connections)
 
     def __enter__(self) -> Self:
+        self._deadline.start()
         return self
 
     def __exit__(self, *error: object) -> None:
         self.stopped.set()
+        self._deadline.join()
         self._adapter.close()
 
     def get(self, path: str, query: dict[str, str]) -> Any:
@@ -122,16 +125,17 @@ class Transport:
         where = f"{self._base_url}{path}"
         request = self._request.copy()
         request.url = where + (f"?{urlencode(query)}" if query else "")
-        timeout: Any = urllib3.Timeout(total=self._timeout)
-        deadline = time.monotonic() + self._timeout
         try:
-            response = self._adapter.send(request, timeout=timeout, **self._environment)
-            with response:
-                body = read_body(where, response, deadline)
+            with self._deadline.attempt(where) as attempt:
+                # The socket's own timeout is for what the deadline leaves behind.
+                response = self._adapter.send(request, timeout=self._timeout, **self._environment)
+                with response:
+                    body = read_body(where, response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            late = time.monotonic() > deadline
+            if self.stopped.is_set():
+                raise CancelledError from None
             # "from None": the exceptions of requests hold the request, and the request holds the key.
-            raise connection_error(where, self._timeout, TimeoutError() if late else error) from None
+            raise connection_error(where, self._timeout, TimeoutError() if attempt.ended else error) from None
         if response.status_code != 200:
             raise status_error(where, response, body, self._auth.hide)
         return read_data(where, body)

@@ -155,8 +155,8 @@ class _SharedPoller:
 
     def __enter__(self) -> Self:
         if not self._users:
-            # One lists; the others are for what comes after listings that were given up and still hang.
-            self._threads = ThreadPoolExecutor(8, thread_name_prefix="openrouter-listing")
+            # One lists; the other one is for what comes while a listing that was given up ends.
+            self._threads = ThreadPoolExecutor(2, thread_name_prefix="openrouter-listing")
             if self.is_forgotten:
                 self._failing_since = None  # nobody knows whether it still fails
         self._users += 1
@@ -166,7 +166,7 @@ class _SharedPoller:
         self._users -= 1
         if not self._users:
             self._last = self._client = self._names = None
-            self._threads.shutdown(wait=False)  # that of a listing given up ends after its request in flight
+            self._threads.shutdown(wait=False)
 
     @property
     def is_forgotten(self) -> bool:

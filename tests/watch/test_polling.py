@@ -785,34 +785,10 @@ def test_sockets_close_when_the_last_one_leaves_during_a_wait(connect, caplog):
         assert eventually(lambda: not sockets(server))
 
 
-def test_a_listing_given_up_ends_after_its_request_in_flight(connect):
-    gate = Gate(Account(1_000))
-
-    async def main():
-        async with in_background(take()):
-            await until(lambda: server.requests)
-        assert listing_threads()
-        gate.opened.set()
-        await until(lambda: not listing_threads())
-        await until(lambda: not sockets(server))
-
-    with Server(gate) as server:
-        connect(server)
-        asyncio.run(main())
-    assert len(server.requests) == 1
-
-
 @pytest.mark.parametrize("sleepers", [0, 1])
-def test_a_listing_given_up_that_still_hangs_delays_no_new_one(sleepers, connect):
+def test_a_listing_given_up_ends_its_request_in_flight(sleepers, connect):
     account = Account(3)
     hangs = threading.Event()
-    released = threading.Event()
-
-    def answer(request):
-        if hangs.is_set():
-            hangs.clear()
-            released.wait(20)
-        return account(request)
 
     async def main():
         sleeping = []
@@ -821,29 +797,16 @@ def test_a_listing_given_up_that_still_hangs_delays_no_new_one(sleepers, connect
             await asyncio.sleep(0.1)
             hangs.set()
             async with in_background(take(poll_interval=0.01)):
-                await until(lambda: not hangs.is_set())
+                await until(lambda: len(server.requests) > sleepers)
+            hangs.clear()
+            await until(lambda: not sockets(server))
             taken = await take(3, poll_interval=0.05)
             assert all_listed(taken)
-            assert listing_threads()
-            released.set()
-
-    with Server(answer) as server:
-        connect(server, timeout=20)
-        asyncio.run(main())
-
-
-def test_a_listing_given_up_that_hangs_ends_at_its_timeout(connect):
-    async def main():
-        async with in_background(take()):
-            await until(lambda: server.requests)
-        assert listing_threads()
         await until(lambda: not listing_threads())
-        assert not sockets(server)
 
-    with Server(lambda request: HANGS) as server:
-        connect(server, timeout=1, max_retries=5)
+    with Server(lambda request: HANGS if hangs.is_set() else account(request)) as server:
+        connect(server, timeout=300)
         asyncio.run(main())
-    assert len(server.requests) == 1
 
 
 def test_one_who_comes_when_all_have_left_gets_its_own_poll(connect):
