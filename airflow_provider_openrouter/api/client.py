@@ -125,8 +125,8 @@ class OpenRouterClient:
 
         :param workspace_names: the names of workspaces by their ids, if they are known already: they save the
             request that looks up a name. For ``"*"`` the workspaces are read in any case, so that none is missed.
-        :param stopped: an event of this listing alone: set it from another thread to end the listing. Requests
-            in flight still finish; waits end at once.
+        :param stopped: an event of this listing alone: set it from another thread to end the listing at once,
+            requests in flight and waits included.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         :raises concurrent.futures.CancelledError: if ``stopped`` was set before the end.
         """

@@ -44,14 +44,20 @@ class BearerAuth(AuthBase):
                 about="management_key",
             )
 
+        self._echo = re.compile(r"[^\x21-\x7e]*".join(map(re.escape, self._key)), re.IGNORECASE)
+
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         """Put the key into the request's header."""
         request.headers["Authorization"] = f"Bearer {self._key}"
         return request
 
     def hide(self, text: str) -> str:
-        """Return ``text`` without the key, in case a server sent it back."""
-        return text.replace(self._key, "***")
+        """
+        Return ``text`` without the key, in case a server sent it back.
+
+        It is found in any case of its letters, and with white space or invisible characters in between.
+        """
+        return self._echo.sub("***", text)
 
 
 class Transport:

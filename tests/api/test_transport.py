@@ -95,3 +95,17 @@ def test_a_key_that_cannot_be_a_header_is_refused_unshown(odd):
 
 def test_the_auth_shows_no_key():
     assert TOKEN not in f"{BearerAuth(TOKEN)!r} {BearerAuth(TOKEN)}"
+
+
+@pytest.mark.parametrize(
+    "echo",
+    [
+        "sk-or-v1-abc",
+        "SK-OR-V1-ABC",
+        "sk-or-\nv1-abc",
+        "sk-or-\u200bv1\u00ad-a\x00bc",
+        "s k - o r - v 1 - a b c",
+    ],
+)
+def test_a_key_is_hidden_however_it_is_sent_back(echo):
+    assert BearerAuth("sk-or-v1-abc").hide(f"you sent {echo}!") == "you sent ***!"
