@@ -72,7 +72,7 @@ def check_store(path: str) -> None:
     except ImportError as error:
         reason = str(error.__context__ or error)  # the provider wraps it in advice of its own
     except ValueError as error:
-        if not str(error).startswith("No filesystem registered"):
+        if not str(error).startswith(("No filesystem registered", "Unsupported filesystem")):
             raise
         reason = "no filesystem of that scheme is installed"
     package = STORE_PACKAGES.get(scheme, "the Airflow provider of that scheme, or correct output_path")
