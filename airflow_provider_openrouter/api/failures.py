@@ -77,13 +77,16 @@ def status_error(
     return unexpected_response(f"{answer}, not 200{said}.", status_code=status)
 
 
-def connection_error(where: str, timeout: float, error: BaseException) -> OpenRouterConnectionError:
+def connection_error(
+    where: str, timeout: float, error: BaseException, hide: Callable[[str], str]
+) -> OpenRouterConnectionError:
     """
     Return the error for a request without a complete response.
 
     :param where: the URL, as errors show it.
     :param timeout: the seconds that the attempt was given.
     :param error: what requests, urllib3 or the socket raised.
+    :param hide: takes the key out of a text, in case a server or a proxy sends it back.
     """
     reason = _root(error)
     if isinstance(reason, TimeoutError | urllib3.exceptions.TimeoutError | requests.Timeout):
@@ -102,7 +105,7 @@ def connection_error(where: str, timeout: float, error: BaseException) -> OpenRo
             f"{error}. Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.", transient=False
         )
     return OpenRouterConnectionError(
-        f"{_cause(where, error, reason)}. Check the network, the proxy and the base URL.",
+        f"{_cause(where, error, reason, hide)}. Check the network, the proxy and the base URL.",
         transient=not isinstance(error, ValueError),  # such as a URL or a proxy that makes no sense
         about="base_url",
     )
@@ -115,12 +118,12 @@ def unexpected_response(cause: str, *, status_code: int | None = None) -> OpenRo
     )
 
 
-def _cause(where: str, error: BaseException, reason: BaseException) -> str:
+def _cause(where: str, error: BaseException, reason: BaseException, hide: Callable[[str], str]) -> str:
     """Return why there is no response; the text of a broken one is left out, because it may hold the key."""
     if isinstance(error, urllib3.exceptions.DecodeError):
         return f"{where} sent a body that cannot be unpacked"
     if isinstance(reason, OSError):
-        words = plain(reason.strerror or str(reason) or type(reason).__name__, longest=200)
+        words = plain(hide(reason.strerror or str(reason) or type(reason).__name__), longest=200)
         if words[1:2].islower():
             words = words[0].lower() + words[1:]
         if isinstance(reason, ConnectionResetError | BrokenPipeError):

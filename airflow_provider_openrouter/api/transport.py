@@ -141,7 +141,9 @@ class Transport:
             if self.stopped.is_set():
                 raise CancelledError from None
             # "from None": the exceptions of requests hold the request, and the request holds the key.
-            raise connection_error(where, self._timeout, TimeoutError() if attempt.ended else error) from None
+            raise connection_error(
+                where, self._timeout, TimeoutError() if attempt.ended else error, self._auth.hide
+            ) from None
         if response.status_code != 200:
             raise status_error(where, response, body, self._auth.hide)
         return read_data(where, body)

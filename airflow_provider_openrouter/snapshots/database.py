@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
+from airflow_provider_openrouter.text import plain
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
@@ -69,7 +71,7 @@ def reason(error: Exception) -> str:
     state = sql_state(cause)
     if state.startswith("22") or isinstance(error, ValueError):
         return f"{type(cause).__name__} {state}".strip()
-    return (str(cause).strip().splitlines() or [type(cause).__name__])[0]
+    return plain((str(cause).strip().splitlines() or [type(cause).__name__])[0], longest=500)
 
 
 def sql_state(cause: Any) -> str:

@@ -211,7 +211,7 @@ def status(code: int, location: str = "https://elsewhere.example/keys") -> OpenR
 
 
 def unreachable(error: BaseException) -> OpenRouterError:
-    return connection_error(KEYS, 30.0, error)
+    return connection_error(KEYS, 30.0, error, str)
 
 
 CAUSES = [

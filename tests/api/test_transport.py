@@ -1,3 +1,6 @@
+import socket
+from threading import Thread
+
 import pytest
 from support.servers import BREAKS, TOKEN, Answer, Server, data
 from support.transports import GOOD, get, transport
@@ -109,3 +112,21 @@ def test_the_auth_shows_no_key():
 )
 def test_a_key_is_hidden_however_it_is_sent_back(echo):
     assert BearerAuth("sk-or-v1-abc").hide(f"you sent {echo}!") == "you sent ***!"
+
+
+def test_a_key_in_the_words_of_a_proxy_is_hidden(monkeypatch):
+    def refuse():
+        client, _ = proxy.accept()
+        with client:
+            client.recv(1 << 16)
+            client.sendall(f"HTTP/1.1 407 no\x1b[2J {TOKEN.upper()}\r\n\r\n".encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        refusing = Thread(target=refuse)
+        refusing.start()
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        with pytest.raises(OpenRouterConnectionError, match=r"407 no.*\*\*\*") as caught:
+            get("https://openrouter.invalid")
+        refusing.join()
+    assert TOKEN.upper() not in str(caught.value)
+    assert str(caught.value).isprintable()
