@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.t
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo demo-events test test-browser test-matrix test-cluster test-load check benchmark constraints clean
+.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load check benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -21,6 +21,10 @@ test: .venv/ready ## run the tests
 
 test-browser: .venv/ready ## test the pages of a whole Airflow with a browser (needs chromium)
 	$(BIN)/python -m pytest tests/browser --numprocesses=0
+
+test-databases: .venv/ready ## test writing to MariaDB and through PgBouncer (needs mariadb-server, libmariadb-dev, pgbouncer)
+	$(INSTALL) -e '.[dev,databases]'
+	$(BIN)/python -m pytest tests/databases
 
 test-matrix: .venv/ready ## run the tests on every supported line of Airflow, Python and pandas
 	$(BIN)/python scripts/matrix.py $(ONLY)
