@@ -139,7 +139,7 @@ class Attempt:
         if self._received > LARGEST_BODY:
             raise too_large(self._where)
 
-    def look_up(self, host: str, port: int, family: int) -> list[Any]:
+    def look_up(self, host: str, port: int | None, family: int) -> list[Any]:
         """
         Return the addresses of a host, or leave the thread behind that asks for them.
 
@@ -246,12 +246,13 @@ class _Watched:
             sock.set_proxy(version, *address[:2], not here, options["username"], options["password"])
             sock.connect((host, self.port))
 
-        port = options["proxy_port"] or socks.DEFAULT_PORTS[version]
-        return self._connect(options["proxy_host"].strip("[]"), port, socks.socksocket, connect)
+        return self._connect(options["proxy_host"], options["proxy_port"], socks.socksocket, connect)
 
-    def _connect(self, host: str, port: int, new: Callable[..., Any], connect: Callable[[Any, Any], None]) -> Any:
+    def _connect(
+        self, host: str, port: int | None, new: Callable[..., Any], connect: Callable[[Any, Any], None]
+    ) -> Any:
         attempt = _current.get()
-        found = attempt.look_up(host, port, allowed_gai_family())
+        found = attempt.look_up(host.strip("[]"), port, allowed_gai_family())
         while True:
             family, kind, protocol, _, address = found.pop(0)
             sock = new(family, kind, protocol)

@@ -90,6 +90,26 @@ def test_a_proxy_may_speak_tls_itself(server, use, tmp_path, monkeypatch):
     assert TOKEN.encode() not in proxy.seen
 
 
+@pytest.mark.parametrize("scheme", ["http", "socks4a", "socks5h"])
+def test_the_certificate_behind_a_proxy_is_verified(scheme, server, use):
+    with Proxy(server.host) as proxy:
+        use(scheme, proxy.host)
+        with pytest.raises(
+            OpenRouterConnectionError, match=r"of elsewhere\.invalid: Hostname mismatch, .*'\. If"
+        ):
+            get("https://elsewhere.invalid")
+    assert not server.requests
+
+
+def test_the_certificate_of_a_proxy_is_verified(server, use, tmp_path):
+    (tmp_path / "proxy").mkdir()
+    with Proxy(server.host, certificate=certificate(tmp_path / "proxy")) as proxy:
+        use("https", proxy.host)
+        with pytest.raises(OpenRouterConnectionError, match="certificate of the proxy: self-signed"):
+            get(f"https://{NAME}")
+    assert not proxy.seen
+
+
 @pytest.mark.parametrize(("scheme", "asked"), [("socks4", FAR), ("socks5", "198.51.100.1")])
 def test_names_are_looked_up_here_without_an_h_or_a(scheme, asked, use, monkeypatch):
     def getaddrinfo(host, port, family=0, *args, **options):
@@ -102,6 +122,19 @@ def test_names_are_looked_up_here_without_an_h_or_a(scheme, asked, use, monkeypa
         use(scheme, proxy.host)
         assert get(f"http://{NAME}:81") == [{"hash": "a"}]
     assert proxy.asked == [f"{asked}:81"]
+
+
+@pytest.mark.parametrize("scheme", ["http", "socks4a", "socks5h"])
+def test_a_proxy_may_be_an_address_of_ipv6(scheme, server, use, monkeypatch):
+    def getaddrinfo(host, *args, **options):
+        return look_up({"2001:db8::1": "127.0.0.1"}.get(host, host), *args, **options)
+
+    look_up = socket.getaddrinfo
+    with Proxy(server.host) as proxy:
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+        use(scheme, f"[2001:db8::1]:{proxy.server_address[1]}")
+        assert get(f"https://{NAME}") == [{"hash": "a"}]
+    assert proxy.asked == [f"{NAME}:443"]
 
 
 def test_the_port_of_socks_may_be_left_out(server, use):

@@ -72,8 +72,11 @@ class _Handler(StreamRequestHandler):
     def handle(self) -> None:
         first = self._read(1)
         greet = {b"\4": self._socks4, b"\5": self._socks5}.get(first, self._connect)
-        with suppress(RefusedError), socket.create_connection(self.server.target) as there:
+        try:
             greet()
+        except RefusedError:
+            return
+        with socket.create_connection(self.server.target) as there:
             back = Thread(target=self._relay_back, args=(there,), name="test-proxy-back")
             back.start()
             with suppress(OSError):
