@@ -24,7 +24,7 @@ from threading import Event, Lock, Thread
 from typing import Any
 
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import LocationParseError, NewConnectionError
+from urllib3.exceptions import NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from airflow_provider_openrouter.api.answers import LARGEST_BODY, too_large
@@ -140,20 +140,13 @@ class Attempt:
             raise too_large(self._where)
 
     def look_up(self, host: str, port: int | None, family: int) -> list[Any]:
-        """
-        Return the addresses of a host, or leave the thread behind that asks for them.
-
-        :raises LocationParseError: if no host can have this name.
-        """
+        """Return the addresses of a host, or leave the thread behind that asks for them."""
         future: Future[list[Any]] = Future()
         ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
         Thread(target=_settle, args=(future, ask), name="openrouter-look-up", daemon=True).start()
         while not wait([future], AGAIN).done:
             self.check()
-        try:
-            return future.result()
-        except UnicodeError:
-            raise LocationParseError(host) from None
+        return future.result()
 
 
 _current: ContextVar[Attempt] = ContextVar("attempt")
