@@ -102,14 +102,14 @@ def connection_error(
             "signs it, set REQUESTS_CA_BUNDLE to the proxy's certificate.",
             transient=False,
         )
-    if type(error) is OSError:  # what requests raises itself
-        return OpenRouterConnectionError(
-            f"{error}. Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.", transient=False
-        )
     if isinstance(reason, ssl.SSLError) and reason.library == "X509":  # so it was read, and not sent
         return OpenRouterConnectionError(
             "The file of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE holds no certificates. Name a file in PEM.",
             transient=False,
+        )
+    if type(error) is OSError:  # what requests raises itself
+        return OpenRouterConnectionError(
+            f"{error}. Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.", transient=False
         )
     return OpenRouterConnectionError(
         f"{_cause(where, error, reason, hide)}. Check the network, the proxy and the base URL.",
