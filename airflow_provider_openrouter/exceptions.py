@@ -45,8 +45,12 @@ class OpenRouterError(AirflowException):
             self.args = (f"{self} {advice[self.about]}",)
 
 
-class OpenRouterAuthError(OpenRouterError, AirflowFailException):
-    """The management key is missing, unusable or refused (401, 403): fails without task retries."""
+class OpenRouterAuthError(OpenRouterError):
+    """
+    The management key is missing, unusable or refused (401, 403).
+
+    The request is not repeated, but task retries apply: in an outage, OpenRouter has refused good keys.
+    """
 
 
 class OpenRouterRequestError(OpenRouterError, AirflowFailException):

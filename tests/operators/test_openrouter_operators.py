@@ -427,13 +427,14 @@ def test_an_argument_that_nobody_knows_is_refused_by_airflow():
 
 
 @pytest.mark.parametrize("password", [INFERENCE_TOKEN, "wrong"])
-def test_a_key_that_cannot_list_fails_for_good(password, sandbox, monkeypatch):
+def test_a_refused_key_is_not_retried_but_task_retries_apply(password, sandbox, monkeypatch):
     connection = json.loads(sandbox.connection) | {"password": password}
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(connection))
     with pytest.raises(OpenRouterAuthError) as caught:
         run()
-    assert isinstance(caught.value, AirflowFailException)
+    assert not isinstance(caught.value, AirflowFailException)
     assert isinstance(caught.value, OpenRouterError)
+    assert not caught.value.transient
     assert len(sandbox.requests) == 1
 
 
