@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 from airflow.sdk import AssetAlias
 from support.lines import needs_frames_in_xcom
-from support.servers import TOKEN, Account, Server
+from support.servers import TOKEN, Account, Server, error
 from support.tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
@@ -424,6 +424,16 @@ def test_a_template_that_renders_the_default_needs_no_file(name, value, connecti
 def test_an_argument_that_nobody_knows_is_refused_by_airflow():
     with pytest.raises(TypeError, match="granularty"):
         OpenRouterListKeysOperator(task_id="list_keys", granularty="hour")
+
+
+def test_another_400_is_not_blamed_on_include_expired(monkeypatch, log):
+    with Server(lambda request: error(400, "Invalid workspace_id")) as server:
+        fields = {"conn_type": "openrouter", "password": "key", "host": server.base_url}
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(fields))
+        with pytest.raises(OpenRouterRequestError, match="answered 400"):
+            run(workspace_id="1f")
+    assert len(server.requests) == 1
+    assert "include_expired" not in log()
 
 
 @pytest.mark.parametrize("password", [INFERENCE_TOKEN, "wrong"])
