@@ -62,11 +62,12 @@ def status_error(
             about="base_url",
         )
     if status < 500 and status != 429 and _is_page(response, text):
+        asked = retry_after(response, rate_limited=False)
         return OpenRouterServerError(
-            f"{answer} with a page of HTML, not with the API's JSON. "
+            f"{answer} with a page of HTML, not with the API's JSON{_asks(asked)}. "
             f"{PROXY_ADVICE if status == 407 else PAGE_ADVICE}",
             status_code=status,
-            retry_after=retry_after(response, rate_limited=False),
+            retry_after=asked,
             about=None if status == 407 else "base_url",
         )
     return _api_error(answer, status, response, text, hide)

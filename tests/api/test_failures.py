@@ -95,6 +95,7 @@ def test_a_page_of_html_is_temporary_and_blames_no_key(page, status):
     assert raised.status_code == status
     assert raised.transient
     assert raised.retry_after == 7
+    assert "It asks to wait 7 s." in str(raised)
     assert f"answered {status} with a page of HTML, not with the API's JSON" in str(raised)
     assert not re.search("management key|inference|workspace_id", str(raised))
 
