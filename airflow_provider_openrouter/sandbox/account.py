@@ -20,11 +20,6 @@ DAY = timedelta(days=1)
 MINUTE = timedelta(minutes=1)
 
 
-def utc_now() -> datetime:
-    """Return the time."""
-    return datetime.now(UTC)
-
-
 class Account:
     """
     An account of made-up keys, the same at every start at the same time.
@@ -40,12 +35,12 @@ class Account:
     def __init__(
         self,
         *,
-        keys: int = 25,
-        workspaces: int = 1,
-        drain: float = 0.0,
-        balance: float | None = None,
-        token: str = TOKEN,
-        now: Callable[[], datetime] = utc_now,
+        keys: int,
+        workspaces: int,
+        drain: float,
+        balance: float | None,
+        token: str,
+        now: Callable[[], datetime],
     ) -> None:
         if keys < 0 or workspaces < 1 or drain < 0:
             raise ValueError("There must be 0 keys or more, 1 workspace or more, and a drain of 0 or more.")
@@ -222,7 +217,9 @@ class Account:
             return 0
         if expiry := _expiry(key):
             end = min(end, expiry)
-        amount = nano(self.drain * ((end - begin) / MINUTE))
+        # Counted from the same moment on, it adds up to the same however often it is looked at.
+        midnight = datetime.combine(begin.date(), datetime.min.time(), UTC)
+        amount = nano(self.drain * ((end - midnight) / MINUTE)) - nano(self.drain * ((begin - midnight) / MINUTE))
         left = records.remaining(key, begin.date())
         return amount if left is None else min(amount, left)
 

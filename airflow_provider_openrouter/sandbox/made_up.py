@@ -98,13 +98,14 @@ def _spend(key: Key, created_at: datetime, ended: datetime, now: datetime) -> No
     # A moment earlier, so that a day that has only begun is not the last day of use.
     ended -= timedelta(microseconds=1)
     days = 1 + (ended.date() - created_at.date()).days
-    share = 1.04 if number % 11 == 10 or number % 40 == 31 else 0.05 + number * 37 % 80 / 100
+    share = 1.04 if number % 11 == 10 or number % 40 == 31 else 0.1 + (number * 37 + 48) % 80 / 100
     in_window = (limit or 40.0) * share
     byok = 0.5 if number % 6 == 1 else 0.0
     counted = 1 + byok if key.fields["include_byok_in_limit"] else 1
     a_day = in_window / counted / (31 if limit is None else DAYS.get(reset, days))
     spent = 0
-    for ago in range(HISTORY.days, -1, -1):
+    oldest = now.date() - HISTORY
+    for ago in range(HISTORY.days + 1):
         day = now.date() - timedelta(days=ago)
         if created_at.date() <= day <= ended.date():
             part = _part_of_day(ended) if day == ended.date() else 1.0
@@ -114,7 +115,8 @@ def _spend(key: Key, created_at: datetime, ended: datetime, now: datetime) -> No
     if reset is None:
         before = nano(in_window / counted) - spent
     else:
-        before = _cents(a_day * max(0, days - HISTORY.days) * 0.7)
+        unseen = (min(ended.date() + timedelta(days=1), oldest) - created_at.date()).days
+        before = _cents(a_day * max(0, unseen) * 0.7)
     key.spend.book(BEFORE, before, round(before * byok))
     used = datetime.combine(ended.date(), datetime.min.time(), UTC)
     key.spend.last_used_at = used + (ended - used) * (0.5 + number % 50 / 100)

@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from datetime import datetime
+from datetime import UTC, datetime
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Thread
 from typing import Any, Self
 
-from airflow_provider_openrouter.sandbox.account import TOKEN, Account, utc_now
+from airflow_provider_openrouter.sandbox.account import TOKEN, Account
 from airflow_provider_openrouter.sandbox.api import allowed, error, respond
+
+
+def utc_now() -> datetime:
+    """Return the time."""
+    return datetime.now(UTC)
 
 
 class Sandbox(Account):
