@@ -113,7 +113,7 @@ def heed_interrupts():
 
 
 def test_the_program_prints_its_connection_and_serves():
-    options = ["--keys", "30", "--workspaces", "2", "--token", "mine"]
+    options = ["--keys", "30", "--workspaces", "2", "--token", "mine", "--balance", "12.5"]
     with subprocess.Popen(
         [*PROGRAM, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=heed_interrupts,
@@ -127,11 +127,13 @@ def test_the_program_prints_its_connection_and_serves():
                 "/keys?include_disabled=true&include_expired=true",
                 token=connection["password"],
             )
+            credits = get(connection["host"], "/credits", token="mine")[1]["data"]
             program.send_signal(signal.SIGINT)
             out, err = program.communicate(timeout=10)
         finally:
             program.kill()
     assert (status, len(body["data"])) == (200, 15)
+    assert credits["total_credits"] - credits["total_usage"] == pytest.approx(12.5)
     assert (program.returncode, out, err) == (0, "Stopped.\n", "")
 
 
