@@ -131,6 +131,7 @@ def test_what_remains_is_set_by_spending_today():
         ({"limit": None, "limit_remaining": None}, {"limit_remaining": None}),
         ({"limit": None, "limit_remaining": 5.0}, {"limit_remaining": 5.0}),
         ({"limit": 9.0, "limit_remaining": None}, {"limit_remaining": None}),
+        ({"limit": 9.0, "limit_remaining": 12.0}, {"limit_remaining": 12.0}),
         ({"limit": "much", "limit_remaining": 5.0}, {"limit": "much", "limit_remaining": 5.0}),
         ({"limit": 10**20, "limit_remaining": 5.0, "usage": 1e21}, {"limit_remaining": 5.0, "usage": 1e21}),
         ({"usage": None, "usage_daily": "none"}, {"usage": None, "usage_daily": "none"}),
@@ -148,8 +149,9 @@ def test_odd_and_unknown_fields_are_shown_as_they_are_set(fields, shown):
 def test_a_limit_that_is_taken_away_and_given_again_is_derived():
     made_up = make_account()
     hash_ = made_up.create_key(limit=100.0, limit_remaining=4.0)
-    made_up.update_key(hash_, limit=None, limit_remaining=None)
-    assert made_up.get_key(hash_)["limit_remaining"] is None
+    for fields in ({"limit": None, "limit_remaining": None}, {"limit": 100.0, "limit_remaining": None}):
+        made_up.update_key(hash_, **fields)
+        assert made_up.get_key(hash_)["limit_remaining"] is None
     made_up.update_key(hash_, limit=100.0, limit_remaining=90.0)
     assert (made_up.get_key(hash_)["limit_remaining"], made_up.get_key(hash_)["usage"]) == (90.0, 10.0)
 

@@ -230,11 +230,26 @@ def test_every_error_is_json(sandbox, method, path, more, status, allow):
     assert headers["Allow"] == allow
 
 
+def raw(base_url, request):
+    """Return all that the server sends until it closes the connection."""
+    host, port = base_url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request.encode())
+        return connection.makefile("rb").read()
+
+
 def test_head_has_the_headers_of_get_and_no_body(sandbox):
-    request = f"HEAD /api/v1/key HTTP/1.1\r\nHost: sandbox\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
-    status, headers, body = send(sandbox.base_url, request)
-    assert (status, body) == (200, b"")
-    assert int(headers["Content-Length"]) == len(json.dumps(get(sandbox.base_url, "/key")[1]))
+    request = f"HEAD /api/v1/key HTTP/1.1\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    head, _, body = raw(sandbox.base_url, request).partition(b"\r\n\r\n")
+    assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 200 OK", b"")
+    assert f"Content-Length: {len(json.dumps(get(sandbox.base_url, '/key')[1]))}".encode() in head
+
+
+def test_a_body_that_cannot_be_read_ends_the_connection(sandbox):
+    request = "PATCH /api/v1/keys/f01d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    answered = raw(sandbox.base_url, request)
+    assert answered.count(b"HTTP/1.1") == 1
+    assert b"Connection: close" in answered
 
 
 def test_a_connection_goes_on_after_a_refused_body(sandbox):
