@@ -10,7 +10,7 @@ from contextlib import suppress
 from datetime import date, timedelta
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from airflow_provider_openrouter.sandbox.account import INFERENCE_TOKEN, Account
 from airflow_provider_openrouter.sandbox.made_up import HISTORY, Record, stamp
@@ -68,9 +68,9 @@ def allowed(target: str) -> tuple[str, ...]:
 
 
 def _split(target: str) -> tuple[list[str], Query]:
-    url = urlsplit(target)
-    path = url.path.removeprefix("/api/v1").removeprefix("/")
-    return path.split("/"), dict(parse_qsl(url.query, keep_blank_values=True))
+    path, _, query = target.partition("?")
+    path = path.removeprefix("/api/v1").removeprefix("/")
+    return path.split("/"), dict(parse_qsl(query, keep_blank_values=True))
 
 
 def _current_key(account: Account, *, is_management_key: bool) -> Record:

@@ -62,8 +62,8 @@ def used_key(number: int, workspace_id: str, created_at: datetime, now: datetime
     """
     Return a key with a past; most are active, some disabled, expired, unlimited or never used.
 
-    Some will expire, some have not been used for long, and a disabled and some other ones have spent more than
-    their limit.
+    Some will expire, and some have not been used for long. Disabled keys have spent more than their limit, and so
+    have a few active ones.
     """
     key = new_key(number, workspace_id, created_at)
     age = now - created_at

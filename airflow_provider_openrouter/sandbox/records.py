@@ -63,7 +63,8 @@ def show_key(key: Key, today: date) -> Record:
     for suffix, window in WINDOWS.items():
         usage, byok = key.spend.since(first_day(window, today))
         record |= {f"usage{suffix}": usd(usage), f"byok_usage{suffix}": usd(byok)}
-    return record | key.fields
+    # The key's own fields come first, and what was set by hand counts.
+    return key.fields | record | key.fields
 
 
 def make_key(number: int, workspace_id: str) -> Record:

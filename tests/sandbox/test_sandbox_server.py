@@ -217,6 +217,7 @@ def send(base_url, request):
         ("PATCH", "/api/v1/keys/f01d", "Content-Length: two\r\n\r\n{}", 400, None),
         ("PATCH", "/api/v1/keys/f01d", "Content-Length: 10000000\r\n\r\n", 400, None),
         ("PATCH", "/api/v1/keys/f01d", "Transfer-Encoding: chunked\r\n\r\n", 400, None),
+        ("GET", "http://[", "\r\n", 404, None),
         ("BREW", "/api/v1/keys", "\r\n", 501, None),
         ("GET", "/api/v1/keys or not", "\r\n", 400, None),
         ("GET", "/" + "a" * 70_000, "\r\n", 414, None),
