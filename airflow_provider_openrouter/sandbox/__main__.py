@@ -31,6 +31,9 @@ def _sandbox() -> Sandbox:
     parser.add_argument(
         "--drain", type=float, default=0.0, metavar="USD", help="what each active key spends a minute"
     )
+    parser.add_argument(
+        "--balance", type=float, metavar="USD", help="what is left of the account's credits; plenty by default"
+    )
     parser.add_argument("--token", default=TOKEN, help="the management key to ask with")
     options = parser.parse_args()
     try:

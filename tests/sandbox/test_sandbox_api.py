@@ -1,16 +1,18 @@
 """The sandbox responds as OpenRouter's API reference says."""
 
+import json
+
 import pytest
+from support.sandboxes import make_account
 
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN
-from airflow_provider_openrouter.sandbox.account import Account
 from airflow_provider_openrouter.sandbox.api import respond
 
 EVERYTHING = "/keys?include_disabled=true&include_expired=true"
 
 
-def account(keys=25, workspaces=1, token=TOKEN):
-    return Account(keys=keys, workspaces=workspaces, drain=0.0, token=token)
+def account(keys=25, **arguments):
+    return make_account(keys=keys, **arguments)
 
 
 def get(account, path, token=TOKEN):
@@ -104,8 +106,121 @@ def test_workspaces_come_by_offset_and_limit_with_their_total(query, slugs):
     assert [workspace["slug"] for workspace in body["data"]] == slugs
 
 
-def test_a_page_of_workspaces_is_100_at_most():
-    assert len(data(account(workspaces=101), "/workspaces?limit=1000")) == 100
+def test_a_page_of_workspaces_is_50_unless_a_limit_up_to_100_is_given():
+    made_up = account(keys=0, workspaces=101)
+    pages = [data(made_up, f"/workspaces{query}") for query in ("", "?limit=100", "?limit=1", "?offset=60")]
+    assert [len(page) for page in pages] == [50, 100, 1, 41]
+
+
+def test_members_come_by_offset_and_limit_with_their_total():
+    made_up = account()
+    members = data(made_up, "/organization/members")
+    assert [member["role"] for member in members] == ["org:admin", *["org:member"] * 4]
+    status, body = get(made_up, "/organization/members?offset=1&limit=2")
+    assert (status, body) == (200, {"data": members[1:3], "total_count": 5})
+
+
+# -- what is changed
+
+
+def patch(account, hash_, body):
+    body = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return respond(account, f"/api/v1/keys/{hash_}", TOKEN, "PATCH", body)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"name": "renamed"},
+        {"disabled": True},
+        {"limit": 40},
+        {"limit": 0},
+        {"limit": None},
+        {"limit_reset": "daily"},
+        {"limit_reset": None},
+        {"include_byok_in_limit": True},
+        {"name": "both", "limit": 12.5},
+    ],
+)
+def test_a_key_is_changed_and_sent_back(changes):
+    made_up = account()
+    hash_ = made_up.create_key(limit=10.0, limit_remaining=4.0, limit_reset="weekly")
+    made_up.now.set("2026-10-28 13:00")
+    status, body = patch(made_up, hash_, changes | {"hash": "other", "usage": 7, "limit_remaining": 9, "new": []})
+    assert status == 200
+    assert body["data"] == data(made_up, f"/keys/{hash_}")
+    assert body["data"] | changes == body["data"]
+    assert (body["data"]["hash"], body["data"]["usage"]) == (hash_, 6.0)
+    assert body["data"]["updated_at"] == "2026-10-28T13:00:00Z"
+
+
+def test_a_raised_limit_leaves_more_of_it():
+    made_up = account()
+    hash_ = made_up.create_key(limit=10.0, limit_remaining=0.25)
+    assert patch(made_up, hash_, {"limit": 15})[1]["data"]["limit_remaining"] == 5.25
+    assert patch(made_up, hash_, {"limit": None})[1]["data"]["limit_remaining"] is None
+
+
+def test_a_key_is_moved_to_another_workspace():
+    made_up = account(keys=0, workspaces=2)
+    hash_ = made_up.create_key()
+    other = made_up.workspaces[1]["id"]
+    assert patch(made_up, hash_, {"workspace_id": other})[1]["data"]["workspace_id"] == other
+    assert hashes(made_up, EVERYTHING) == []
+    assert hashes(made_up, f"{EVERYTHING}&workspace_id={other}") == [hash_]
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({}, "No update fields provided"),
+        ({"usage": 1, "hash": "a"}, "No update fields provided"),
+        (b"", "not valid JSON"),
+        (b"{", "not valid JSON"),
+        (b"\xff", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        ([], "must be an object"),
+        (None, "must be an object"),
+        ({"name": None}, "Invalid name"),
+        ({"name": ""}, "Invalid name"),
+        ({"disabled": "true"}, "Invalid disabled"),
+        ({"limit": "10"}, "Invalid limit"),
+        ({"limit": True}, "Invalid limit"),
+        ({"limit": -1}, "Invalid limit"),
+        (b'{"limit": NaN}', "Invalid limit"),
+        (b'{"limit": 1e999}', "Invalid limit"),
+        ({"limit_reset": "yearly"}, "Invalid limit_reset"),
+        ({"limit_reset": ["daily"]}, "Invalid limit_reset"),
+        ({"include_byok_in_limit": 1}, "Invalid include_byok_in_limit"),
+        ({"workspace_id": None}, "Invalid workspace_id"),
+        ({"workspace_id": "00000000-0000-4000-8000-000000000000"}, "Invalid workspace_id"),
+        ({"name": "good", "limit": "bad"}, "Invalid limit"),
+    ],
+)
+def test_a_change_that_is_wrong_changes_nothing(body, said):
+    made_up = account()
+    hash_ = made_up.create_key()
+    before = made_up.get_key(hash_)
+    status, answered = patch(made_up, hash_, body)
+    assert status == answered["error"]["code"] == 400
+    assert said in answered["error"]["message"]
+    assert made_up.get_key(hash_) == before
+
+
+def test_a_key_that_is_not_there_cannot_be_changed():
+    assert patch(account(), "f01d", {"name": "any"})[0] == 404
+
+
+# -- what is refused
+
+
+@pytest.mark.parametrize(
+    "path", ["/keys", "/key", "/workspaces", "/credits", "/activity", "/organization/members"]
+)
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE", "OPTIONS"])
+def test_a_method_that_a_path_does_not_take_is_refused(path, method):
+    status, body = respond(account(keys=0), f"/api/v1{path}", TOKEN, method)
+    assert status == body["error"]["code"] == 405
 
 
 @pytest.mark.parametrize(
@@ -117,6 +232,9 @@ def test_a_page_of_workspaces_is_100_at_most():
         ("/nowhere", "wrong", 401),
         ("/keys", INFERENCE_TOKEN, 403),
         ("/workspaces", INFERENCE_TOKEN, 403),
+        ("/credits", INFERENCE_TOKEN, 403),
+        ("/activity", INFERENCE_TOKEN, 403),
+        ("/organization/members", INFERENCE_TOKEN, 403),
         ("/keys/f01d", TOKEN, 404),
         ("/keys/", TOKEN, 404),
         ("/nowhere", TOKEN, 404),
@@ -128,7 +246,13 @@ def test_a_page_of_workspaces_is_100_at_most():
         ("/keys?include_disabled=1", TOKEN, 400),
         ("/keys?include_expired=", TOKEN, 400),
         ("/keys?workspace_id=*", TOKEN, 400),
+        ("/keys?offset=\u0661", TOKEN, 400),
         ("/workspaces?limit=all", TOKEN, 400),
+        ("/workspaces?limit=0", TOKEN, 400),
+        ("/workspaces?limit=101", TOKEN, 400),
+        ("/organization/members?limit=0", TOKEN, 400),
+        ("/organization/members?limit=101", TOKEN, 400),
+        ("/organization/members?offset=one", TOKEN, 400),
         ("/workspaces?offset=-1", TOKEN, 400),
     ],
 )

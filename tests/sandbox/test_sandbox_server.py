@@ -3,14 +3,16 @@
 import json
 import re
 import signal
+import socket
 import subprocess
 import sys
 import time
-from http.client import HTTPConnection
+from http.client import HTTPConnection, HTTPResponse
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from support.sandboxes import Clock
 
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN, Sandbox
 
@@ -82,12 +84,21 @@ def test_requests_are_remembered(sandbox):
 
 
 def test_keys_spend_from_the_first_request_on():
-    with Sandbox(keys=0, drain=600) as sandbox:
-        hash_ = sandbox.create_key(limit=1e6, limit_remaining=1e6)
-        assert sandbox.get_key(hash_)["limit_remaining"] == 1e6
+    clock = Clock("2026-10-28 12:00")
+    with Sandbox(keys=0, drain=0.5, now=clock) as sandbox:
+        hash_ = sandbox.create_key(limit=9.0)
+        clock.set("2026-10-28 12:10")
+        assert get(sandbox.base_url, f"/keys/{hash_}")[1]["data"]["limit_remaining"] == 9.0
+        clock.set("2026-10-28 12:12")
+        assert get(sandbox.base_url, f"/keys/{hash_}")[1]["data"]["limit_remaining"] == 8.0
+
+
+def test_by_default_it_goes_by_the_time_of_the_day():
+    with Sandbox(keys=0, drain=60_000) as sandbox:
+        hash_ = sandbox.create_key(limit=1e9)
         get(sandbox.base_url, "/key")
-        time.sleep(0.05)
-        assert get(sandbox.base_url, f"/keys/{hash_}")[1]["data"]["limit_remaining"] < 1e6
+        time.sleep(0.3)
+        assert get(sandbox.base_url, f"/keys/{hash_}")[1]["data"]["limit_remaining"] < 1e9
 
 
 @pytest.mark.parametrize("nonsense", [{"keys": -1}, {"workspaces": 0}, {"drain": -0.5}])
@@ -102,7 +113,7 @@ def heed_interrupts():
 
 
 def test_the_program_prints_its_connection_and_serves():
-    options = ["--keys", "30", "--workspaces", "2", "--token", "mine"]
+    options = ["--keys", "30", "--workspaces", "2", "--token", "mine", "--balance", "12.5"]
     with subprocess.Popen(
         [*PROGRAM, *options], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         preexec_fn=heed_interrupts,
@@ -116,11 +127,13 @@ def test_the_program_prints_its_connection_and_serves():
                 "/keys?include_disabled=true&include_expired=true",
                 token=connection["password"],
             )
+            credits = get(connection["host"], "/credits", token="mine")[1]["data"]
             program.send_signal(signal.SIGINT)
             out, err = program.communicate(timeout=10)
         finally:
             program.kill()
     assert (status, len(body["data"])) == (200, 15)
+    assert credits["total_credits"] - credits["total_usage"] == pytest.approx(12.5)
     assert (program.returncode, out, err) == (0, "Stopped.\n", "")
 
 
@@ -177,3 +190,77 @@ def test_importing_it_needs_the_standard_library_alone():
     package = "airflow_provider_openrouter"
     assert f"{package}.sandbox.server" in (names := run.stdout.split())
     assert not [name for name in names if name != package and not name.startswith(f"{package}.sandbox")]
+
+
+# -- what is malformed
+
+
+def send(base_url, request):
+    """Return the status, the headers and the body of the response to the text of a request."""
+    host, port = base_url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request.encode())
+        response = HTTPResponse(connection, method=request.split(" ")[0])
+        response.begin()
+        return response.status, response.headers, response.read()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "more", "status", "allow"),
+    [
+        ("POST", "/api/v1/keys", "Content-Length: 2\r\n\r\n{}", 405, "GET, HEAD"),
+        ("PUT", "/api/v1/keys/f01d", "Content-Length: 0\r\n\r\n", 405, "GET, HEAD, PATCH"),
+        ("DELETE", "/api/v1/keys/f01d", "\r\n", 405, "GET, HEAD, PATCH"),
+        ("OPTIONS", "/api/v1/credits", "\r\n", 405, "GET, HEAD"),
+        ("POST", "/api/v1/nowhere", "\r\n", 404, None),
+        ("PATCH", "/api/v1/keys/f01d", "Content-Length: 1\r\n\r\n{", 400, None),
+        ("PATCH", "/api/v1/keys/f01d", "Content-Length: two\r\n\r\n{}", 400, None),
+        ("PATCH", "/api/v1/keys/f01d", "Content-Length: 10000000\r\n\r\n", 400, None),
+        ("PATCH", "/api/v1/keys/f01d", "Transfer-Encoding: chunked\r\n\r\n", 400, None),
+        ("GET", "http://[", "\r\n", 404, None),
+        ("BREW", "/api/v1/keys", "\r\n", 501, None),
+        ("GET", "/api/v1/keys or not", "\r\n", 400, None),
+        ("GET", "/" + "a" * 70_000, "\r\n", 414, None),
+    ],
+)
+def test_every_error_is_json(sandbox, method, path, more, status, allow):
+    request = f"{method} {path} HTTP/1.1\r\nHost: sandbox\r\nAuthorization: Bearer {TOKEN}\r\n{more}"
+    returned, headers, body = send(sandbox.base_url, request)
+    assert returned == json.loads(body)["error"]["code"] == status
+    assert headers["Content-Type"] == "application/json"
+    assert headers["Allow"] == allow
+
+
+def raw(base_url, request):
+    """Return all that the server sends until it closes the connection."""
+    host, port = base_url.split("/")[2].split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(request.encode())
+        return connection.makefile("rb").read()
+
+
+def test_head_has_the_headers_of_get_and_no_body(sandbox):
+    request = f"HEAD /api/v1/key HTTP/1.1\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\r\n"
+    head, _, body = raw(sandbox.base_url, request).partition(b"\r\n\r\n")
+    assert (head.split(b"\r\n")[0], body) == (b"HTTP/1.1 200 OK", b"")
+    assert f"Content-Length: {len(json.dumps(get(sandbox.base_url, '/key')[1]))}".encode() in head
+
+
+def test_a_body_that_cannot_be_read_ends_the_connection(sandbox):
+    request = "PATCH /api/v1/keys/f01d HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n"
+    answered = raw(sandbox.base_url, request)
+    assert answered.count(b"HTTP/1.1") == 1
+    assert b"Connection: close" in answered
+
+
+def test_a_connection_goes_on_after_a_refused_body(sandbox):
+    host, port = sandbox.base_url.split("/")[2].split(":")
+    connection = HTTPConnection(host, int(port), timeout=10)
+    headers = {"Authorization": f"Bearer {TOKEN}"}
+    for method, status in (("POST", 405), ("GET", 200)):
+        connection.request(method, "/api/v1/keys", body=b'{"name": "new"}' * (method == "POST"), headers=headers)
+        response = connection.getresponse()
+        response.read()
+        assert response.status == status
+    connection.close()
+    assert sandbox.requests == ["POST /api/v1/keys", "/api/v1/keys"]

@@ -1,15 +1,17 @@
-"""Sandboxes that can fail on request."""
+"""Sandboxes that can fail on request, and accounts whose clock can be set."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from airflow_provider_openrouter.sandbox import Sandbox
+from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
+from airflow_provider_openrouter.sandbox.account import Account
 
 
 class Flaky(Sandbox):
@@ -44,6 +46,32 @@ class Flaky(Sandbox):
             self.kept_waiting += 1
             self.goes_on.wait()
         return super().answer(target, authorization)
+
+
+class Clock:
+    """The time that a sandbox goes by."""
+
+    def __init__(self, text: str) -> None:
+        self.set(text)
+
+    def set(self, text: str) -> None:
+        self.time = datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+    def __call__(self) -> datetime:
+        return self.time
+
+
+def make_account(now: str = "2026-10-28 12:00", **arguments: Any) -> Account:
+    """Return an account without a server, whose clock stands still."""
+    defaults = {"keys": 0, "workspaces": 1, "drain": 0.0, "balance": None, "token": TOKEN, "now": Clock(now)}
+    return Account(**defaults | arguments)
+
+
+def keys_of(account: Account, workspace: int = 0) -> dict[str, dict[str, Any]]:
+    """Return all keys of a workspace by their hashes."""
+    id_ = account.workspaces[workspace]["id"]
+    keys = account.list_keys(id_, include_disabled=True, include_expired=True, offset=0, limit=10_000)
+    return {key["hash"]: key for key in keys}
 
 
 @contextmanager
