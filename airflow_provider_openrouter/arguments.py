@@ -45,6 +45,17 @@ def read_interval(name: str, value: Any) -> float:
     return float(value)
 
 
+def read_count(name: str, value: Any) -> int | None:
+    """
+    Read a number of times, or None.
+
+    :raises OpenRouterRequestError: if it is not 1 or more.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise OpenRouterRequestError(f"{name} must be a whole number of 1 or more, or None, not {value!r}.")
+    return value
+
+
 def read_time(name: str, value: Any) -> datetime | None:
     """
     Read a moment, or None.

@@ -13,8 +13,7 @@ from typing import Any, ClassVar
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-from airflow_provider_openrouter.arguments import read_interval, read_time, require_flag
-from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+from airflow_provider_openrouter.arguments import read_count, read_interval, read_time, require_flag
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -121,8 +120,30 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
 
     backs_off = False
 
-    def __init__(self, *, has_listed: bool = False, first_poll_at: str | None = None, **watched: Any) -> None:
-        super().__init__(**watched)
+    def __init__(
+        self,
+        *,
+        threshold: float | str,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        poll_interval: float = 60,
+        key_hashes: list[str] | None = None,
+        name_pattern: str | None = None,
+        include_disabled: bool = False,
+        workspace_id: str | None = None,
+        fail_if_unwatched: bool = False,
+        has_listed: bool = False,
+        first_poll_at: str | None = None,
+    ) -> None:
+        super().__init__(
+            threshold=threshold,
+            openrouter_conn_id=openrouter_conn_id,
+            poll_interval=poll_interval,
+            key_hashes=key_hashes,
+            name_pattern=name_pattern,
+            include_disabled=include_disabled,
+            workspace_id=workspace_id,
+            fail_if_unwatched=fail_if_unwatched,
+        )
         self.has_listed = require_flag("has_listed", has_listed)
         self.first_poll_at = read_time("first_poll_at", first_poll_at)
 
@@ -221,7 +242,7 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
             workspace_id=workspace_id,
         )
         self.rearm_margin = Threshold.read(rearm_margin, name="rearm_margin")
-        self.max_consecutive_failures = _read_count("max_consecutive_failures", max_consecutive_failures)
+        self.max_consecutive_failures = read_count("max_consecutive_failures", max_consecutive_failures)
 
     @property
     def _arguments(self) -> dict[str, Any]:
@@ -274,9 +295,3 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
             "workspace": self.scope.typed,
         }
         return f"openrouter_low:{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:32]}"
-
-
-def _read_count(name: str, value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise OpenRouterRequestError(f"{name} must be a whole number of 1 or more, or None, not {value!r}.")
-    return value

@@ -93,7 +93,7 @@ class LimitRule:
 
     @property
     def _selection(self) -> str:
-        hashes = [] if self.key_hashes is None else [f"key_hashes {name_hashes(self.key_hashes) or 'none'}"]
+        hashes = [] if self.key_hashes is None else [f"key_hashes {name_hashes(self.key_hashes) or '(empty)'}"]
         pattern = [] if self.name_pattern is None else [f"name_pattern {plain(self.name_pattern)!r}"]
         return " and ".join(hashes + pattern)
 
