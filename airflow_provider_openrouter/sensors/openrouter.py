@@ -105,9 +105,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         self.workspace_id = workspace_id
         self.fail_if_unwatched = fail_if_unwatched
         self.deferrable = deferrable
-        self._began: float | None = None
-        self._pauses = Pauses()
-        self._patience = Patience()
+        self._begin()
         LimitRule(**{"threshold": 0} | {name: value for name, value in self._rule.items() if is_literal(value)})
         if is_literal(workspace_id):
             WorkspaceScope.read(workspace_id)
@@ -116,6 +114,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait; in ``reschedule`` mode until the server wants the next poll, but not beyond the timeout."""
+        self._begin()
         try:
             return super().execute(context)
         except AirflowException as error:
@@ -134,12 +133,10 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         If none is low, a deferrable sensor defers from here, so that its first poke, and how Airflow treats an
         error in it, are the same as in the other modes.
         """
-        if self._began is None:
-            self._began = time.monotonic()
         rule = LimitRule(**self._rule)
         low = self._find_low_keys(rule)
         if not low and self.deferrable:
-            self._defer(rule, self._began)
+            self._defer(rule)
         while low is None and not self.reschedule and self._sleep(self._began + self.timeout):
             low = self._find_low_keys(rule)
         return PokeReturnValue(bool(low), low or [])
@@ -164,6 +161,11 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         keys = read_event(event)
         self.log.info("The trigger found %s", count(len(keys), "low key"))
         return keys
+
+    def _begin(self) -> None:
+        self._began = time.monotonic()
+        self._pauses = Pauses()
+        self._patience = Patience()
 
     @property
     def _rule(self) -> dict[str, Any]:
@@ -222,7 +224,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         time.sleep(max(0.0, min(next_poll, end) - now))
         return next_poll < end
 
-    def _defer(self, rule: LimitRule, began: float) -> None:
+    def _defer(self, rule: LimitRule) -> None:
         if self.exponential_backoff or self.max_wait:
             self.log.warning(
                 "exponential_backoff and max_wait are ignored: a deferred sensor polls every poke_interval."
@@ -231,7 +233,8 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         if self._execution_timeout is None:
             timeout = timedelta(seconds=self.timeout)
         else:
-            timeout = max(timedelta(0), self._execution_timeout - timedelta(seconds=time.monotonic() - began))
+            spent = timedelta(seconds=time.monotonic() - self._began)
+            timeout = max(timedelta(0), self._execution_timeout - spent)
         self.defer(
             trigger=OpenRouterKeyLimitTrigger(
                 **rule.arguments,
