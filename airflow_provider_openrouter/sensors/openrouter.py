@@ -83,6 +83,8 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
     )
     ui_color = "#e4e7fb"
 
+    _began: float | None  # when the first poke began, on the monotonic clock
+
     def __init__(
         self,
         *,
@@ -133,10 +135,12 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         If none is low, a deferrable sensor defers from here, so that its first poke, and how Airflow treats an
         error in it, are the same as in the other modes.
         """
+        if self._began is None:
+            self._began = time.monotonic()
         rule = LimitRule(**self._rule)
         low = self._find_low_keys(rule)
         if not low and self.deferrable:
-            self._defer(rule)
+            self._defer(rule, self._began)
         while low is None and not self.reschedule and self._sleep(self._began + self.timeout):
             low = self._find_low_keys(rule)
         return PokeReturnValue(bool(low), low or [])
@@ -156,14 +160,14 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         """
         Return the low keys that the trigger found, or raise the error that ended its wait.
 
-        :raises OpenRouterError: if an error ends the wait; it fails without task retries.
+        :raises OpenRouterError: if an error ends the wait; without task retries, unless the key was refused.
         """
         keys = read_event(event)
         self.log.info("The trigger found %s", count(len(keys), "low key"))
         return keys
 
     def _begin(self) -> None:
-        self._began = time.monotonic()
+        self._began = None
         self._pauses = Pauses()
         self._patience = Patience()
 
@@ -195,9 +199,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
                 self.log.warning("%s The wait goes on.", error)
             elif left := self._patience.left(self._pauses.began):
                 self.log.warning("%s The wait goes on: it ends if this lasts %s more.", error, duration(left))
-            elif (
-                self.soft_fail
-            ):  # Airflow honours it at the end of a deferred wait, but not after this error here
+            elif self.soft_fail:  # for which Airflow skips a deferred wait, but not one that pokes
                 raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
             else:
                 raise
@@ -224,7 +226,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         time.sleep(max(0.0, min(next_poll, end) - now))
         return next_poll < end
 
-    def _defer(self, rule: LimitRule) -> None:
+    def _defer(self, rule: LimitRule, began: float) -> None:
         if self.exponential_backoff or self.max_wait:
             self.log.warning(
                 "exponential_backoff and max_wait are ignored: a deferred sensor polls every poke_interval."
@@ -233,7 +235,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         if self._execution_timeout is None:
             timeout = timedelta(seconds=self.timeout)
         else:
-            spent = timedelta(seconds=time.monotonic() - self._began)
+            spent = timedelta(seconds=time.monotonic() - began)
             timeout = max(timedelta(0), self._execution_timeout - spent)
         self.defer(
             trigger=OpenRouterKeyLimitTrigger(
