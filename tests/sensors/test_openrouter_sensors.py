@@ -667,10 +667,11 @@ def test_a_deferred_wait_whose_first_poke_failed_has_not_listed(serve):
 def test_a_key_that_stays_refused_ends_a_wait_of_a_long_interval(mode, serve, monkeypatch):
     monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.LONGEST_PAUSE", 0.1)
     serve(FULL, error(401))
-    asleep = time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: asleep(min(seconds, 0.3)))  # Airflow's sleep of a day
+    slept, asleep = [], time.sleep
+    monkeypatch.setattr(time, "sleep", lambda seconds: (slept.append(seconds), asleep(min(seconds, 0.3))))
     with pytest.raises(OpenRouterAuthError):
         wait(mode, poke_interval=86_400, timeout=999_999)
+    assert [seconds for seconds in slept if seconds > 1] == [86_400] * (mode == "poke")  # after the success alone
 
 
 @in_every_mode
