@@ -5,7 +5,8 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.t
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs check benchmark constraints clean
+.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
+	pictures check benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -38,6 +39,9 @@ test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
 
 test-warehouse-docs: .matrix/warehouses/ready ## test the DAGs of docs/warehouses.md with the providers of the warehouses
 	.matrix/warehouses/bin/python -m pytest tests/warehouse_docs --numprocesses=0
+
+pictures: .venv/ready ## take the pictures of the docs in a whole Airflow (needs chromium)
+	$(BIN)/python scripts/pictures.py
 
 check: .venv/ready ## check the code with ruff, mypy and bandit
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never

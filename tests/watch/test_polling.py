@@ -70,7 +70,7 @@ def rests(monkeypatch):
     seen = []
 
     async def noting(*moments):
-        seen.append(moments)
+        seen.append(moments[:2])  # the third is when the server wants the next poll
         await _sleep_until(*moments)
 
     monkeypatch.setattr("airflow_provider_openrouter.watch.polling._sleep_until", noting)
@@ -457,6 +457,39 @@ def test_a_failure_does_not_grow_with_those_who_share_it(connect):
         asyncio.run(main())
 
 
+@pytest.mark.parametrize("backs_off", [False, True])
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_polls_before_the_time_that_the_server_asks_for(status, backs_off, connect):
+    account = Account(3)
+    how = {"poll_interval": 0.05, "backs_off": backs_off}
+
+    async def main():
+        async with in_background(*(keep_taking(taken, **how) for taken in users)):
+            await until(lambda: all(users))
+            [late] = await take(poll_interval=0.01)
+            assert late is users[0][0]
+            await until(lambda: all(len(taken) > 1 for taken in users))
+
+    users: list[list[Poll]] = [[] for _ in range(10)]
+    asks = error(status, headers={"Retry-After": "1"})
+    with Server(lambda request: account(request) if request.number else asks) as server:
+        connect(server)
+        asyncio.run(main())
+    assert all(second.began - first.ended >= 1 - ROUNDING for first, second, *_ in users)
+    assert all(isinstance(taken[1], Listed) for taken in users)
+
+
+def test_one_started_again_does_not_poll_before_the_server_wants_it(connect):
+    async def main():
+        [first] = await take(poll_interval=0.05, backs_off=True)
+        [second] = await take(poll_interval=0.05, backs_off=True)
+        assert second.began - first.ended >= 1 - ROUNDING
+
+    with Server(lambda request: error(429, headers={"Retry-After": "1"})) as server:
+        connect(server)
+        asyncio.run(main())
+
+
 def test_polls_go_on_after_a_failure(connect):
     account = Account(3)
     with Server(lambda request: error(500) if request.number < 2 else account(request)) as server:
@@ -573,7 +606,7 @@ def test_failures_in_a_row_lengthen_the_pauses_of_who_backs_off(backs_off, conne
 
 @pytest.mark.parametrize(("poll_interval", "longest"), [(0.04, 0.1), (0.1, 0.04)])
 def test_pauses_grow_no_longer_than_the_longest(poll_interval, longest, connect, rests, monkeypatch):
-    monkeypatch.setattr("airflow_provider_openrouter.watch.polling.LONGEST_PAUSE", longest)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.LONGEST_PAUSE", longest)
     with Server(lambda request: error(500)) as server:
         connect(server)
         taken = asyncio.run(take(6, poll_interval=poll_interval, backs_off=True))
@@ -618,7 +651,7 @@ def test_the_failed_polls_of_others_count_by_time_alone(connect):
 
 @pytest.mark.parametrize("away", [0, 0.4])
 def test_an_outage_is_forgotten_once_nobody_polls_for_long(away, connect, rests, monkeypatch):
-    monkeypatch.setattr("airflow_provider_openrouter.watch.polling.LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.LONGEST_PAUSE", 0.3)
 
     async def main():
         await take(4, poll_interval=0.02, backs_off=True)
