@@ -1,4 +1,4 @@
-"""The fields of a connection: form, hook, client and README agree on their defaults and bounds."""
+"""The fields of a connection: form, hook, client and docs agree on their defaults and bounds."""
 
 import ast
 import inspect
@@ -17,7 +17,7 @@ from airflow_provider_openrouter.get_provider_info import get_provider_info
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 
 PACKAGE = Path(connection.__file__).parent
-README = (PACKAGE.parent / "README.md").read_text()
+PAGE = (PACKAGE.parent / "docs" / "connection.md").read_text()
 (CONNECTION_TYPE,) = get_provider_info()["connection-types"]
 HTTP = "http://proxy.example.com"
 VALUES = [0, 0.05, 0.1, 0.5, 1, 2.5, 30, 99, 100, 101, 86_400, 86_400.5, -1, 1e300, True, False, "x"]
@@ -136,8 +136,8 @@ def test_the_form_says_which_airflow_needs_a_port():
 
 
 @pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
-def test_the_readme_says_default_and_bounds(extra):
-    (row,) = re.findall(rf"^\| extra `{extra.name}` \|(.*)\|(.*)\|$", README, re.MULTILINE)
+def test_the_docs_say_default_and_bounds(extra):
+    (row,) = re.findall(rf"^\| extra `{extra.name}` \|(.*)\|(.*)\|$", PAGE, re.MULTILINE)
     meaning, default = map(str.strip, row)
     assert default == json.dumps(extra.default)
     if extra.bounds:
@@ -145,8 +145,8 @@ def test_the_readme_says_default_and_bounds(extra):
         assert meaning.endswith(f"; from {least} to {most:,}")
 
 
-def test_the_readme_says_the_default_of_the_host():
-    (default,) = re.findall(r"^\| `host` \|.*\| `(.*)` \|$", README, re.MULTILINE)
+def test_the_docs_say_the_default_of_the_host():
+    (default,) = re.findall(r"^\| `host` \|.*\| `(.*)` \|$", PAGE, re.MULTILINE)
     assert default == connection.DEFAULT_BASE_URL
 
 

@@ -108,8 +108,6 @@ def test_a_usual_key_is_whole_in_an_event_of_any_size():
 # -- errors
 
 OURS = [
-    OpenRouterAuthError("The connection has no password."),
-    OpenRouterAuthError("GET /keys answered 401.", status_code=401),
     OpenRouterRequestError("GET /keys answered 404.", status_code=404),
     OpenRouterResponseError("GET /keys answered 200 with something that is not JSON.", status_code=200),
     OpenRouterConnectionError("The certificate cannot be verified.", transient=False),
@@ -118,7 +116,7 @@ OURS = [
 
 @pytest.mark.parametrize("error", OURS, ids=repr)
 @pytest.mark.parametrize("given", [lambda error: error, without_task_retries], ids=["as it is", "final"])
-def test_an_error_of_ours_arrives_as_its_kind_and_fails_without_task_retries(error, given):
+def test_a_permanent_error_arrives_as_its_kind_without_retries(error, given):
     arrived = raised(stored(error_event(given(error))))
     assert isinstance(arrived, type(error))
     assert isinstance(arrived, AirflowFailException)
@@ -140,11 +138,13 @@ def test_every_permanent_kind_of_error_of_ours_is_among_them():
 @pytest.mark.parametrize(
     "error",
     [
+        OpenRouterAuthError("The connection has no password."),
+        OpenRouterAuthError("GET /keys answered 401.", status_code=401),
         OpenRouterRateLimitError("GET /keys answered 429.", retry_after=3.0),
         OpenRouterServerError("GET /keys answered 503.", status_code=503, retry_after=1.0),
     ],
 )
-def test_a_temporary_error_arrives_as_its_kind_with_task_retries(error):
+def test_any_other_error_arrives_as_its_kind_with_task_retries(error):
     arrived = raised(stored(error_event(error)))
     assert type(arrived) is type(error)
     assert (str(arrived), arrived.status_code) == (str(error), error.status_code)
