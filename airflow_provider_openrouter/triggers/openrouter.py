@@ -20,7 +20,8 @@ from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
 from airflow_provider_openrouter.watch.alert_state import AlertState
 from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event
-from airflow_provider_openrouter.watch.polling import Poll, ends_a_wait, polls
+from airflow_provider_openrouter.watch.pauses import ends_a_wait
+from airflow_provider_openrouter.watch.polling import Poll, polls
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
 

@@ -21,18 +21,16 @@ from weakref import WeakKeyDictionary
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
 from asgiref.sync import sync_to_async
 
-from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.watch.pauses import Pauses, ends_a_wait
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 if TYPE_CHECKING:
     from airflow_provider_openrouter.api import OpenRouterClient
-
-LONGEST_PAUSE = 600.0
-"""Seconds up to which the pauses after failures grow; a longer interval is kept."""
 
 NAMES_MAX_AGE = 3600.0
 """Seconds for which a workspace's name, once resolved, is not resolved again."""
@@ -118,12 +116,13 @@ async def polls(
         then also waits until the pause after the last one is over, unless there is one to share.
     """
     with _shared(openrouter_conn_id, scope, include_disabled) as shared:
+        pauses = shared.pauses
 
         def pause() -> float:
-            return shared.pause(poll_interval) if backs_off else poll_interval
+            return pauses.pause(poll_interval, backs_off=backs_off)
 
         if backs_off and not shared.is_up_to_date(poll_interval / 2):
-            await _sleep_until(shared.began + pause(), shared.ended + pause() / 2)
+            await _sleep_until(pauses.began + pause(), pauses.ended + pause() / 2)
         began = time.monotonic()
         while True:
             poll = await shared.poll(max_age=pause() / 2, began=began)
@@ -139,12 +138,11 @@ class _SharedPoller:
     """The polls of one connection, workspace scope and ``include_disabled``, one at a time."""
 
     def __init__(self, openrouter_conn_id: str, scope: WorkspaceScope, include_disabled: bool) -> None:
-        self.began = self.ended = -math.inf
+        self.pauses = Pauses()
         self._openrouter_conn_id = openrouter_conn_id
         self._scope = scope
         self._include_disabled = include_disabled
         self._users = 0
-        self._failing_since: float | None = None
         self._client: OpenRouterClient | None = None
         self._names: dict[str, str] | None = None
         self._names_read = -math.inf
@@ -158,7 +156,7 @@ class _SharedPoller:
             # One lists; the other one is for what comes while a listing that was given up ends.
             self._threads = ThreadPoolExecutor(2, thread_name_prefix="openrouter-listing")
             if self.is_forgotten:
-                self._failing_since = None  # nobody knows whether it still fails
+                self.pauses.succeeded()  # nobody knows whether it still fails
         self._users += 1
         return self
 
@@ -170,22 +168,12 @@ class _SharedPoller:
 
     @property
     def is_forgotten(self) -> bool:
-        """Whether nobody polls, and so long after the last poll that it has no meaning for the next one."""
-        return not self._users and time.monotonic() - self.began > LONGEST_PAUSE
+        """Whether nobody polls, and nobody who comes need know of the last poll."""
+        return not self._users and self.pauses.are_forgotten(time.monotonic())
 
     def is_up_to_date(self, max_age: float) -> bool:
         """Return whether a poll is in flight, or the last one succeeded and began within ``max_age`` seconds."""
         return self._is_polling or (isinstance(self._last, Listed) and self._is_recent(self._last, max_age))
-
-    def pause(self, interval: float) -> float:
-        """
-        Return the interval, longer by the time since the first failure in a row, up to ``LONGEST_PAUSE``.
-
-        So the pause doubles with each failure, and those who poll more often do not lengthen it.
-        """
-        if self._failing_since is None:
-            return interval
-        return max(interval, min(interval + self.began - self._failing_since, LONGEST_PAUSE))
 
     async def poll(self, *, max_age: float, began: float) -> Poll:
         """
@@ -221,19 +209,18 @@ class _SharedPoller:
         return time.monotonic() - poll.began <= max_age
 
     async def _poll(self) -> Poll:
-        self.began = began = time.monotonic()
+        self.pauses.began = began = time.monotonic()
         try:
             listing = await self._list()
         except Exception as error:
-            if self._failing_since is None:
-                self._failing_since = began
             self._client = None
+            self.pauses.failed()
             self._last = Failed(began=began, ended=time.monotonic(), error=error)
         else:
-            self._failing_since = None
+            self.pauses.succeeded()
             self._last = Listed(began=began, ended=time.monotonic(), listing=listing, turns=self._turns)
         finally:
-            self.ended = time.monotonic()
+            self.pauses.ended = time.monotonic()
         return self._last
 
     async def _list(self) -> KeyListing:
@@ -249,7 +236,7 @@ class _SharedPoller:
                 self._names = None  # another workspace may have the name by now
         listing = await self._list_in_thread(self._client)
         if self._scope.is_one:  # of all workspaces there may be others at each poll
-            self._names, self._names_read = dict(listing.workspace_names), self.began
+            self._names, self._names_read = dict(listing.workspace_names), self.pauses.began
         return listing
 
     async def _list_in_thread(self, client: OpenRouterClient) -> KeyListing:
@@ -269,15 +256,6 @@ class _SharedPoller:
             return await asyncio.get_running_loop().run_in_executor(self._threads, list_and_sort)
         finally:
             stopped.set()
-
-
-def ends_a_wait(error: Exception) -> bool:
-    """
-    Return whether an error ends a wait at once.
-
-    A refused key, or a connection that cannot be read (an error that is not ours), may be about to be replaced.
-    """
-    return isinstance(error, OpenRouterError) and not (error.transient or isinstance(error, OpenRouterAuthError))
 
 
 _Watched: TypeAlias = tuple[str, WorkspaceScope, bool]

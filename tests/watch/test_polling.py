@@ -573,7 +573,7 @@ def test_failures_in_a_row_lengthen_the_pauses_of_who_backs_off(backs_off, conne
 
 @pytest.mark.parametrize(("poll_interval", "longest"), [(0.04, 0.1), (0.1, 0.04)])
 def test_pauses_grow_no_longer_than_the_longest(poll_interval, longest, connect, rests, monkeypatch):
-    monkeypatch.setattr("airflow_provider_openrouter.watch.polling.LONGEST_PAUSE", longest)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.LONGEST_PAUSE", longest)
     with Server(lambda request: error(500)) as server:
         connect(server)
         taken = asyncio.run(take(6, poll_interval=poll_interval, backs_off=True))
@@ -618,7 +618,7 @@ def test_the_failed_polls_of_others_count_by_time_alone(connect):
 
 @pytest.mark.parametrize("away", [0, 0.4])
 def test_an_outage_is_forgotten_once_nobody_polls_for_long(away, connect, rests, monkeypatch):
-    monkeypatch.setattr("airflow_provider_openrouter.watch.polling.LONGEST_PAUSE", 0.3)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.LONGEST_PAUSE", 0.3)
 
     async def main():
         await take(4, poll_interval=0.02, backs_off=True)
