@@ -30,7 +30,8 @@ MAX_SINGLE_PAGES = 1_000
 each is new."""
 MOST_AHEAD = 6
 PAGES_FOR_ONE_MORE = 11
-"""How many pages are named ahead, and after how many pages one more: those past the end are asked for in vain."""
+"""How many pages are named ahead, and after how many pages one more: those past the end are asked for in vain.
+After the first page it is one more, so that all connections are opened together."""
 LOOK_BEYOND = PAGE_SIZE // 2
 """How far, at least, to look past an end that is in doubt."""
 MOST_COINCIDENCES = 2
@@ -128,8 +129,8 @@ class Walk:
 
         raise OpenRouterResponseError(
             f"The listing changes faster than it can be read: {self._barren:,} of "
-            f"{self._barren + self._fruitful:,} pages brought nothing new. Run it again when fewer keys are being "
-            "created and deleted."
+            f"{self._barren + self._fruitful:,} pages brought nothing new. Run it again when fewer keys are "
+            "being created and deleted."
         )
 
     # -- what a page shows
@@ -196,7 +197,8 @@ class Walk:
             self._ahead = self._plan
         elif self._fruitful > 1 or len(order) == PAGE_SIZE:  # most accounts end at their first page
             ahead = count(planned + stride, stride) if len(order) == self._fullest else self._beyond
-            self._ahead = islice(ahead, MOST_AHEAD + self._fruitful // PAGES_FOR_ONE_MORE)
+            most = MOST_AHEAD + (self._fruitful == 1) + self._fruitful // PAGES_FOR_ONE_MORE
+            self._ahead = islice(ahead, most)
 
 
 def _plan(expected: Extent) -> list[int]:
@@ -213,4 +215,4 @@ def _stride(page_size: int) -> int:
 
 
 def _overlap(size: int) -> int:
-    return min(MAX_OVERLAP, max(1, size // 10))
+    return min(MAX_OVERLAP, max(1, size // 20))

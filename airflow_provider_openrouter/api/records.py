@@ -65,7 +65,7 @@ class RecordReader:
             self._pages += 1
             return page
 
-        self._window.turn_to(fetch, opened=expected is not None)
+        self._window.turn_to(fetch)
         walk = Walk(self._window.page, identity, expected)
         records: list[Record] = []
         for new in walk:

@@ -17,18 +17,16 @@ class Window:
     """
     Fetches the page that is asked for, and at the same time those that will be asked for next.
 
-    It opens to four times its size with each page taken, up to ``limit``, but only as far as the latency is worth:
-    while one response is waited for, others can be read, and more than that many would only wait for each other.
-    It closes to half when the server asks to slow down or the pages turn out to lie elsewhere, and opens by one
-    page a round trip from then on.
+    At once go up to ``limit`` pages, but only as many as the latency is worth: while one response is on its way,
+    only so many others can be read. It is half as many when the server asks to slow down or the pages turn out to
+    lie elsewhere, and one more a round trip from then on.
 
     :param limit: how many pages may be under way at once.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._size = 1.0
-        self._steady = False
+        self._size = float(limit)
         self._lock = Lock()
         self._ahead: dict[int, Future[Page]] = {}
         self._threads = ThreadPoolExecutor(limit, thread_name_prefix="openrouter-page")
@@ -43,16 +41,10 @@ class Window:
     def __exit__(self, *error: object) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    def turn_to(self, fetch: Callable[[int], Page], *, opened: bool = False) -> None:
-        """
-        From now on fetch pages with ``fetch``, which up to ``limit`` threads call.
-
-        :param opened: whether to fetch as many pages as are allowed from the first one on.
-        """
+    def turn_to(self, fetch: Callable[[int], Page]) -> None:
+        """From now on fetch pages with ``fetch``, which up to ``limit`` threads call."""
         self._drop_ahead()
         self._fetch = fetch
-        if opened and not self._steady:
-            self._size = self._limit
 
     def page(self, offset: int, ahead: Iterable[int]) -> Page:
         """Return the page at ``offset``; as many of those ``ahead`` as fit are fetched at the same time."""
@@ -70,14 +62,13 @@ class Window:
         else:
             page = self._timed(offset)
         with self._lock:
-            self._size = min(self._limit, self._size + (1 / self._size if self._steady else 3 * self._size))
+            self._size = min(self._limit, self._size + 1 / self._size)
         return page
 
     def close_by_half(self) -> None:
         """Let half as many pages be under way at once."""
         with self._lock:
             self._size = max(1.0, self._size / 2)
-            self._steady = True
 
     @property
     def _room(self) -> int:
