@@ -31,7 +31,7 @@ def test_a_workspace_deleted_meanwhile_costs_no_other_key(before, moves_to, gone
 
 
 def test_a_workspace_created_meanwhile_is_listed_with_those_left():
-    account = Account(40, workspaces=3)
+    account = Account(40, workspaces=3, gone=404)
 
     def change(number: int) -> None:
         if number == 1:
@@ -48,7 +48,7 @@ def test_a_workspace_created_meanwhile_is_listed_with_those_left():
 
 @pytest.mark.parametrize("status", [400, 404])
 def test_a_workspace_that_is_still_there_leaves_its_error(status):
-    account = Account(9, workspaces=3)
+    account = Account(9, workspaces=3, gone=404)
 
     def answer(request):
         return error(status) if request.query.get("workspace_id") == "workspace-1" else account(request)
@@ -59,7 +59,7 @@ def test_a_workspace_that_is_still_there_leaves_its_error(status):
 
 @pytest.mark.parametrize("status", [402, 409, 422])
 def test_another_error_is_no_sign_of_a_deleted_workspace(status):
-    account = Account(9, workspaces=3)
+    account = Account(9, workspaces=3, gone=404)
 
     def answer(request):
         if request.query.get("workspace_id") == "workspace-1":
@@ -72,7 +72,7 @@ def test_another_error_is_no_sign_of_a_deleted_workspace(status):
 
 
 def test_one_workspace_that_is_deleted_is_an_error():
-    account = Account(9, workspaces=3)
+    account = Account(9, workspaces=3, gone=404)
     account.between = lambda number: number or account.delete_workspace(1)
     with Server(account) as server:
         client = OpenRouterClient(TOKEN, base_url=server.base_url, max_retries=0)
@@ -81,8 +81,8 @@ def test_one_workspace_that_is_deleted_is_an_error():
 
 
 def test_workspaces_that_are_deleted_without_end_are_a_temporary_error():
-    account = Account(0, workspaces=90)
-    account.between = lambda number: account.delete_workspace(-1)
+    account = Account(0, workspaces=100, gone=404)
+    account.between = lambda number: number % 2 and account.delete_workspace(-1)
     with Server(account) as server, pytest.raises(OpenRouterResponseError, match="deleted faster") as caught:
         list_all(server)
     assert caught.value.transient
@@ -90,7 +90,7 @@ def test_workspaces_that_are_deleted_without_end_are_a_temporary_error():
 
 
 def test_the_time_is_that_of_the_listing_that_was_kept():
-    account, deleted = Account(9, workspaces=3), []
+    account, deleted = Account(9, workspaces=3, gone=404), []
 
     def change(number: int) -> None:
         if number == 2:

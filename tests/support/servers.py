@@ -216,7 +216,7 @@ class Account:
     :param ignores_offset: whether every page is the first one.
     :param hides: which keys are dropped from a page after it was cut out of the list.
     :param between: called with the number of each request before its response.
-    :param gone: the status of a request for a workspace that does not exist.
+    :param gone: the status of a request for a workspace that does not exist; without it the page is empty.
     """
 
     def __init__(
@@ -229,7 +229,7 @@ class Account:
         ignores_offset: bool = False,
         hides: Callable[[dict[str, Any]], bool] = lambda key: False,
         between: Callable[[int], None] = lambda number: None,
-        gone: int = 404,
+        gone: int | None = None,
     ) -> None:
         self.page_size = page_size
         self.latency = latency
@@ -291,7 +291,7 @@ class Account:
             return Answer(body={"data": found, "total_count": len(self.workspaces)}, delay=self.latency)
         if request.path != "/keys":
             return error(404)
-        workspace = request.query.get("workspace_id", self.workspaces[0]["id"])
-        if all(each["id"] != workspace for each in self.workspaces):
+        workspace = request.query.get("workspace_id") or self.workspaces[0]["id"]
+        if self.gone and all(each["id"] != workspace for each in self.workspaces):
             return error(self.gone, "Invalid workspace_id", delay=self.latency)
         return replace(data(self.page(request.offset, workspace=workspace)), delay=self.latency)
