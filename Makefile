@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.t
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load check benchmark constraints clean
+.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load pictures check benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -35,6 +35,9 @@ test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of
 
 test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
 	$(BIN)/python tests/load/waiting.py
+
+pictures: .venv/ready ## take the pictures of the docs in a whole Airflow (needs chromium)
+	$(BIN)/python scripts/pictures.py
 
 check: .venv/ready ## check the code with ruff, mypy and bandit
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never

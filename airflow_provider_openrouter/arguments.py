@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_openrouter import keys
@@ -42,3 +43,29 @@ def read_interval(name: str, value: Any) -> float:
             f"{name} must be a number of seconds above 0, a year at most, not {value!r}."
         )
     return float(value)
+
+
+def read_count(name: str, value: Any) -> int | None:
+    """
+    Read a number of times, or None.
+
+    :raises OpenRouterRequestError: if it is not 1 or more.
+    """
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise OpenRouterRequestError(f"{name} must be a whole number of 1 or more, or None, not {value!r}.")
+    return value
+
+
+def read_time(name: str, value: Any) -> datetime | None:
+    """
+    Read a moment, or None.
+
+    :raises OpenRouterRequestError: if it is not ISO 8601 with a time zone.
+    """
+    try:
+        moment = None if value is None else datetime.fromisoformat(value)
+    except (TypeError, ValueError):
+        moment = datetime.min
+    if moment is not None and moment.tzinfo is None:
+        raise OpenRouterRequestError(f"{name} must be a time in ISO 8601 with its zone, or None, not {value!r}.")
+    return moment

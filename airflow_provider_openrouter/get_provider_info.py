@@ -12,8 +12,8 @@ def get_provider_info() -> dict[str, Any]:
     return {
         "package-name": "airflow-provider-openrouter",
         "name": "OpenRouter",
-        "description": "`OpenRouter <https://openrouter.ai/>`__: list every API key, keep its spend, "
-        "and act before one runs dry.",
+        "description": "Lists every API key of an `OpenRouter <https://openrouter.ai/>`__ account, keeps its "
+        "spend, and alerts before one runs dry.",
         "versions": [__version__],
         "integrations": [
             {

@@ -18,11 +18,27 @@ def plain(text: Any, *, longest: int = 80) -> str:
     return " ".join("".join(characters).split())[:longest]
 
 
-def usd(amount: float | Decimal) -> str:
-    """Return an amount of USD as people write it, such as ``$4,317.22``."""
+def sentence(text: object) -> str:
+    """Return a text with a full stop at its end, unless it has one, or another mark that ends a sentence."""
+    said = str(text).rstrip()
+    return said if said.endswith((".", "!", "?")) else f"{said}."
+
+
+def usd(amount: float | Decimal, *, digits: int = 2) -> str:
+    """
+    Return an amount of USD as people write it, such as ``$4,317.22``.
+
+    :param digits: how many digits after the point at least; an amount below a cent has 6.
+    """
+    shown = rounded(amount, digits=digits)
+    return f"{'-' if amount < 0 else ''}${abs(shown):,f}"
+
+
+def rounded(amount: float | Decimal, *, digits: int = 2) -> Decimal:
+    """Return an amount as :func:`usd` shows it."""
     exact = Decimal(str(amount))
-    digits = 2 if exact == 0 or abs(exact) >= Decimal("0.01") else 6
-    return f"{'-' if exact < 0 else ''}${abs(exact):,.{digits}f}"
+    digits = max(digits, 6) if 0 < abs(exact) < Decimal("0.01") else digits
+    return Decimal(f"{exact:.{digits}f}")
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,9 @@
 Waits until less than a tenth of any key's limit is left, and formats a message with the low keys and what is
 left of each. It waits in the triggerer, which uses no worker slot.
 
-**Connection** `openrouter_default`: the management key as its password.
+It needs:
+
+- **Connection** `openrouter_default`: the management key as its password.
 """
 
 from __future__ import annotations

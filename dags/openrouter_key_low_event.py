@@ -5,7 +5,9 @@ The triggerer watches the keys; no DAG run waits. This DAG starts when a key cro
 for that key until it has recovered. After a restart of the triggerer, keys that are still low are reported once
 more on Airflow before 3.3; newer ones remember what was reported.
 
-**Connection** `openrouter_default`: the management key as its password.
+It needs:
+
+- **Connection** `openrouter_default`: the management key as its password.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.providers.common.compat.sdk import AirflowSkipException
 from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
@@ -50,6 +53,10 @@ with DAG(
     #     @task(on_success_callback=SlackNotifier(channel="#llm", text="{{ ti.xcom_pull('format_message') }}"))
     @task
     def format_message(triggering_asset_events: Any = None) -> str:
+        if not triggering_asset_events[low_keys]:
+            raise AirflowSkipException(
+                "There is no event: this DAG is started by a key that runs low, not by hand."
+            )
         lines = []
         for event in triggering_asset_events[low_keys]:
             payload = event.extra["payload"]

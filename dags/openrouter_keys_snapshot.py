@@ -6,8 +6,11 @@ Writes one file a day with every API key of the account, in all workspaces, and 
 The API shows only the present, so a missed day cannot be made up for. A run that is cleared or backfilled writes
 the keys of today, under today's date.
 
-**Connection** `openrouter_default`: the management key as its password.
-**Variable** `openrouter_lake`: the folder or bucket to write to, such as `s3://aws_default@my-lake/openrouter`.
+It needs:
+
+- **Connection** `openrouter_default`: the management key as its password.
+- **Variable** `openrouter_lake`: the folder or bucket to write to, such as `file:///data/openrouter` or
+  `s3://aws_default@my-lake/openrouter`.
 """
 
 from __future__ import annotations
@@ -38,8 +41,7 @@ with DAG(
     write_snapshot = OpenRouterListKeysOperator(
         task_id="write_snapshot",
         workspace_id="*",
-        output_path="{{ var.value.get('openrouter_lake', 'file:///tmp/openrouter') }}"
-        "/keys/date={snapshot}/{source}/{workspace_scope}.parquet",
+        output_path="{{ var.value.openrouter_lake }}/keys/date={snapshot}/{source}/{workspace_scope}.parquet",
     )
     # [END howto_operator_openrouter_list_keys_file]
 

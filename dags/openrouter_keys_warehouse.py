@@ -7,9 +7,12 @@ that both have as many. If it runs again on the same day, it replaces what it wr
 The day is the day on which the keys are listed, because the API shows only the present. A run that is cleared a
 week later writes the keys of that later day, and leaves the rows of the week before as they were.
 
-**Connection** `openrouter_default`: the management key as its password.
-**Connection** `openrouter_warehouse`: the database.
-**Variable** `openrouter_lake`: the folder or bucket to write to, such as `s3://aws_default@my-lake/openrouter`.
+It needs:
+
+- **Connection** `openrouter_default`: the management key as its password.
+- **Connection** `openrouter_warehouse`: the database.
+- **Variable** `openrouter_lake`: the folder or bucket to write to, such as `file:///data/openrouter` or
+  `s3://aws_default@my-lake/openrouter`.
 """
 
 from __future__ import annotations
@@ -50,7 +53,7 @@ with DAG(
     write_lake = OpenRouterListKeysOperator.partial(
         task_id="write_lake",
         map_index_template=workspace_name,
-        output_path="{{ var.value.get('openrouter_lake', 'file:///tmp/openrouter') }}"
+        output_path="{{ var.value.openrouter_lake }}"
         "/workspaces/date={snapshot}/{source}/{workspace_scope}.parquet",
     ).expand(workspace_id=workspace_ids)
     # [END howto_operator_openrouter_lake]

@@ -62,13 +62,13 @@ def show_snapshot() -> None:
 
 
 def run_snapshot() -> None:
-    say("Running openrouter_keys_snapshot through Airflow: it writes every key into a file")
+    say("Running the example DAG openrouter_keys_snapshot: it writes every key into a file")
     airflow("dags", "test", "openrouter_keys_snapshot")
     show_snapshot()
 
 
 def run_alert() -> None:
-    say("Running openrouter_key_limit_alert through Airflow: it waits, deferred, until a key runs low")
+    say("Running the example DAG openrouter_key_limit_alert: it waits, deferred, until a key runs low")
     airflow("dags", "test", "openrouter_key_limit_alert")
 
 
@@ -90,6 +90,8 @@ def main() -> None:
             say(f"Started a sandbox with 25 keys that spend $1.20 a minute each at {sandbox.base_url}")
             os.environ["AIRFLOW_CONN_OPENROUTER_DEFAULT"] = sandbox.connection
             run_alert()
+    say("Two more need more: openrouter_keys_warehouse a database, openrouter_key_low_event a whole Airflow")
+    print("make demo-events runs the latter.")
     say(f"Done in {time.monotonic() - began:.0f} s; everything is stopped")
 
 

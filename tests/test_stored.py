@@ -18,6 +18,9 @@ from airflow_provider_openrouter.watch.events import read_event
 
 connect = polling.connect
 
+ADDED = {"OpenRouterKeyLimitTrigger": {"has_listed": False, "first_poll_at": None}}
+"""The arguments that came later, with their defaults. Those of event triggers identify them: none may come."""
+
 RELEASES = {path.stem: json.loads(path.read_text()) for path in Path(__file__).parent.glob("stored/*.json")}
 
 
@@ -41,7 +44,9 @@ def test_the_first_release_is_among_the_stored():
 def test_a_stored_trigger_is_made_again_and_stored_the_same(row):
     classpath, kwargs = row
     trigger = resolve_name(classpath)(**kwargs)
-    assert json.loads(json.dumps(trigger.serialize(), allow_nan=False)) == row
+    path, arguments = json.loads(json.dumps(trigger.serialize(), allow_nan=False))
+    new = ADDED.get(classpath.rpartition(".")[2], {})
+    assert [path, arguments] == [classpath, new | kwargs]
 
 
 @pytest.mark.parametrize("event", events("low"))
@@ -57,8 +62,8 @@ def test_the_error_of_a_stored_event_is_raised_as_its_kind(event):
         read_event(event)
     assert str(error.value) == event["message"]
     assert isinstance(error.value, OpenRouterError) == ours
-    ends_a_wait = event["error"] not in ("OpenRouterRateLimitError", "OpenRouterServerError")
-    assert isinstance(error.value, AirflowFailException) == (ours and ends_a_wait)
+    retried = ("OpenRouterAuthError", "OpenRouterRateLimitError", "OpenRouterServerError")
+    assert isinstance(error.value, AirflowFailException) == (ours and event["error"] not in retried)
     assert not ours or error.value.status_code == event["status_code"]
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.text import count, duration, plain, usd
+from airflow_provider_openrouter.text import count, duration, plain, rounded, sentence, usd
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,29 @@ def test_a_part_of_a_line_is_short_and_printable(text):
 )
 def test_an_amount_is_written_as_people_write_it(amount, text):
     assert usd(amount) == text
+    assert f"{abs(rounded(amount)):,f}" == text.removeprefix("-").removeprefix("$")
+
+
+@pytest.mark.parametrize(
+    ("amount", "digits", "text"),
+    [(0.6999, 4, "$0.6999"), (5, 3, "$5.000"), (0.004, 3, "$0.004000"), (-1e-9, 9, "-$0.000000001")],
+)
+def test_an_amount_has_as_many_digits_as_it_is_to_have(amount, digits, text):
+    assert usd(amount, digits=digits) == text
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("It broke", "It broke."),
+        ("It broke.", "It broke."),
+        ("It broke. ", "It broke."),
+        ("Why?", "Why?"),
+        ("", "."),
+    ],
+)
+def test_a_sentence_ends_in_one_full_stop(text, said):
+    assert sentence(text) == said
 
 
 @pytest.mark.parametrize(

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import BaseSensorOperator, PokeReturnValue, conf
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseSensorOperator,
+    PokeReturnValue,
+    conf,
+)
+from airflow.sdk.bases.operator import TriggerFailureReason
 
 from airflow_provider_openrouter.arguments import is_literal, read_interval
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.text import count
+from airflow_provider_openrouter.text import count, duration
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
 from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.pauses import Patience, Pauses, ends_a_wait
 from airflow_provider_openrouter.watch.polling import get_client
 from airflow_provider_openrouter.watch.rule import LimitRule
 
@@ -31,10 +41,18 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
     remains is ``limit_remaining``, as the API sends it. A low key is the API's own dict, with ``observed_at``
     (ISO 8601, UTC) added, and with ``workspace_name`` where that was read.
 
-    After a temporary error the wait goes on, with a warning; any other ends the task without task retries. That,
-    the result, ``timeout``, ``soft_fail`` and ``retries`` are the same in all modes. Airflow itself treats two
-    things differently: after a timeout ``never_fail`` skips only a deferred task, and ``exponential_backoff`` and
-    ``max_wait`` serve ``poke`` and ``reschedule`` only.
+    After a temporary error the wait goes on, with a warning; if the server asks to wait, there is no poll before
+    that. A permanent error ends the task without task retries.
+
+    A refused key (401, 403), or a missing connection, ends the try at the first poke, and task retries apply.
+    Once the wait has listed, it goes on for an hour of this, with pauses that grow to ten minutes: OpenRouter may
+    have an outage, or the key may be about to be replaced. In ``reschedule`` mode each poke is a process of its
+    own, and ends the try: set ``retries`` and ``retry_delay`` to more than an hour together.
+
+    All else, such as the result, ``timeout`` and ``retries``, is the same in all modes; ``execution_timeout``
+    ends a deferred wait too. Airflow itself treats some things differently: after a timeout ``never_fail`` skips
+    only a deferred task, ``exponential_backoff`` and ``max_wait`` serve ``poke`` and ``reschedule`` only, and
+    with ``silent_fail`` a refused key ends only a deferred wait.
 
     :param threshold: USD such as ``5``, or a percentage of the key's own limit such as ``"10%"``; what remains
         must be strictly below it. (templated)
@@ -50,7 +68,8 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         hash is not listed. (templated)
     :param deferrable: whether to wait in the triggerer, which costs no worker slot.
     :raises OpenRouterRequestError: if an argument makes no sense: a literal one when the DAG is parsed.
-    :raises OpenRouterError: if an error ends the wait; it fails without task retries.
+    :raises OpenRouterError: if an error ends the wait; unless it is an ``OpenRouterAuthError``, it fails without
+        task retries.
     """
 
     template_fields: Sequence[str] = (
@@ -86,11 +105,27 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         self.workspace_id = workspace_id
         self.fail_if_unwatched = fail_if_unwatched
         self.deferrable = deferrable
+        self._began: float | None = None
+        self._pauses = Pauses()
+        self._patience = Patience()
         LimitRule(**{"threshold": 0} | {name: value for name, value in self._rule.items() if is_literal(value)})
         if is_literal(workspace_id):
             WorkspaceScope.read(workspace_id)
         if deferrable:
             read_interval("poke_interval", self.poke_interval)
+
+    def execute(self, context: Context) -> Any:
+        """Wait; in ``reschedule`` mode until the server wants the next poll, but not beyond the timeout."""
+        try:
+            return super().execute(context)
+        except AirflowException as error:
+            hold = self._pauses.not_before - time.monotonic()
+            if hold > 0 and hasattr(error, "reschedule_date"):  # its class is elsewhere in each Airflow
+                now = datetime.now(UTC)
+                began = context["ti"].get_first_reschedule_date(context) or now
+                end = began + timedelta(seconds=self.timeout)
+                error.reschedule_date = max(error.reschedule_date, min(now + timedelta(seconds=hold), end))
+            raise
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
@@ -99,11 +134,26 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         If none is low, a deferrable sensor defers from here, so that its first poke, and how Airflow treats an
         error in it, are the same as in the other modes.
         """
+        if self._began is None:
+            self._began = time.monotonic()
         rule = LimitRule(**self._rule)
         low = self._find_low_keys(rule)
         if not low and self.deferrable:
-            self._defer(rule)
-        return PokeReturnValue(bool(low), low)
+            self._defer(rule, self._began)
+        while low is None and not self.reschedule and self._sleep(self._began + self.timeout):
+            low = self._find_low_keys(rule)
+        return PokeReturnValue(bool(low), low or [])
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """
+        Return what the method returns.
+
+        :raises AirflowTaskTimeout: if the ``execution_timeout`` has ended the wait.
+        """
+        timed_out = (next_kwargs or {}).get("error") == TriggerFailureReason.TRIGGER_TIMEOUT
+        if timed_out and self._execution_timeout is not None:
+            raise AirflowTaskTimeout(f"The execution_timeout of {self._execution_timeout} has passed.")
+        return super().resume_execution(next_method, next_kwargs, context)
 
     def execute_complete(self, context: Context, event: Any = None) -> list[Key]:
         """
@@ -122,33 +172,75 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
             for name in ("threshold", "key_hashes", "name_pattern", "include_disabled", "fail_if_unwatched")
         }
 
-    def _find_low_keys(self, rule: LimitRule) -> list[Key]:
+    @property
+    def _execution_timeout(self) -> timedelta | None:
+        """The ``execution_timeout``, if it ends a deferred wait before the ``timeout`` does."""
+        shorter = self.execution_timeout and self.execution_timeout.total_seconds() <= self.timeout
+        return self.execution_timeout if shorter else None
+
+    def _find_low_keys(self, rule: LimitRule) -> list[Key] | None:
+        """Return the low keys, or None after an error that the wait outlasts."""
         scope = WorkspaceScope.read(self.workspace_id)
+        self._pauses.began = time.monotonic()
         try:
             listing = get_client(self.openrouter_conn_id).get_key_listing(
                 include_disabled=rule.include_disabled, workspace_id=scope
             )
         except OpenRouterError as error:
-            if not error.transient:
+            if ends_a_wait(error):
                 raise without_task_retries(error) from None
-            self.log.warning("%s The wait goes on.", error)
-            return []
+            if error.transient:
+                self.log.warning("%s The wait goes on.", error)
+            elif left := self._patience.left(self._pauses.began):
+                self.log.warning("%s The wait goes on: it ends if this lasts %s more.", error, duration(left))
+            elif (
+                self.soft_fail
+            ):  # Airflow honours it at the end of a deferred wait, but not after this error here
+                raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
+            else:
+                raise
+            self._pauses.failed(error, time.monotonic())
+            return None
+        self._pauses.succeeded()
+        self._patience.listed()
         check = rule.check(listing)
         check.report(self.log)
         return check.records
 
-    def _defer(self, rule: LimitRule) -> None:
+    def _sleep(self, end: float) -> bool:
+        """
+        Sleep until the next poll, if the last error makes that another moment than Airflow's next poke.
+
+        :param end: when the timeout ends the wait.
+        :return: whether it is time for the next poll.
+        """
+        now = time.monotonic()
+        if not self._pauses.are_refused and self._pauses.not_before <= now:
+            return False
+        pause = self._pauses.pause(self.poke_interval, backs_off=False)
+        next_poll = max(self._pauses.began + pause, self._pauses.not_before)
+        time.sleep(max(0.0, min(next_poll, end) - now))
+        return next_poll < end
+
+    def _defer(self, rule: LimitRule, began: float) -> None:
         if self.exponential_backoff or self.max_wait:
             self.log.warning(
                 "exponential_backoff and max_wait are ignored: a deferred sensor polls every poke_interval."
             )
+        hold = self._pauses.not_before - time.monotonic()
+        if self._execution_timeout is None:
+            timeout = timedelta(seconds=self.timeout)
+        else:
+            timeout = max(timedelta(0), self._execution_timeout - timedelta(seconds=time.monotonic() - began))
         self.defer(
             trigger=OpenRouterKeyLimitTrigger(
                 **rule.arguments,
                 openrouter_conn_id=self.openrouter_conn_id,
                 poll_interval=self.poke_interval,
                 workspace_id=self.workspace_id,
+                has_listed=self._patience.has_listed,
+                first_poll_at=(datetime.now(UTC) + timedelta(seconds=hold)).isoformat() if hold > 0 else None,
             ),
             method_name="execute_complete",
-            timeout=timedelta(seconds=self.timeout),
+            timeout=timeout,
         )

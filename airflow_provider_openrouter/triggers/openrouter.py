@@ -7,26 +7,23 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
+from datetime import UTC, datetime
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
-from airflow_provider_openrouter.arguments import read_interval
-from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
+from airflow_provider_openrouter.arguments import read_count, read_interval, read_time, require_flag
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.text import count
+from airflow_provider_openrouter.text import count, duration, sentence
 from airflow_provider_openrouter.watch.alert_state import AlertState
 from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event
-from airflow_provider_openrouter.watch.pauses import ends_a_wait
+from airflow_provider_openrouter.watch.pauses import Patience, ends_a_wait, is_temporary
 from airflow_provider_openrouter.watch.polling import Poll, polls
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
-
-REFUSED_POLLS = 3
-"""How often a refused key is polled again before the wait ends. The pause doubles each time."""
 
 
 class _KeyLimitTrigger(BaseTrigger):
@@ -71,10 +68,15 @@ class _KeyLimitTrigger(BaseTrigger):
             backs_off=self.backs_off,
         )
 
+    @property
+    def _watched(self) -> str:
+        workspace = f", workspace {self.scope.typed!r}" if self.scope.typed else ""
+        return f"connection {self.openrouter_conn_id!r}{workspace}, {self.rule},"
+
     def _warn(self, error: Exception, consequence: str, *details: Any) -> None:
         """Log an error; if it is neither Airflow's nor ours, log its class and traceback instead of its text."""
         known = isinstance(error, AirflowException)
-        said = error if known else f"An unexpected {type(error).__name__}."
+        said = sentence(error) if known else f"An unexpected {type(error).__name__}."
         self.log.warning(f"%s {consequence}", said, *details, exc_info=None if known else error)
 
     @property
@@ -92,10 +94,14 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
     Waits until less remains of any watched key than the threshold, and yields one event.
 
     It polls at once, and then every ``poll_interval`` seconds; triggers of the same connection, workspace and
-    ``include_disabled`` share their polls. After a temporary error the wait goes on, with a warning. A refused
-    key (401, 403), or a connection that cannot be read, is polled again three times, after one, two and four
-    intervals, and the connection is read again: the key may be about to be replaced. Whatever ends the wait
-    becomes an event (see :mod:`airflow_provider_openrouter.watch.events`).
+    ``include_disabled`` share their polls. After a temporary error the wait goes on, with a warning; if the
+    server asks to wait, there is no poll before that.
+
+    A refused key (401, 403), or a connection that cannot be read, ends the wait if it has not listed before. If
+    it has, OpenRouter may have an outage, or the key may be about to be replaced: the wait goes on for an hour of
+    this, with pauses that grow to ten minutes, and reads the connection again at each poll. After a restart of
+    the triggerer the hour begins again. Whatever ends the wait becomes an event (see
+    :mod:`airflow_provider_openrouter.watch.events`).
 
     :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
     :param openrouter_conn_id: the connection to OpenRouter.
@@ -107,10 +113,47 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
         them.
     :param fail_if_unwatched: whether it is an error, and not a warning, that no key is watched or a hash is not
         listed.
+    :param has_listed: whether the wait has listed before with this connection, as a sensor has before it defers.
+    :param first_poll_at: when to poll first (ISO 8601, with its time zone), None for at once.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 
     backs_off = False
+
+    def __init__(
+        self,
+        *,
+        threshold: float | str,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        poll_interval: float = 60,
+        key_hashes: list[str] | None = None,
+        name_pattern: str | None = None,
+        include_disabled: bool = False,
+        workspace_id: str | None = None,
+        fail_if_unwatched: bool = False,
+        has_listed: bool = False,
+        first_poll_at: str | None = None,
+    ) -> None:
+        super().__init__(
+            threshold=threshold,
+            openrouter_conn_id=openrouter_conn_id,
+            poll_interval=poll_interval,
+            key_hashes=key_hashes,
+            name_pattern=name_pattern,
+            include_disabled=include_disabled,
+            workspace_id=workspace_id,
+            fail_if_unwatched=fail_if_unwatched,
+        )
+        self.has_listed = require_flag("has_listed", has_listed)
+        self.first_poll_at = read_time("first_poll_at", first_poll_at)
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        return {
+            **super()._arguments,
+            "has_listed": self.has_listed,
+            "first_poll_at": self.first_poll_at and self.first_poll_at.isoformat(),
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield one event: when a key is low, or when an error ends the wait."""
@@ -123,23 +166,23 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> list[Key]:
-        refused = 0
+        patience = Patience(has_listed=self.has_listed)
+        if self.first_poll_at is not None:
+            await asyncio.sleep((self.first_poll_at - datetime.now(UTC)).total_seconds())
         async with aclosing(self._polls()) as shared:
             async for poll in shared:
                 try:
                     check = await poll.check(self.rule)
                 except Exception as error:
-                    if isinstance(error, OpenRouterError) and error.transient:
+                    if is_temporary(error):
                         self._warn(error, "The wait goes on.")
                         continue
-                    if ends_a_wait(error) or refused == REFUSED_POLLS:
+                    left = 0.0 if ends_a_wait(error) else patience.left(poll.began)
+                    if not left:
                         raise
-                    pause = self.poll_interval * 2**refused
-                    self._warn(error, "The connection will be read again in %g s.", pause)
-                    await asyncio.sleep(pause)
-                    refused += 1
+                    self._warn(error, "The wait goes on: it ends if this lasts %s more.", duration(left))
                 else:
-                    refused = 0
+                    patience.listed()
                     check.report(self.log)
                     if check.low:
                         return check.records
@@ -199,7 +242,7 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
             workspace_id=workspace_id,
         )
         self.rearm_margin = Threshold.read(rearm_margin, name="rearm_margin")
-        self.max_consecutive_failures = _read_count("max_consecutive_failures", max_consecutive_failures)
+        self.max_consecutive_failures = read_count("max_consecutive_failures", max_consecutive_failures)
 
     @property
     def _arguments(self) -> dict[str, Any]:
@@ -213,7 +256,8 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each poll in which keys newly crossed the threshold."""
-        state = AlertState(self.rearm_margin, self._state_key, getattr(self, "asset_state_store", None), self.log)
+        store = getattr(self, "asset_state_store", None)
+        state = AlertState(self.rearm_margin, self._state_key, store, self._watched, self.log)
         failures = 0
         async with aclosing(self._polls()) as shared:
             async for poll in shared:
@@ -223,9 +267,11 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
                 except Exception as error:
                     failures += 1
                     await state.store()
-                    if failures == self.max_consecutive_failures:
+                    ends = failures == self.max_consecutive_failures
+                    then = "ends, and Airflow starts it again" if ends else "goes on"
+                    self._warn(error, f"The watch of %s {then} (failure %s in a row).", self._watched, failures)
+                    if ends:
                         raise
-                    self._warn(error, "The watch goes on (failure %s in a row).", failures)
                     continue
                 failures = 0
                 check.report(self.log)
@@ -249,9 +295,3 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
             "workspace": self.scope.typed,
         }
         return f"openrouter_low:{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:32]}"
-
-
-def _read_count(name: str, value: Any) -> int | None:
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise OpenRouterRequestError(f"{name} must be a whole number of 1 or more, or None, not {value!r}.")
-    return value

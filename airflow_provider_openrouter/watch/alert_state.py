@@ -7,6 +7,7 @@ import time
 from typing import Any
 
 from airflow_provider_openrouter.keys import LimitedKey
+from airflow_provider_openrouter.text import sentence
 from airflow_provider_openrouter.watch.check import LimitCheck
 from airflow_provider_openrouter.watch.threshold import Threshold
 
@@ -30,13 +31,15 @@ class AlertState:
     :param rearm_margin: how much above the threshold a key must be before it is re-armed.
     :param state_key: the key under which the store keeps it.
     :param state_store: the state store of the asset, or None.
+    :param watched: what is watched, in words.
     :param log: the trigger's logger.
     """
 
-    def __init__(self, rearm_margin: Threshold, state_key: str, state_store: Any, log: Any) -> None:
+    def __init__(self, rearm_margin: Threshold, state_key: str, state_store: Any, watched: str, log: Any) -> None:
         self._rearm_margin = rearm_margin
         self._state_key = state_key
         self._state_store = state_store
+        self._watched = watched
         self._log = log
         self._loaded = False
         self._failed_reads = 0
@@ -67,8 +70,9 @@ class AlertState:
                 self._state_store = None
         if self._state_store is None:
             self._log.warning(
-                "Alert state is kept in memory only; keys that are still low will be reported again after a "
-                "restart. To keep it, use Airflow 3.3 or newer, and one asset for each trigger."
+                "Alert state is kept in memory only. After a restart the watch of %s reports keys that are still "
+                "low once more. To keep it, use Airflow 3.3 or newer, and one asset for each trigger.",
+                self._watched,
             )
         self._reported = dict.fromkeys(self._read(state), -math.inf)
         self._settled = set(self._reported)
@@ -94,7 +98,11 @@ class AlertState:
         try:
             await self._state_store.aset(self._state_key, {"version": VERSION, "told": sorted(settled)})
         except Exception as error:
-            self._log.warning("Could not store the alert state: %s. The next poll tries again.", error)
+            self._log.warning(
+                "Could not store the alert state: %s The watch of %s tries again at its next poll.",
+                sentence(error),
+                self._watched,
+            )
         else:
             self._stored = settled
 
@@ -114,7 +122,9 @@ class AlertState:
             return reported
         self._stored = None
         self._log.warning(
-            "The alert state is damaged or of another version: %s. Keys that are low now are reported again.",
+            "The alert state is damaged or of another version: %s. The watch of %s reports keys that are low now "
+            "once more.",
             self._state_key,
+            self._watched,
         )
         return []

@@ -19,7 +19,7 @@ SHOWN = 20
 """How many low keys the log names."""
 
 SHOWN_HASHES = 5
-"""How many missing hashes a line names."""
+"""How many hashes a line names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,7 @@ class LimitCheck:
     What a rule found in a listing.
 
     :param threshold: the rule's threshold.
+    :param selection: by what the rule selects keys, in words; nothing if it selects all.
     :param listing: the keys.
     :param watched: the watched keys, the lowest first.
     :param low: those of them that are low, in the same order.
@@ -36,6 +37,7 @@ class LimitCheck:
     """
 
     threshold: Threshold
+    selection: str
     listing: KeyListing
     watched: list[LimitedKey]
     low: list[LimitedKey]
@@ -66,15 +68,13 @@ class LimitCheck:
     def warning(self) -> str:
         """The warning about keys that cannot be watched, with the remedy."""
         if self.missing:
-            left = len(self.missing) - SHOWN_HASHES
-            more = f" and {left:,} more" if left > 0 else ""
             return (
-                f"key_hashes names keys that are not listed: {', '.join(map(plain, self.missing[:SHOWN_HASHES]))}"
-                f"{more}. They may be deleted, disabled, expired, or in another workspace."
+                f"key_hashes names keys that are not listed: {name_hashes(self.missing)}. They may be deleted, "
+                "disabled, expired, or in another workspace."
             )
         return (
-            "No key is watched: no active key with a limit matches the rule. Check key_hashes, name_pattern, "
-            "include_disabled and workspace_id."
+            f"No key is watched: no active key with a limit matches {self.selection or 'the rule'}. Check "
+            "key_hashes, name_pattern, include_disabled and workspace_id."
         )
 
     def report(self, log: Any) -> None:
@@ -96,9 +96,16 @@ class LimitCheck:
         name = next(filter(None, (plain(read_text(key.get(field))) for field in ("name", "label", "hash"))))
         workspace_name = plain(self.listing.workspace_name(key))
         workspace = f" ({workspace_name})" if workspace_name else ""
-        limit = "" if limited.limit is None else f" of {usd(limited.limit)}"
+        digits = self.threshold.digits_of(limited)
+        limit = "" if limited.limit is None else f" of {usd(limited.limit, digits=digits)}"
         reset = _describe_reset(read_text(key.get("limit_reset")), self.listing.observed_at)
-        return f"{name}{workspace} has {usd(limited.remaining)}{limit} left, {reset}"
+        return f"{name}{workspace} has {usd(limited.remaining, digits=digits)}{limit} left, {reset}"
+
+
+def name_hashes(hashes: list[str]) -> str:
+    """Return hashes as part of a line: the first few, and how many more there are."""
+    more = len(hashes) - SHOWN_HASHES
+    return ", ".join(map(plain, hashes[:SHOWN_HASHES])) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _describe_reset(limit_reset: str | None, now: datetime) -> str:

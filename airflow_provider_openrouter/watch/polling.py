@@ -25,6 +25,7 @@ from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRout
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
+from airflow_provider_openrouter.text import sentence
 from airflow_provider_openrouter.watch.check import LimitCheck
 from airflow_provider_openrouter.watch.pauses import Pauses, ends_a_wait
 from airflow_provider_openrouter.watch.rule import LimitRule
@@ -85,12 +86,12 @@ def get_client(openrouter_conn_id: str) -> OpenRouterClient:
     """
     Return the client of a connection.
 
-    A missing connection is an OpenRouterAuthError, so that triggers poll again, as for a refused key.
+    A missing connection is an OpenRouterAuthError: a wait outlasts it for a while, as it does a refused key.
     """
     try:
         return OpenRouterHook(openrouter_conn_id).get_conn()
     except AirflowNotFoundException as error:
-        raise OpenRouterAuthError(f"{error}. Create the connection, or correct its id.") from None
+        raise OpenRouterAuthError(f"{sentence(error)} Create the connection, or correct its id.") from None
 
 
 async def polls(
@@ -105,15 +106,17 @@ async def polls(
     Poll at once and then at each interval, shared with everybody on this event loop who watches the same keys.
 
     A poll in flight is taken, and so is one that began within the last half of the pause. The pause is the
-    interval, or longer after failures. It is counted from the beginning of a poll, so that those who have shared
-    one will share the next; a poll that takes longer than half of it is followed by a rest of half of it.
+    interval, or another one after failures (see :class:`~airflow_provider_openrouter.watch.pauses.Pauses`). It is
+    counted from the beginning of a poll, so that those who have shared one will share the next; a poll that takes
+    longer than half of it is followed by a rest of half of it. If the server asks to wait longer, nobody polls
+    before that, and those who come meanwhile take the failure.
 
     :param openrouter_conn_id: the connection to OpenRouter; it is read again after each failure.
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param include_disabled: whether to list keys that are disabled.
     :param scope: which workspaces to list.
-    :param backs_off: whether failures lengthen the pause, by the time since the first of them. The first poll
-        then also waits until the pause after the last one is over, unless there is one to share.
+    :param backs_off: whether any failure lengthens the pause, and not a refusal only. The first poll then also
+        waits until the pause after the last one is over, unless there is one to share.
     """
     with _shared(openrouter_conn_id, scope, include_disabled) as shared:
         pauses = shared.pauses
@@ -122,12 +125,12 @@ async def polls(
             return pauses.pause(poll_interval, backs_off=backs_off)
 
         if backs_off and not shared.is_up_to_date(poll_interval / 2):
-            await _sleep_until(pauses.began + pause(), pauses.ended + pause() / 2)
+            await _sleep_until(pauses.began + pause(), pauses.ended + pause() / 2, pauses.not_before)
         began = time.monotonic()
         while True:
             poll = await shared.poll(max_age=pause() / 2, began=began)
             yield poll
-            await _sleep_until(poll.began + pause(), poll.ended + pause() / 2)
+            await _sleep_until(poll.began + pause(), poll.ended + pause() / 2, pauses.not_before)
 
 
 async def _sleep_until(*moments: float) -> None:
@@ -179,6 +182,8 @@ class _SharedPoller:
         """
         Return the poll in flight, the last one if it began within ``max_age`` seconds, or a new one.
 
+        While the server wants no poll, the last one is returned whatever its age.
+
         :param began: when the user began. An older poll may be shared, unless its error would end the wait: the
             cause may have been removed since.
         """
@@ -186,7 +191,7 @@ class _SharedPoller:
             last = self._last
             if (
                 last is not None
-                and self._is_recent(last, max_age)
+                and (self._is_recent(last, max_age) or time.monotonic() < self.pauses.not_before)
                 and (last.began >= began or isinstance(last, Listed) or not ends_a_wait(last.error))
             ):
                 return last
@@ -214,8 +219,8 @@ class _SharedPoller:
             listing = await self._list()
         except Exception as error:
             self._client = None
-            self.pauses.failed()
             self._last = Failed(began=began, ended=time.monotonic(), error=error)
+            self.pauses.failed(error, self._last.ended)
         else:
             self.pauses.succeeded()
             self._last = Listed(began=began, ended=time.monotonic(), listing=listing, turns=self._turns)

@@ -16,7 +16,8 @@ from typing import Any
 from airflow_provider_openrouter.arguments import require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import Key, KeyListing, read_text
-from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.text import plain
+from airflow_provider_openrouter.watch.check import LimitCheck, name_hashes
 from airflow_provider_openrouter.watch.threshold import Threshold
 
 
@@ -79,6 +80,7 @@ class LimitRule:
         watched = [key for key in limited if self.threshold.measures(key)] if self.threshold.of_limit else limited
         check = LimitCheck(
             threshold=self.threshold,
+            selection=self._selection,
             listing=listing,
             watched=watched,
             low=self.threshold.find_low(watched),
@@ -88,6 +90,16 @@ class LimitRule:
         if self.fail_if_unwatched and check.is_unwatched:
             raise OpenRouterRequestError(check.warning)
         return check
+
+    @property
+    def _selection(self) -> str:
+        hashes = [] if self.key_hashes is None else [f"key_hashes {name_hashes(self.key_hashes) or '(empty)'}"]
+        pattern = [] if self.name_pattern is None else [f"name_pattern {plain(self.name_pattern)!r}"]
+        return " and ".join(hashes + pattern)
+
+    def __str__(self) -> str:
+        selection = f" with {self._selection}" if self._selection else ""
+        return f"keys below {self.threshold}{selection}"
 
     def _selects(self, key: Key) -> bool:
         if self._hashes is not None and key["hash"] not in self._hashes:

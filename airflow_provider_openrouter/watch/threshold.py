@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from decimal import Context, Decimal
-from itertools import takewhile
+from itertools import count, takewhile
 from numbers import Real
 from typing import Any
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import LimitedKey
-from airflow_provider_openrouter.text import usd
+from airflow_provider_openrouter.text import rounded, usd
 
 _EXACT = Context(prec=60)
 
@@ -83,5 +83,19 @@ class Threshold:
         limit = Decimal(str(max(0.0, key.limit or 0.0)))
         return _EXACT.multiply(limit, self.amount).scaleb(-2, _EXACT)
 
+    def digits_of(self, key: LimitedKey) -> int:
+        """Return how many digits after the point a key's amounts need, to read as low only if the key is."""
+        is_low = self.is_low(key)
+
+        def reads_right(digits: int) -> bool:
+            limit = None if key.limit is None else float(rounded(key.limit, digits=digits))
+            remaining = float(rounded(key.remaining, digits=digits))
+            return self.is_low(LimitedKey(key.key, remaining, limit)) == is_low
+
+        return next(filter(reads_right, count(2)))
+
     def __str__(self) -> str:
-        return f"{self.argument[:-1]}% of the limit" if self.of_limit else usd(self.amount)  # type: ignore[index]
+        exact = self.amount.normalize(_EXACT)
+        if self.of_limit:
+            return f"{exact:f}% of the limit"
+        return usd(exact, digits=max(2, -int(exact.as_tuple().exponent)))

@@ -1,22 +1,14 @@
 """A browser for the tests, and a screenshot of the page when a test fails."""
 
-import shutil
-
 import playwright.sync_api as playwright
 import pytest
-
-PATIENCE = 60_000  # milliseconds: a machine may be slow
+from pages import PATIENCE, empty_page, running_chromium
 
 
 @pytest.fixture(scope="module")
 def browser():
-    """Chromium without a window; for one module only, because its event loop runs all the time."""
-    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    assert chromium, "There is no Chromium on the PATH. Install your system's package."
-    with (
-        playwright.sync_playwright() as driver,
-        driver.chromium.launch(executable_path=chromium, args=["--disable-gpu", "--disable-quic"]) as browser,
-    ):
+    """A browser for one module only, because its event loop runs all the time."""
+    with running_chromium() as browser:
         yield browser
 
 
@@ -29,11 +21,9 @@ def expect():
 
 @pytest.fixture
 def page(browser, airflow, tmp_path):
-    """An empty page for the module's Airflow; when a test fails, a screenshot of it goes to tmp_path."""
-    size = {"width": 1280, "height": 1000}
-    with browser.new_context(base_url=airflow.url, locale="en-US", viewport=size) as context:
-        context.set_default_timeout(PATIENCE)
-        yield context.new_page()
+    """An empty page of the module's Airflow; when a test fails, a screenshot of it goes to tmp_path."""
+    with empty_page(browser, airflow, width=1280, height=1000) as page:
+        yield page
 
 
 @pytest.hookimpl(wrapper=True)

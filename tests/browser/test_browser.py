@@ -5,6 +5,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from pages import add_connection, open_task
 from standalone import Standalone
 
 from airflow_provider_openrouter.connection import FORM
@@ -40,23 +41,6 @@ def airflow(browser, sandbox, tmp_path_factory):
     assert not [path for key in (TOKEN, INFERENCE_TOKEN, TYPED, REFUSED) for path in airflow.files_with(key)]
 
 
-def open_connections(page):
-    page.goto("/")
-    page.get_by_role("button", name="Admin").click()
-    page.get_by_role("menuitem", name="Connections").click()
-
-
-def add_connection(page, connection_id):
-    """Open the form of a new connection, and return it."""
-    open_connections(page)
-    page.get_by_role("button", name="Add Connection").click()
-    form = page.get_by_role("dialog")
-    form.get_by_label("Connection ID").fill(connection_id)
-    form.get_by_label("Connection Type").fill("OpenRouter")
-    page.get_by_role("option", name="OpenRouter", exact=True).click()
-    return form
-
-
 def click_for(page, connection_id, button):
     """Click a button in a connection's row."""
     page.get_by_role("row", name=connection_id).get_by_role("button", name=button).click()
@@ -67,13 +51,6 @@ def result_of_test(page, connection_id):
     click_for(page, connection_id, "Test Connection")
     title, sentence = page.get_by_role("status").filter(has_text="Test Connection").inner_text().split("\n")
     return title, sentence
-
-
-def open_task(page, airflow, dag_id, task_id, tab=""):
-    """Open the page of a task in the first run of its DAG."""
-    find = "select run_id from dag_run where dag_id = :dag_id order by id"
-    (run_id,), *_ = airflow.query(find, dag_id=dag_id)
-    page.goto(f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{tab}")
 
 
 def all_on(page):

@@ -36,6 +36,9 @@ nothing_is_left = polling.nothing_is_left
 TEAM_ID = "5f0c1f2e-0f3a-4c55-9a0b-0d7a52d6a001"
 
 
+WATCH = "The watch of connection 'openrouter_default', keys below $5.00,"
+
+
 class Keys:
     """An account of a single workspace whose keys change, and which fails as long as there is a fault."""
 
@@ -141,7 +144,7 @@ def said(caplog, level: int, number: int = 0) -> list[str]:
 
 
 def failures(caplog, number: int = 0) -> list[str]:
-    return [each for each in said(caplog, logging.WARNING, number) if "The watch goes on" in each]
+    return [each for each in said(caplog, logging.WARNING, number) if f"{WATCH} " in each and "in a row" in each]
 
 
 @pytest.fixture
@@ -449,7 +452,7 @@ def test_after_failures_pauses_grow_and_each_watcher_warns_once(connect, beginni
     assert all(pause >= each for pause, each in zip(seen, least, strict=False))
     for number in range(3):
         lines = said(caplog, logging.WARNING, number)
-        assert [line.rpartition(" The watch goes on ")[2] for line in lines] == [
+        assert [line.rpartition(f" {WATCH} goes on ")[2] for line in lines] == [
             f"(failure {failure} in a row)." for failure in (1, 2, 3)
         ]
         assert not any("\n" in line for line in lines)
@@ -595,6 +598,25 @@ def test_a_watch_of_nothing_is_a_warning_and_no_failure(connect, caplog):
         run(main())
     assert len(said(caplog, logging.WARNING)) >= 3
     assert all(line.startswith("No key is watched") for line in said(caplog, logging.WARNING))
+    assert all("matches name_pattern 'none*'." in line for line in said(caplog, logging.WARNING))
+
+
+def test_a_failing_watch_names_connection_workspace_and_rule(connect, caplog):
+    async def main():
+        watched = trigger(openrouter_conn_id="late", workspace_id="team a", threshold="10%", name_pattern="b-*")
+        async with watching(watched) as [watcher]:
+            await until(lambda: len(said(caplog, logging.WARNING)) >= 3)
+            assert not watcher.task.done()
+
+    run(main())
+    state, first, second, *_ = said(caplog, logging.WARNING)
+    watch = (
+        "he watch of connection 'late', workspace 'team a', keys below 10% of the limit with name_pattern 'b-*',"
+    )
+    assert f"t{watch}" in state
+    for number, line in enumerate((first, second), 1):
+        assert line.startswith("The conn_id `late` isn't defined. Create the connection, or correct its id. ")
+        assert line.endswith(f". T{watch} goes on (failure {number} in a row).")
 
 
 def test_a_warning_of_a_foreign_error_has_its_kind_and_traceback(connect, caplog):
@@ -616,7 +638,7 @@ def test_a_warning_of_a_foreign_error_has_its_kind_and_traceback(connect, caplog
         connect(server)
         run(main())
     assert failures(caplog) == [
-        f"An unexpected KeyError. The watch goes on (failure {number} in a row)."
+        f"An unexpected KeyError. {WATCH} goes on (failure {number} in a row)."
         for number in range(1, len(failures(caplog)) + 1)
     ]
     warned = [each for each in caplog.records if each.name == "trigger.0" and each.levelno == logging.WARNING]
@@ -636,7 +658,8 @@ def test_a_foreign_error_is_raised_after_so_many_failures(connect, caplog):
         connect(server)
         run(main())
     assert said(caplog, logging.WARNING) == [
-        "An unexpected RuntimeError. The watch goes on (failure 1 in a row)."
+        f"An unexpected RuntimeError. {WATCH} goes on (failure 1 in a row).",
+        f"An unexpected RuntimeError. {WATCH} ends, and Airflow starts it again (failure 2 in a row).",
     ]
 
 
@@ -893,12 +916,15 @@ def test_a_store_that_cannot_be_reached_is_warned_of(connect, settling, caplog):
         connect(server)
         run(main())
     assert failures(caplog) == [
-        f"An unexpected RuntimeError. The watch goes on (failure {number} in a row)."
+        f"An unexpected RuntimeError. {WATCH} goes on (failure {number} in a row)."
         for number in range(1, len(failures(caplog)) + 1)
     ]
     assert any(each.exc_info and each.exc_info[1] is not None for each in caplog.records)
     rest = said(caplog, logging.WARNING)[len(failures(caplog)) :]
-    assert all(line.startswith("Could not store the alert state: ") for line in rest)
+    assert rest
+    assert set(rest) == {
+        f"Could not store the alert state: the API server is away. {WATCH} tries again at its next poll."
+    }
 
 
 @pytest.mark.parametrize("store", ["absent", "None"])
@@ -916,7 +942,7 @@ def test_without_a_store_it_remembers_in_memory_only(store, connect, caplog):
         connect(server)
         run(main())
     [warning] = said(caplog, logging.WARNING)
-    assert "in memory only" in warning
+    assert warning.startswith(f"Alert state is kept in memory only. After a restart t{WATCH[1:]} reports ")
 
 
 def accessors(*names: str):

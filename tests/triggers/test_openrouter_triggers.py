@@ -8,7 +8,7 @@ import re
 import threading
 import time
 from contextlib import suppress
-from itertools import pairwise
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import support.polling as polling
@@ -21,7 +21,6 @@ from airflow_provider_openrouter.watch.events import read_event
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 MALFORMED = {
-    "html": Answer(200, f"<html>{TOKEN}"),
     "no data": Answer(200, {"keys": [TOKEN]}),
     "no hash": data([{"name": TOKEN}]),
     "redirect": Answer(302, headers={"Location": f"https://example.com/{TOKEN}"}),
@@ -32,6 +31,8 @@ TEMPORARY = {
     "breaks": BREAKS,
     "breaks in the body": Answer(body={"data": [TOKEN]}, cut=20),
     "hangs": HANGS,
+    "html": Answer(401, f"<html>{TOKEN}"),
+    "no JSON": Answer(200, TOKEN),
 }
 PERMANENT = {"400": error(400, f"no {TOKEN}"), "404": error(404, f"no {TOKEN}"), **MALFORMED}
 REFUSED = {"401": error(401, f"who is {TOKEN}"), "403": error(403, f"not {TOKEN}")}
@@ -62,11 +63,23 @@ FULL = [key("full", 90)]
 LOW = [key("full", 90), key("low", 4), key("lower", -0.5), key("edge", 5)]
 
 
+@pytest.fixture(autouse=True)
+def patience(monkeypatch):
+    """Return what changes how long refusals are outlasted; without it that is a moment."""
+
+    def outlast(seconds, *, longest_pause=600):
+        monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.PATIENCE", seconds)
+        monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.LONGEST_PAUSE", longest_pause)
+
+    outlast(0.2)
+    return outlast
+
+
 connect = polling.connect
 nothing_is_left = polling.nothing_is_left
 
 
-def patience(fault: Answer) -> dict[str, float]:
+def timeouts(fault: Answer) -> dict[str, float]:
     """Return the connection's timeout where it is waited for."""
     return {"timeout": 0.3} if fault is HANGS else {}
 
@@ -207,6 +220,8 @@ EVERY_ARGUMENT = {
     "include_disabled": True,
     "workspace_id": "*",
     "fail_if_unwatched": True,
+    "has_listed": True,
+    "first_poll_at": "2026-11-26T18:00:00+00:00",
 }
 
 
@@ -242,6 +257,7 @@ def test_a_row_holds_nothing_but_plain_json():
         ({"workspace_id": ""}, {"workspace_id": None}),
         ({"include_disabled": "True"}, {"include_disabled": True}),
         ({"fail_if_unwatched": "false"}, {}),
+        ({"has_listed": False, "first_poll_at": None}, {}),
         ({"openrouter_conn_id": "openrouter_default"}, {}),
     ],
 )
@@ -261,6 +277,8 @@ def test_rules_that_are_the_same_have_the_same_row(one, same):
         *(("key_hashes", value) for value in (5, {"a": 1}, [""], [None], "['a']")),
         *(("name_pattern", value) for value in (5, ["a"], True)),
         *((name, value) for name in ("include_disabled", "fail_if_unwatched") for value in ("yes", None, 1)),
+        *(("has_listed", value) for value in ("yes", None, 1)),
+        *(("first_poll_at", value) for value in ("soon", "2026-11-26T18:00:00", 5, True, "")),
     ],
 )
 def test_nonsense_is_refused(name, value):
@@ -274,7 +292,7 @@ def test_nonsense_is_refused(name, value):
 @pytest.mark.parametrize("fault", by_name(TEMPORARY))
 def test_after_a_temporary_error_the_wait_goes_on_with_a_warning(fault, connect, caplog):
     with Server(Keys(fault, fault, FULL, fault, LOW)) as server:
-        connect(server, **patience(fault))
+        connect(server, **timeouts(fault))
         assert wait()["status"] == "low"
     warnings = said(caplog, logging.WARNING)
     assert len(warnings) == 3
@@ -298,22 +316,73 @@ def test_a_permanent_error_ends_the_wait_at_once(fault, connect, caplog):
 
 
 @pytest.mark.parametrize("fault", by_name(REFUSED))
-def test_a_refused_key_is_polled_again_three_times(fault, connect, caplog):
+def test_a_key_refused_before_any_success_ends_the_wait_at_once(fault, connect, caplog):
     with Server(Keys(fault)) as server:
         connect(server)
-        event = wait(poll_interval=0.1)
+        event = wait()
     assert (event["status"], event["error"]) == ("error", "OpenRouterAuthError")
     assert event["status_code"] == fault.status
-    arrived = [request.arrived for request in server.requests]
-    pauses = [after - before for before, after in pairwise(arrived)]
-    assert len(pauses) == 3
-    assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4), strict=True))
-    assert [warning.rpartition("The connection will be ")[2] for warning in said(caplog, logging.WARNING)] == [
-        f"read again in {pause} s." for pause in ("0.1", "0.2", "0.4")
-    ]
+    assert begun(server) == 1
+    assert not said(caplog, logging.WARNING)
 
 
-def test_a_key_that_is_replaced_during_the_wait_is_taken_up(connect, caplog):
+@pytest.mark.parametrize("listed", ["by its sensor", "by itself"])
+@pytest.mark.parametrize("fault", by_name(REFUSED))
+def test_a_wait_that_has_listed_outlasts_refusals_in_time(fault, listed, connect, patience, caplog):
+    patience(0.5, longest_pause=0.1)
+    first = [] if listed == "by its sensor" else [FULL]
+    with Server(Keys(*first, fault)) as server:
+        connect(server)
+        event = wait(poll_interval=0.01, has_listed=not first)
+    assert event["error"] == "OpenRouterAuthError"
+    refused = [request.arrived for request in server.requests if not request.offset][len(first) :]
+    assert refused[-1] - refused[0] >= 0.4  # the first may arrive some time after it began
+    warnings = said(caplog, logging.WARNING)
+    assert 3 <= len(warnings) == len(refused) - 1 <= 12  # the pauses grow
+    assert all(". The wait goes on: it ends if this lasts " in warning for warning in warnings)
+
+
+def test_an_outage_of_401_that_is_short_enough_ends_no_wait(connect, patience, caplog):
+    patience(60, longest_pause=0.1)
+    outage = threading.Event()
+    keys = Keys(FULL, FULL, LOW)
+
+    def answer(request):
+        return error(401, "User not found.") if outage.is_set() else keys(request)
+
+    async def main():
+        waiting = asyncio.create_task(events(trigger(poll_interval=0.02)))
+        await until(lambda: begun(server))
+        outage.set()
+        await until(lambda: len(said(caplog, logging.WARNING)) >= 6)
+        outage.clear()
+        [event] = await waiting
+        assert event["status"] == "low"
+
+    with Server(answer) as server:
+        connect(server)
+        asyncio.run(main())
+
+
+def test_an_interval_of_a_day_does_not_keep_a_revoked_key_waiting(connect, patience):
+    patience(0.3, longest_pause=0.1)
+    with Server(Keys(error(401), error(500), error(401))) as server:
+        connect(server)
+        assert wait(poll_interval=86_400, has_listed=True)["error"] == "OpenRouterAuthError"
+    assert begun(server) >= 3
+
+
+def test_it_does_not_poll_before_its_first_poll_is_due(connect):
+    before = datetime.now(UTC)
+    with Server(Keys(LOW)) as server:
+        connect(server)
+        due = before + timedelta(seconds=0.5)
+        [low, _] = wait(first_poll_at=due.isoformat())["keys"]
+        assert datetime.fromisoformat(low["observed_at"]) >= due
+        wait(first_poll_at="2026-01-01T00:00:00+00:00")
+
+
+def test_a_key_that_is_replaced_during_the_wait_is_taken_up(connect, patience, caplog):
     keys = Keys(FULL, LOW)
 
     def answer(request):
@@ -324,42 +393,30 @@ def test_a_key_that_is_replaced_during_the_wait_is_taken_up(connect, caplog):
 
     with Server(answer) as server:
         connect(server)
+        patience(60)
         keys.rounds = (FULL, FULL, LOW)
         assert wait()["status"] == "low"
     assert len(said(caplog, logging.WARNING)) == 1
     assert NEW_TOKEN not in caplog.text
 
 
-@pytest.mark.parametrize("between", [FULL, LOW[:1]])
-def test_refused_polls_count_from_zero_after_one_that_succeeds(between, connect, caplog):
-    refused = error(401)
-    rounds = (refused, refused, refused, between, refused, refused, refused, LOW)
-    with Server(Keys(*rounds)) as server:
-        connect(server)
-        assert wait(poll_interval=0.02)["status"] == "low"
-    assert len(said(caplog, logging.WARNING)) == 6
-
-
-def test_a_temporary_error_does_not_change_the_count_of_refused(connect, caplog):
-    refused, temporary = error(403), error(503)
-    with Server(Keys(refused, temporary, refused, temporary, refused, temporary, refused, LOW)) as server:
-        connect(server)
-        assert wait(poll_interval=0.02)["error"] == "OpenRouterAuthError"
-    assert begun(server) == 7
-
-
-def test_a_missing_connection_is_waited_for_three_times(caplog):
-    event = wait(openrouter_conn_id="missing", poll_interval=0.02)
+@pytest.mark.parametrize("has_listed", [False, True])
+def test_a_missing_connection_is_treated_as_a_refused_key(has_listed, caplog):
+    event = wait(openrouter_conn_id="missing", poll_interval=0.02, has_listed=has_listed)
     assert event["status"] == "error"
     assert event["error"] == "OpenRouterAuthError"
-    assert "missing" in event["message"]
+    assert "`missing` isn't defined. Create the connection" in event["message"]
     assert event["status_code"] is None
-    assert len(said(caplog, logging.WARNING)) == 3
+    assert (len(said(caplog, logging.WARNING)) > 1) is has_listed
 
 
-def test_a_connection_that_comes_in_time_is_taken_up(connect):
+def test_a_connection_that_is_missing_for_a_moment_is_taken_up(connect, patience):
+    patience(60)
+
     async def main():
-        waiting = asyncio.create_task(events(trigger(openrouter_conn_id="late", poll_interval=0.1)))
+        waiting = asyncio.create_task(
+            events(trigger(openrouter_conn_id="late", poll_interval=0.1, has_listed=True))
+        )
         await asyncio.sleep(0.15)
         connect(server, "late")
         [event] = await waiting
@@ -384,7 +441,7 @@ def test_the_event_of_a_foreign_error_has_its_kind_only(connect, caplog):
         def check(self, *arguments, **options):
             raise KeyError("a detail")
 
-    watching = trigger(poll_interval=0.02)
+    watching = trigger(poll_interval=0.02, has_listed=True)
     watching.rule = Wrong(threshold=5)
     with Server(Keys(LOW)) as server:
         connect(server)
@@ -397,10 +454,11 @@ def test_the_event_of_a_foreign_error_has_its_kind_only(connect, caplog):
         "status_code": None,
     }
     assert said(caplog, logging.ERROR) == ["The wait for a low key has ended"]
-    assert said(caplog, logging.WARNING) == [
-        f"An unexpected KeyError. The connection will be read again in {pause} s."
-        for pause in ("0.02", "0.04", "0.08")
-    ]
+    assert said(caplog, logging.WARNING)
+    assert all(
+        line.startswith("An unexpected KeyError. The wait goes on: it ends if this lasts ")
+        for line in said(caplog, logging.WARNING)
+    )
     warned = [each for each in caplog.records if each.name == "trigger" and each.levelno == logging.WARNING]
     assert all(each.exc_info and each.exc_info[0] is KeyError for each in warned)
     assert "a detail" in caplog.text  # of the tracebacks
@@ -424,7 +482,7 @@ def test_what_is_watched_in_vain_is_an_error_or_a_warning(rule, fails, connect, 
 @pytest.mark.parametrize("fault", by_name(TEMPORARY | PERMANENT | REFUSED))
 def test_the_management_key_is_in_no_row_no_event_and_no_log(fault, connect, caplog):
     with Server(Keys(fault, fault, LOW)) as server:
-        connect(server, **patience(fault))
+        connect(server, **timeouts(fault))
         watching = trigger(poll_interval=0.02)
         [event] = asyncio.run(events(watching))
     assert caplog.records
@@ -500,20 +558,22 @@ def test_one_that_is_cancelled_takes_nothing_from_the_others(connect):
 
 
 @pytest.mark.parametrize(
-    ("fault", "polls"),
-    [(PERMANENT["404"], 1), (REFUSED["401"], 4), (REFUSED["403"], 4)],
+    ("fault", "has_listed", "polls"),
+    [(PERMANENT["404"], True, 1), (REFUSED["401"], False, 1), (REFUSED["403"], True, 3)],
     ids=["404", "401", "403"],
 )
-def test_an_error_that_is_shared_reaches_each(fault, polls, connect):
+def test_an_error_that_is_shared_reaches_each(fault, has_listed, polls, connect, patience):
+    patience(0.3)
+
     async def main():
-        watching = [trigger(threshold=number, poll_interval=0.1) for number in range(30)]
+        watching = [trigger(threshold=number, poll_interval=0.1, has_listed=has_listed) for number in range(30)]
         return await asyncio.gather(*map(events, watching))
 
     with Server(Keys(fault)) as server:
         connect(server)
         ended = asyncio.run(main())
     assert {event["status_code"] for [event] in ended} == {fault.status}
-    assert polls <= begun(server) < 2 * polls
+    assert polls <= begun(server) <= 2 * polls
 
 
 def test_a_server_that_hangs_delays_no_trigger_of_another(connect):

@@ -58,7 +58,7 @@ class Life:
     def __init__(self, store=None, *, threshold=5, rearm_margin=0, **rule) -> None:
         self.rule = LimitRule(threshold=threshold, **rule)
         self.log = logging.getLogger("alert_state")
-        self.state = AlertState(Threshold.read(rearm_margin), STATE_KEY, store, self.log)
+        self.state = AlertState(Threshold.read(rearm_margin), STATE_KEY, store, "the keys", self.log)
 
     async def find(self, *keys: dict) -> list[str]:
         await self.state.load()

@@ -173,6 +173,30 @@ def test_an_amount_below_a_cent_is_shown_with_its_digits():
 
 
 @pytest.mark.parametrize(
+    ("remaining", "limit", "threshold", "count", "shown"),
+    [
+        (0.6999, None, 0.7, "1 below $0.70", "$0.6999"),
+        (0.7, None, 0.7, "0 below $0.70", "$0.70"),
+        (0.7001, None, 0.7, "0 below $0.70", "$0.70"),
+        (0.7, None, 0.705, "1 below $0.705", "$0.70"),
+        (0.6949, None, 0.6945, "0 below $0.6945", "$0.695"),
+        (0.3, None, 0.30000000000000004, "1 below $0.30000000000000004", "$0.30"),
+        (-1e-9, None, 0, "1 below $0.00", "-$0.000000001"),
+        (0.0034999996, None, 0.0035, "1 below $0.003500", "$0.0034999996"),
+        (0.499999, 5, "10%", "1 below 10% of the limit", "$0.499999 of $5.000000"),
+        (0.4995, 4.999, "10%", "1 below 10% of the limit", "$0.4995 of $4.9990"),
+        (0.5, 5, "10%", "0 below 10% of the limit", "$0.50 of $5.00"),
+        (0.5, 5, "10.001%", "1 below 10.001% of the limit", "$0.50 of $5.00"),
+        (1e15, 1e17, "10%", "1 below 10% of the limit", f"${1e15:,.2f} of ${1e17:,.2f}"),
+    ],
+)
+def test_rounded_amounts_never_contradict_what_is_low(remaining, limit, threshold, count, shown):
+    said = lines(check(key(limit_remaining=remaining, limit=limit), threshold=threshold))
+    assert said[0] == f"1 key watched, {count}"
+    assert said[1].removeprefix("Lowest: ").startswith(f"a has {shown} left")
+
+
+@pytest.mark.parametrize(
     ("limit_reset", "shown"),
     [("yearly", "yearly"), ("every\nday", "every day"), ("x" * 90, "x" * 80), (7, "7"), ({"a": 1}, '{"a": 1}')],
 )

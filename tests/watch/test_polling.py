@@ -70,7 +70,7 @@ def rests(monkeypatch):
     seen = []
 
     async def noting(*moments):
-        seen.append(moments)
+        seen.append(moments[:2])  # the third is when the server wants the next poll
         await _sleep_until(*moments)
 
     monkeypatch.setattr("airflow_provider_openrouter.watch.polling._sleep_until", noting)
@@ -452,6 +452,39 @@ def test_a_failure_does_not_grow_with_those_who_share_it(connect):
             assert len(depths) == 1
 
     with Server(lambda request: error(500)) as server:
+        connect(server)
+        asyncio.run(main())
+
+
+@pytest.mark.parametrize("backs_off", [False, True])
+@pytest.mark.parametrize("status", [429, 503])
+def test_nobody_polls_before_the_time_that_the_server_asks_for(status, backs_off, connect):
+    account = Account(3)
+    how = {"poll_interval": 0.05, "backs_off": backs_off}
+
+    async def main():
+        async with in_background(*(keep_taking(taken, **how) for taken in users)):
+            await until(lambda: all(users))
+            [late] = await take(poll_interval=0.01)
+            assert late is users[0][0]
+            await until(lambda: all(len(taken) > 1 for taken in users))
+
+    users: list[list[Poll]] = [[] for _ in range(10)]
+    asks = error(status, headers={"Retry-After": "1"})
+    with Server(lambda request: account(request) if request.number else asks) as server:
+        connect(server)
+        asyncio.run(main())
+    assert all(second.began - first.ended >= 1 - ROUNDING for first, second, *_ in users)
+    assert all(isinstance(taken[1], Listed) for taken in users)
+
+
+def test_one_started_again_does_not_poll_before_the_server_wants_it(connect):
+    async def main():
+        [first] = await take(poll_interval=0.05, backs_off=True)
+        [second] = await take(poll_interval=0.05, backs_off=True)
+        assert second.began - first.ended >= 1 - ROUNDING
+
+    with Server(lambda request: error(429, headers={"Retry-After": "1"})) as server:
         connect(server)
         asyncio.run(main())
 

@@ -17,8 +17,8 @@ from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
 
 UNWATCHED = (
-    "No key is watched: no active key with a limit matches the rule. Check key_hashes, name_pattern, "
-    "include_disabled and workspace_id."
+    "No key is watched: no active key with a limit matches {}. Check key_hashes, name_pattern, include_disabled "
+    "and workspace_id."
 )
 
 
@@ -338,7 +338,7 @@ def test_no_hashes_watch_nothing():
     found = check(key(), key_hashes=[])
     assert (found.watched, found.not_measurable, found.missing) == ([], 0, [])
     assert found.is_unwatched
-    assert found.warning == UNWATCHED
+    assert found.warning == UNWATCHED.format("key_hashes (empty)")
 
 
 @pytest.mark.parametrize("value", [5, True, ["a*"], {}, b"a*"], ids=repr)
@@ -414,7 +414,34 @@ def test_a_listed_key_that_is_not_active_is_neither_missing_nor_watched():
     found = check(key(disabled=True), key_hashes=["a"])
     assert found.missing == []
     assert found.is_unwatched
-    assert found.warning == UNWATCHED
+    assert found.warning == UNWATCHED.format("key_hashes a")
+
+
+@pytest.mark.parametrize(
+    ("rule", "matches"),
+    [
+        ({}, "the rule"),
+        ({"name_pattern": "none-*"}, "name_pattern 'none-*'"),
+        ({"name_pattern": "a\nb"}, "name_pattern 'a b'"),
+        ({"name_pattern": "none-*", "key_hashes": ["a"]}, "key_hashes a and name_pattern 'none-*'"),
+        ({"key_hashes": list("abcdefgh")}, "key_hashes a, b, c, d, e and 3 more"),
+    ],
+)
+def test_a_warning_that_nothing_is_watched_says_what_matches_nothing(rule, matches):
+    unlimited = [key(hash_, limit_remaining=None) for hash_ in "abcdefgh"]
+    assert check(*unlimited, **rule).warning == UNWATCHED.format(matches)
+
+
+@pytest.mark.parametrize(
+    ("rule", "words"),
+    [
+        ({"threshold": 5}, "keys below $5.00"),
+        ({"threshold": "10%", "name_pattern": "a*"}, "keys below 10% of the limit with name_pattern 'a*'"),
+        ({"threshold": 5, "key_hashes": ["b", "a"]}, "keys below $5.00 with key_hashes a, b"),
+    ],
+)
+def test_a_rule_says_which_keys_it_watches(rule, words):
+    assert str(LimitRule(**rule)) == words
 
 
 def test_nothing_is_said_where_all_is_watched():

@@ -37,6 +37,11 @@ def limited(remaining=1.0, limit=None):
         ("0%", "0%", "0% of the limit"),
         ("-0%", "0%", "0% of the limit"),
         ("100%", "100%", "100% of the limit"),
+        (0.705, 0.705, "$0.705"),
+        ("1234.5", 1234.5, "$1,234.50"),
+        (1e-7, 1e-7, "$0.0000001"),
+        (1e21, 1e21, "$1,000,000,000,000,000,000,000.00"),
+        ("0.00001%", "1e-05%", "0.00001% of the limit"),
     ],
 )
 def test_a_threshold_is_an_amount_or_a_percentage(value, argument, text):

@@ -1,0 +1,91 @@
+"""Take the pictures of the docs in a whole Airflow, with the browser of the tests."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import playwright.sync_api as playwright
+from pages import PATIENCE, add_connection, empty_page, open_task, running_chromium
+from standalone import Standalone
+
+from airflow_provider_openrouter.sandbox import Sandbox
+
+ROOT = Path(__file__).parent.parent
+IMAGES = ROOT / "docs" / "images"
+DAGS = [ROOT / "dags" / f"openrouter_{name}.py" for name in ("keys_snapshot", "key_limit_alert", "key_low_event")]
+WIDTH = 1280
+LARGEST = 150_000
+"""Bytes of a picture."""
+
+
+def connection_form(page: playwright.Page, airflow: Standalone) -> None:
+    form = add_connection(page, "openrouter_default")
+    form.get_by_label("Management API key").fill("sk-or-v1-0123456789")
+
+
+def waiting_sensor(page: playwright.Page, airflow: Standalone) -> None:
+    airflow.wait_for(
+        lambda: airflow.task_states("openrouter_key_limit_alert").get("wait_for_low_key") == "deferred",
+        "the sensor to wait",
+    )
+    open_task(page, airflow, "openrouter_key_limit_alert", "wait_for_low_key")
+    page.get_by_text("keys watched").nth(2).wait_for()
+
+
+def summary(page: playwright.Page, airflow: Standalone) -> None:
+    airflow.wait_for(lambda: airflow.run_states("openrouter_keys_snapshot") == ["success"], "the snapshot")
+    open_task(page, airflow, "openrouter_keys_snapshot", "write_snapshot", "xcom")
+    page.get_by_role("button", name="Expand all").click()
+    page.get_by_text('"usage_monthly"').wait_for()
+
+
+def alert(page: playwright.Page, airflow: Standalone) -> None:
+    airflow.wait_for(lambda: "success" in airflow.run_states("openrouter_key_low_event"), "the alert")
+    open_task(page, airflow, "openrouter_key_low_event", "format_message")
+    page.get_by_text("that crossed the threshold").first.wait_for()
+
+
+def take(
+    show: Callable[[playwright.Page, Standalone], None],
+    browser: playwright.Browser,
+    airflow: Standalone,
+    height: int,
+) -> None:
+    """Take a picture, of the name of the function that shows it."""
+    with empty_page(browser, airflow, width=WIDTH, height=height) as page:
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
+        show(page, airflow)
+        page.wait_for_load_state("networkidle", timeout=PATIENCE)
+        path = IMAGES / f"{show.__name__.replace('_', '-')}.png"
+        page.screenshot(path=path, animations="disabled")
+    size = path.stat().st_size
+    assert size < LARGEST, f"{path} has {size:,} bytes; the most is {LARGEST:,}."
+    print(f"{path.relative_to(ROOT)}: {size:,} bytes", flush=True)
+
+
+def main() -> None:
+    began = time.monotonic()
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="airflow-") as folder, Sandbox(keys=120) as sandbox:
+        home = Path(folder) / "home"
+        environment = {
+            "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+            "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
+            "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
+        }
+        print("Starting Airflow", flush=True)
+        with Standalone(home, DAGS, environment) as airflow, running_chromium() as browser:
+            take(connection_form, browser, airflow, height=900)
+            take(waiting_sensor, browser, airflow, height=560)
+            take(summary, browser, airflow, height=800)
+            low = {"limit": 50.0, "limit_remaining": 3.4, "limit_reset": "monthly"}
+            sandbox.create_key(name="billing-eu", disabled=False, expires_at=None, **low)
+            take(alert, browser, airflow, height=500)
+    print(f"Done in {time.monotonic() - began:.0f} s; everything is stopped", flush=True)
+
+
+if __name__ == "__main__":
+    main()

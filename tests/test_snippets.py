@@ -1,0 +1,41 @@
+"""The Python of the README and the docs runs as pasted."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support.snippets import snippets
+
+TESTS = Path(__file__).parent
+
+pytestmark = [pytest.mark.xdist_group("snippets"), pytest.mark.airflow(">=3.3", or_pandas="<3")]
+
+
+@pytest.fixture(scope="module")
+def results(tmp_path_factory):
+    """What became of each snippet; all run in one process, because Airflow starts slowly."""
+    home = tmp_path_factory.mktemp("snippets")
+    (home / "dags").mkdir()
+    for name, text in snippets().items():
+        (home / "dags" / f"{name}.py").write_text(text)
+    program = subprocess.run(
+        [sys.executable, "-m", "support.snippets", str(home)],
+        cwd=TESTS,
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])),
+        },
+        capture_output=True,
+        text=True,
+        timeout=240,
+    )
+    assert (home / "results.json").exists(), program.stderr
+    return json.loads((home / "results.json").read_text())
+
+
+@pytest.mark.parametrize("name", snippets())
+def test_a_snippet_runs_as_pasted(name, results):
+    assert results.get(name) == "success"
