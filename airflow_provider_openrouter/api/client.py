@@ -240,8 +240,7 @@ def _list(
         )
         if extent:
             extents[id_] = extent
-        for key in keys:
-            by_hash.setdefault(key["hash"], key)
+        by_hash |= {key["hash"]: key for key in keys if key["hash"] not in by_hash}
     return KeyListing(
         keys=list(by_hash.values()),
         observed_at=observed_at,

@@ -90,7 +90,7 @@ class Walk:
         while not self._changes_too_fast():
             page = self._fetch(self._offset, self._ahead)
             order = [record[self._identity] for record in page]
-            new = {record[self._identity]: record for record in page if record[self._identity] not in self._known}
+            new = {id_: record for id_, record in zip(order, page, strict=True) if id_ not in self._known}
             self._ahead = ()
 
             if self._is_gap(order):
