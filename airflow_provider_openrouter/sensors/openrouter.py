@@ -83,6 +83,8 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
     )
     ui_color = "#e4e7fb"
 
+    _began: float | None  # when the first poke began, on the monotonic clock
+
     def __init__(
         self,
         *,
@@ -105,9 +107,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         self.workspace_id = workspace_id
         self.fail_if_unwatched = fail_if_unwatched
         self.deferrable = deferrable
-        self._began: float | None = None
-        self._pauses = Pauses()
-        self._patience = Patience()
+        self._begin()
         LimitRule(**{"threshold": 0} | {name: value for name, value in self._rule.items() if is_literal(value)})
         if is_literal(workspace_id):
             WorkspaceScope.read(workspace_id)
@@ -116,6 +116,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait; in ``reschedule`` mode until the server wants the next poll, but not beyond the timeout."""
+        self._begin()
         try:
             return super().execute(context)
         except AirflowException as error:
@@ -159,11 +160,16 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         """
         Return the low keys that the trigger found, or raise the error that ended its wait.
 
-        :raises OpenRouterError: if an error ends the wait; it fails without task retries.
+        :raises OpenRouterError: if an error ends the wait; without task retries, unless the key was refused.
         """
         keys = read_event(event)
         self.log.info("The trigger found %s", count(len(keys), "low key"))
         return keys
+
+    def _begin(self) -> None:
+        self._began = None
+        self._pauses = Pauses()
+        self._patience = Patience()
 
     @property
     def _rule(self) -> dict[str, Any]:
@@ -193,9 +199,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
                 self.log.warning("%s The wait goes on.", error)
             elif left := self._patience.left(self._pauses.began):
                 self.log.warning("%s The wait goes on: it ends if this lasts %s more.", error, duration(left))
-            elif (
-                self.soft_fail
-            ):  # Airflow honours it at the end of a deferred wait, but not after this error here
+            elif self.soft_fail:  # for which Airflow skips a deferred wait, but not one that pokes
                 raise AirflowSkipException("Skipping due to soft_fail is set to True.") from error
             else:
                 raise
@@ -231,7 +235,8 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         if self._execution_timeout is None:
             timeout = timedelta(seconds=self.timeout)
         else:
-            timeout = max(timedelta(0), self._execution_timeout - timedelta(seconds=time.monotonic() - began))
+            spent = timedelta(seconds=time.monotonic() - began)
+            timeout = max(timedelta(0), self._execution_timeout - spent)
         self.defer(
             trigger=OpenRouterKeyLimitTrigger(
                 **rule.arguments,

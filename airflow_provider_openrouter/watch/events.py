@@ -86,7 +86,7 @@ def read_event(event: Any) -> list[Key]:
     """
     Return the low keys of an event.
 
-    :raises OpenRouterError: the error of the event; it fails without task retries.
+    :raises OpenRouterError: the error of the event; without task retries, unless the key was refused.
     :raises AirflowException: if the event has an error that is not ours, or cannot be understood.
     """
     if not isinstance(event, dict) or event.get("version") != VERSION:
