@@ -183,7 +183,6 @@ class Walk:
         planned = self._plan.pop(0) if self._plan else begin
         self._follows_plan = begin < planned < end
         if not self._follows_plan:
-            self._plan = []
             planned = end - (_overlap(len(order)) if self._fullest > 1 else 0)
         self._last = order[-1]
         self._overlap = end - planned

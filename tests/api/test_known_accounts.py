@@ -98,6 +98,12 @@ def test_a_known_account_whose_keys_come_and_go_loses_none(page_size, count, see
     assert set(account.lasting) <= set(hashes)
 
 
+def test_an_expected_page_that_joins_none_is_not_asked_for():
+    account = Account(95)
+    assert listed_again(account, Extent(100, 640)) == account.hashes
+    assert account.asked == 2
+
+
 @pytest.mark.parametrize("page_size", [50, 250])
 def test_a_page_size_that_changed_since_loses_nothing(page_size):
     account = Account(640)

@@ -192,6 +192,10 @@ def test_a_gap_is_closed_by_steps_back_that_double():
     assert walked((0, "abcdef"), (5, "fghijk"), *gaps, *steps) == "abcdefghijklmnopqrstuvw"
 
 
+def test_after_a_step_back_the_look_beyond_begins_there():
+    assert walked((0, "abcdef"), (5, "fghij"), (9, ""), (6, "ij"), (56, "")) == "abcdefghij"
+
+
 def test_the_first_page_needs_to_join_no_other():
     steps = (5, "xyz"), (2, "uvwxyz"), (0, "stuvwx"), (5, "xyz"), (7, "z"), (57, "")
     assert walked((0, "abcdef"), *steps) == "abcdefstuvwxyz"
