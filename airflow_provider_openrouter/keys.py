@@ -172,6 +172,18 @@ class KeyGroup(NamedTuple):
         return cls(limited, not_measurable)
 
 
+class Extent(NamedTuple):
+    """
+    How far a listing of one workspace went.
+
+    :param page_size: how many records its fullest page had.
+    :param end: the offset behind its last record.
+    """
+
+    page_size: int
+    end: int
+
+
 @dataclass(frozen=True, kw_only=True)
 class KeyListing:
     """
@@ -182,12 +194,14 @@ class KeyListing:
     :param scope: which workspaces were listed.
     :param workspace_names: the names of the listed workspaces by their ids, as far as they were read; empty text
         for one without a name.
+    :param extents: how far the listing of each workspace went, by its id, None for the default one.
     """
 
     keys: Sequence[Key]
     observed_at: datetime
     scope: WorkspaceScope
     workspace_names: Mapping[str, str] = field(default_factory=dict)
+    extents: Mapping[str | None, Extent] = field(default_factory=dict)
 
     @cached_property
     def hashes(self) -> frozenset[str]:

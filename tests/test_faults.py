@@ -29,7 +29,7 @@ from airflow.providers.common.compat.sdk import (
 from support.certificates import certificate
 from support.proxies import Proxy
 from support.s3 import running_s3
-from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
+from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Request, Server, data, error
 from support.tasks import Context
 
 from airflow_provider_openrouter.api.answers import LARGEST_BODY
@@ -211,6 +211,24 @@ def keys_that_come_faster_than_they_are_listed(stage: Stage) -> None:
     stage.serve(lambda request: data([{"hash": f"{request.number} {number}"} for number in range(4)]))
 
 
+def a_workspace_that_is_deleted(stage: Stage) -> None:
+    def answer(request: Request) -> Answer:
+        if request.path == "/workspaces":
+            there = WORKSPACES if asked else [{"id": "2e", "name": "Sales"}, *WORKSPACES]
+            return data(there[request.offset :])
+        asked.append(request)
+        return error(404) if request.query["workspace_id"] == "2e" else data(KEYS[request.offset :])
+
+    asked: list[Request] = []
+    stage.serve(answer)
+
+
+def workspaces_that_are_deleted_without_end(stage: Stage) -> None:
+    account = Account(workspaces=100, gone=404)
+    account.between = lambda number: number % 2 and account.delete_workspace(-1)
+    stage.serve(account)
+
+
 def a_server_without_include_expired(stage: Stage) -> None:
     def answer(request: Request) -> Answer:
         unknown = "include_expired" in request.query
@@ -309,6 +327,12 @@ def waits_for_no_key(stage: Stage) -> Any:
 
 def lists_keys_of_an_unknown_workspace(stage: Stage) -> Any:
     return OpenRouterListKeysOperator(task_id="list_keys", workspace_id="Sales").execute(Context())
+
+
+def lists_the_keys_of_all_workspaces(stage: Stage) -> Any:
+    return OpenRouterListKeysOperator(task_id="list_keys", workspace_id="*", xcom_format="records").execute(
+        Context()
+    )
 
 
 def lists_keys_of_a_deleted_workspace(stage: Stage) -> Any:
@@ -800,6 +824,22 @@ FAULTS = [
         error=OpenRouterResponseError,
         says="The listing changes faster than it can be read: …. Run it again when fewer keys are being …",
         requests=None,
+    ),
+    Fault(
+        name="a workspace is deleted while all are listed",
+        cause=a_workspace_that_is_deleted,
+        says="A workspace was deleted meanwhile: listing again those that are left.",
+        requests=None,
+        task=lists_the_keys_of_all_workspaces,
+    ),
+    Fault(
+        name="workspaces are deleted faster than they are listed",
+        cause=workspaces_that_are_deleted_without_end,
+        error=OpenRouterResponseError,
+        transient=True,
+        says="Workspaces are deleted faster than they can be listed: 5 listings met one that was …",
+        requests=None,
+        task=lists_the_keys_of_all_workspaces,
     ),
     Fault(
         name="there is no such connection",

@@ -8,6 +8,7 @@ are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -34,9 +35,14 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterRequestError,
     OpenRouterResponseError,
 )
-from airflow_provider_openrouter.keys import Key, KeyListing, read_text
+from airflow_provider_openrouter.keys import Extent, Key, KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
+
+log = logging.getLogger(__name__)
+
+MOST_LISTINGS = 5
+"""How often the workspaces are listed, if each time one of them is deleted meanwhile."""
 
 
 class OpenRouterClient:
@@ -115,16 +121,18 @@ class OpenRouterClient:
         include_disabled: bool = False,
         include_expired: bool | None = None,
         workspace_id: str | WorkspaceScope | None = None,
-        workspace_names: Mapping[str, str] | None = None,
+        previous: KeyListing | None = None,
         stopped: Event | None = None,
     ) -> KeyListing:
         """
         Return a complete listing of the keys, with its time and workspaces.
 
-        The first three parameters are those of :meth:`list_keys`.
+        The first three parameters are those of :meth:`list_keys`. If a workspace is deleted while all are listed,
+        all that are left are listed again: its keys may have moved to any of them.
 
-        :param workspace_names: the names of workspaces by their ids, if they are known already: they save the
-            request that looks up a name. For ``"*"`` the workspaces are read in any case, so that none is missed.
+        :param previous: the last listing with the same parameters, if there is one. As many pages as it had are
+            asked for at once, and the name of a workspace is not looked up again. It decides only how long the
+            listing takes: whatever has changed since is seen, workspaces included.
         :param stopped: an event of this listing alone: set it from another thread to end the listing at once,
             requests in flight and waits included.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
@@ -134,27 +142,35 @@ class OpenRouterClient:
         query = {"include_disabled": _flag(include_disabled)}
         if include_expired is not None:
             query["include_expired"] = _flag(include_expired)
+        if previous is not None and previous.scope != scope:
+            previous = None
 
         observed_at = datetime.now(UTC)
         with self._records(stopped) as records:
-            names = workspace_names or {}
-            if scope.is_all or (scope.needs_workspaces and workspace_names is None):
-                names = {each["id"]: read_text(each.get("name")) or "" for each in records.every_workspace()}
-            by_hash: dict[str, Key] = {}
-            workspace_ids = scope.resolve(names)
-            for id_ in workspace_ids:
-                for key in records.every_key(query if id_ is None else query | {"workspace_id": id_}):
-                    by_hash.setdefault(key["hash"], key)
-            listing = KeyListing(
-                keys=list(by_hash.values()),
-                observed_at=observed_at,
-                scope=scope,
-                workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
-            )
-            every = f"in {count(len(names), 'workspace')}"
-            where = every if scope.is_all else f"(workspace: {listing.workspace})"
-            records.log_end(f"{count(len(by_hash), 'key')} {where}")
-            return listing
+            names: Mapping[str, str] = previous.workspace_names if previous else {}
+            if scope.is_all or (scope.needs_workspaces and previous is None):
+                names = records.workspace_names(expected=len(names) if previous else None)
+            for _ in range(MOST_LISTINGS):
+                try:
+                    listing = _list(records, query, scope, names, observed_at, previous)
+                except OpenRouterRequestError as error:
+                    if not scope.is_all or error.status_code not in (400, 404):
+                        raise
+                    before, observed_at = names.keys(), datetime.now(UTC)
+                    names = records.workspace_names()
+                    if before <= names.keys():
+                        raise
+                    log.info("A workspace was deleted meanwhile: listing again those that are left.")
+                    continue
+                every = f"in {count(len(names), 'workspace')}"
+                where = every if scope.is_all else f"(workspace: {listing.workspace})"
+                records.log_end(f"{count(len(listing.keys), 'key')} {where}")
+                return listing
+        raise OpenRouterResponseError(
+            f"Workspaces are deleted faster than they can be listed: {MOST_LISTINGS} listings met one that was "
+            "gone. Run it again when fewer are being deleted.",
+            transient=True,
+        )
 
     def list_workspaces(self) -> list[Record]:
         """
@@ -204,6 +220,34 @@ class OpenRouterClient:
         with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
             transport.retries.on_rate_limit = window.close_by_half
             yield RecordReader(transport, window)
+
+
+def _list(
+    records: RecordReader,
+    query: dict[str, str],
+    scope: WorkspaceScope,
+    names: Mapping[str, str],
+    observed_at: datetime,
+    previous: KeyListing | None,
+) -> KeyListing:
+    by_hash: dict[str, Key] = {}
+    extents: dict[str | None, Extent] = {}
+    workspace_ids = scope.resolve(names)
+    for id_ in workspace_ids:
+        keys, extent = records.every_key(
+            query if id_ is None else query | {"workspace_id": id_},
+            expected=previous.extents.get(id_) if previous else None,
+        )
+        if extent:
+            extents[id_] = extent
+        by_hash |= {key["hash"]: key for key in keys if key["hash"] not in by_hash}
+    return KeyListing(
+        keys=list(by_hash.values()),
+        observed_at=observed_at,
+        scope=scope,
+        workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
+        extents=extents,
+    )
 
 
 def _flag(value: bool) -> str:

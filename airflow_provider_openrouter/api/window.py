@@ -1,7 +1,9 @@
-"""Pages fetched side by side."""
+"""Pages fetched side by side, as many as the latency is worth."""
 
 from __future__ import annotations
 
+import math
+import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
@@ -15,19 +17,23 @@ class Window:
     """
     Fetches the page that is asked for, and at the same time those that will be asked for next.
 
-    It opens to four times its size with each page taken, up to ``limit``. It closes to half when the server asks
-    to slow down or the pages turn out to lie elsewhere, and opens by one page a round trip from then on.
+    At once go up to ``limit`` pages, but only as many as the latency is worth: while one response is on its way,
+    only so many others can be read. It is half as many when the server asks to slow down or the pages turn out to
+    lie elsewhere, and one more a round trip from then on.
 
     :param limit: how many pages may be under way at once.
     """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
-        self._size = 1.0
-        self._steady = False
+        self._size = float(limit)
         self._lock = Lock()
         self._ahead: dict[int, Future[Page]] = {}
         self._threads = ThreadPoolExecutor(limit, thread_name_prefix="openrouter-page")
+        self._has_threads = False
+        self._wait = math.inf  # the shortest that a page was waited for
+        self._work = 0.0  # what all pages took to send and to read
+        self._pages = 0
 
     def __enter__(self) -> Self:
         return self
@@ -42,22 +48,43 @@ class Window:
 
     def page(self, offset: int, ahead: Iterable[int]) -> Page:
         """Return the page at ``offset``; as many of those ``ahead`` as fit are fetched at the same time."""
-        if self._ahead and offset not in self._ahead:
+        following = [*islice(ahead, self._limit - 1)]
+        if self._ahead and self._ahead.keys().isdisjoint((offset, *following)):
             self._drop_ahead()
             self.close_by_half()
-        for expected in (offset, *islice(ahead, int(self._size) - 1)):
-            if expected not in self._ahead:
-                self._ahead[expected] = self._threads.submit(self._fetch, expected)
-        page = self._ahead.pop(offset).result()
+        del following[self._room - 1 :]
+        if following or self._has_threads:
+            self._has_threads = True
+            for expected in (offset, *following):
+                if expected not in self._ahead:
+                    self._ahead[expected] = self._threads.submit(self._timed, expected)
+            page = self._ahead.pop(offset).result()
+        else:
+            page = self._timed(offset)
         with self._lock:
-            self._size = min(self._limit, self._size + (1 / self._size if self._steady else 3 * self._size))
+            self._size = min(self._limit, self._size + 1 / self._size)
         return page
 
     def close_by_half(self) -> None:
         """Let half as many pages be under way at once."""
         with self._lock:
             self._size = max(1.0, self._size / 2)
-            self._steady = True
+
+    @property
+    def _room(self) -> int:
+        with self._lock:
+            worth = 1 + self._wait * self._pages / self._work if self._work else math.inf
+            return int(min(self._size, worth))
+
+    def _timed(self, offset: int) -> Page:
+        began, worked = time.monotonic(), time.thread_time()
+        page = self._fetch(offset)
+        work = time.thread_time() - worked
+        with self._lock:
+            self._wait = min(self._wait, time.monotonic() - began - work)
+            self._work += work
+            self._pages += 1
+        return page
 
     def _drop_ahead(self) -> None:
         for future in self._ahead.values():

@@ -13,7 +13,7 @@ import math
 import time
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from threading import Event
 from typing import TYPE_CHECKING, NoReturn, Self, TypeAlias
 from weakref import WeakKeyDictionary
@@ -147,8 +147,8 @@ class _SharedPoller:
         self._include_disabled = include_disabled
         self._users = 0
         self._client: OpenRouterClient | None = None
-        self._names: dict[str, str] | None = None
-        self._names_read = -math.inf
+        self._previous: KeyListing | None = None
+        self._looked_up = -math.inf
         self._last: Poll | None = None
         self._task: asyncio.Task[Poll] | None = None
         self._waiting = 0
@@ -166,7 +166,7 @@ class _SharedPoller:
     def __exit__(self, *error: object) -> None:
         self._users -= 1
         if not self._users:
-            self._last = self._client = self._names = None
+            self._last = self._client = self._previous = None
             self._threads.shutdown(wait=False)
 
     @property
@@ -232,17 +232,17 @@ class _SharedPoller:
         if self._client is None:
             # In Airflow's own thread: from any other, the triggerer of 3.0 does not survive it.
             self._client = await sync_to_async(get_client)(self._openrouter_conn_id)
-        if time.monotonic() - self._names_read >= NAMES_MAX_AGE:
-            self._names = None
-        if self._names is not None:
+        if time.monotonic() - self._looked_up >= NAMES_MAX_AGE:
+            self._previous = None
+        if self._previous is not None:
             try:
                 return await self._list_in_thread(self._client)
             except OpenRouterRequestError:
-                self._names = None  # another workspace may have the name by now
-        listing = await self._list_in_thread(self._client)
-        if self._scope.is_one:  # of all workspaces there may be others at each poll
-            self._names, self._names_read = dict(listing.workspace_names), self.pauses.began
-        return listing
+                if not self._scope.is_one:
+                    raise
+                self._previous = None  # another workspace may have the name by now
+        self._looked_up = self.pauses.began
+        return await self._list_in_thread(self._client)
 
     async def _list_in_thread(self, client: OpenRouterClient) -> KeyListing:
         stopped = Event()
@@ -251,16 +251,18 @@ class _SharedPoller:
             listing = client.get_key_listing(
                 include_disabled=self._include_disabled,
                 workspace_id=self._scope,
-                workspace_names=self._names,
+                previous=self._previous,
                 stopped=stopped,
             )
             listing.prepare(include_disabled=self._include_disabled)  # here, as it would block the event loop
             return listing
 
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._threads, list_and_sort)
+            listing = await asyncio.get_running_loop().run_in_executor(self._threads, list_and_sort)
         finally:
             stopped.set()
+        self._previous = replace(listing, keys=())
+        return listing
 
 
 _Watched: TypeAlias = tuple[str, WorkspaceScope, bool]

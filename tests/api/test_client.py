@@ -82,6 +82,27 @@ def test_a_small_account_costs_two_requests_on_one_connection(count):
     assert server.connections == 1
 
 
+@pytest.mark.parametrize("latency", [0.0, 0.02])
+@pytest.mark.parametrize("page_size", [100, 250])
+@pytest.mark.parametrize("count", [100, 200, 300, 500, 1_234])
+def test_a_listing_costs_few_more_requests_than_its_pages(count, page_size, latency):
+    account = Account(count, page_size=page_size, latency=latency)
+    with Server(account) as server:
+        client(server).list_keys()
+    assert len(server.requests) <= 1.15 * -(-count // page_size) + 8
+
+
+@pytest.mark.parametrize(("count", "requests"), [(25, 2), (640, 8)])
+def test_a_known_account_of_seven_pages_is_one_round_trip(count, requests):
+    account = Account(count)
+    all_are_here = threading.Barrier(requests, timeout=20)
+    with Server(account) as server:
+        last = client(server).get_key_listing()
+        server.answer = lambda request: all_are_here.wait() >= 0 and account(request)
+        listing = client(server).get_key_listing(previous=last)
+    assert listing.keys == last.keys
+
+
 @pytest.mark.parametrize("size", [1, 30])
 @pytest.mark.parametrize("action", ["create", "delete"])
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 9])
@@ -123,7 +144,7 @@ def test_a_server_that_ignores_offset_is_an_error(count):
         pytest.raises(OpenRouterResponseError, match="ignores 'offset'"),
     ):
         client(server).list_keys()
-    assert len(server.requests) <= 10
+    assert len(server.requests) <= 20
 
 
 def test_a_server_that_filters_after_slicing_loses_nothing():
@@ -190,8 +211,8 @@ def test_a_fault_that_stays_is_raised_and_leaves_no_thread(fault, kind, first, c
 
 def test_a_429_pauses_the_whole_window(caplog):
     caplog.set_level(logging.INFO)
-    account = Account(6_000)
-    first, last = 2_700, 3_330  # of the eight pages that are under way together, 90 keys apart
+    account = Account(6_000, latency=0.02)
+    first, last = 2_850, 3_515  # of the eight pages that are under way together, 95 keys apart
     limited = threading.Event()
 
     def answer(request):
@@ -325,26 +346,32 @@ def test_a_name_is_looked_up_at_each_listing():
     assert not before.hashes & after.hashes
 
 
-def test_names_that_are_known_save_their_request():
+def test_a_name_known_from_the_last_listing_saves_its_request():
     account = Account(10, workspaces=2)
-    names = {each["id"]: each["name"] for each in account.workspaces}
     with Server(account) as server:
-        listing = client(server).get_key_listing(workspace_id="Workspace 1", workspace_names=names)
+        last = client(server).get_key_listing(workspace_id="Workspace 1")
+        server.requests.clear()
+        listing = client(server).get_key_listing(workspace_id="Workspace 1", previous=last)
     assert set(paths(server)) == {"/keys"}
     assert listing.workspace == "Workspace 1 (workspace-1)"
+    assert listing.hashes == last.hashes
 
 
-def test_a_name_that_is_known_is_shown_beside_an_id():
-    with Server(lambda request: data([])) as server:
-        listing = client(server).get_key_listing(workspace_id=ID, workspace_names={ID: "Team", "other": "Other"})
-    assert set(paths(server)) == {"/keys"}
-    assert listing.workspace == f"Team ({ID})"
-
-
-def test_known_names_hide_no_new_workspace():
+def test_a_listing_of_another_workspace_is_no_last_listing():
     account = Account(10, workspaces=2)
     with Server(account) as server:
-        listing = client(server).get_key_listing(workspace_id="*", workspace_names={"workspace-0": "Workspace 0"})
+        last = client(server).get_key_listing(workspace_id="Workspace 0")
+        listing = client(server).get_key_listing(workspace_id="Workspace 1", previous=last)
+    assert listing.workspace_names == {"workspace-1": "Workspace 1"}
+
+
+def test_the_last_listing_hides_no_new_workspace():
+    account = Account(10, workspaces=1)
+    with Server(account) as server:
+        last = client(server).get_key_listing(workspace_id="*")
+        account.workspaces.append({"id": "workspace-1", "name": "Workspace 1"})
+        account.create(5)
+        listing = client(server).get_key_listing(workspace_id="*", previous=last)
     assert listing.hashes == set(account.hashes)
     assert listing.workspace_names == {"workspace-0": "Workspace 0", "workspace-1": "Workspace 1"}
 
@@ -356,9 +383,7 @@ def test_a_workspace_without_a_name_is_listed(name):
     with Server(account) as server:
         assert client(server).get_key_listing(workspace_id="*").hashes == set(account.hashes)
         listing = client(server).get_key_listing(workspace_id="workspace-1")
-        again = client(server).get_key_listing(
-            workspace_id="workspace-1", workspace_names=listing.workspace_names
-        )
+        again = client(server).get_key_listing(workspace_id="workspace-1", previous=listing)
     assert {key["workspace_id"] for key in listing.keys} == {"workspace-1"}
     assert again.hashes == listing.hashes
 

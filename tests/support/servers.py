@@ -216,6 +216,7 @@ class Account:
     :param ignores_offset: whether every page is the first one.
     :param hides: which keys are dropped from a page after it was cut out of the list.
     :param between: called with the number of each request before its response.
+    :param gone: the status of a request for a workspace that does not exist; without it the page is empty.
     """
 
     def __init__(
@@ -228,12 +229,14 @@ class Account:
         ignores_offset: bool = False,
         hides: Callable[[dict[str, Any]], bool] = lambda key: False,
         between: Callable[[int], None] = lambda number: None,
+        gone: int | None = None,
     ) -> None:
         self.page_size = page_size
         self.latency = latency
         self.ignores_offset = ignores_offset
         self.hides = hides
         self.between = between
+        self.gone = gone
         self.asked = 0
         self.workspaces = [
             {"id": f"workspace-{number}", "name": f"Workspace {number}"} for number in range(workspaces)
@@ -261,6 +264,18 @@ class Account:
         del self.keys[start : start + count]
         self.lasting = [hash_ for hash_ in self.lasting if hash_ not in gone]
 
+    def delete_workspace(self, number: int, *, moves_to: int | None = None) -> None:
+        """Delete a workspace, with its keys or after they were moved to another one."""
+        workspace = self.workspaces[number]["id"]
+        if moves_to is None:
+            gone = {key["hash"] for key in self.keys if key["workspace_id"] == workspace}
+            self.keys = [key for key in self.keys if key["hash"] not in gone]
+            self.lasting = [hash_ for hash_ in self.lasting if hash_ not in gone]
+        for key in self.keys:
+            if key["workspace_id"] == workspace:
+                key["workspace_id"] = self.workspaces[moves_to]["id"]
+        del self.workspaces[number]
+
     def page(self, offset: int, ahead: object = (), workspace: str | None = None) -> list[dict[str, Any]]:
         with self._lock:
             self.between(self.asked)
@@ -276,5 +291,7 @@ class Account:
             return Answer(body={"data": found, "total_count": len(self.workspaces)}, delay=self.latency)
         if request.path != "/keys":
             return error(404)
-        workspace = request.query.get("workspace_id", self.workspaces[0]["id"])
+        workspace = request.query.get("workspace_id") or self.workspaces[0]["id"]
+        if self.gone and all(each["id"] != workspace for each in self.workspaces):
+            return error(self.gone, "Invalid workspace_id", delay=self.latency)
         return replace(data(self.page(request.offset, workspace=workspace)), delay=self.latency)
