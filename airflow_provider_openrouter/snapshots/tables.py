@@ -6,7 +6,7 @@ import logging
 
 import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowException
-from sqlalchemy import and_, inspect
+from sqlalchemy import inspect
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -53,13 +53,11 @@ def replace_partition(
             for name in filter(None, (table, schema)):
                 dialect.check_name(connection, name)
             primary_key = prepare_table(connection, target, create_table=create_table)
-            own = (target.c[name] == value for name, value in partition.columns.items())
-            replaced = connection.execute(target.delete().where(and_(*own))).rowcount
-            dialect.insert(connection, target, frame)
+            replaced = dialect.replace(connection, target, partition, frame)
             if schema is None and connection.dialect.name != "sqlite":
                 schema = inspect(connection).default_schema_name
             is_written = True
-    except (SQLAlchemyError, ValueError) as error:
+    except (SQLAlchemyError, ValueError, dialect.errors(engine)) as error:
         if is_written and getattr(error, "connection_invalidated", False):
             raise AirflowException(
                 f"The connection broke while table {shown_name(target)} was committed. It is not known whether "

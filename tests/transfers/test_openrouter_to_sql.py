@@ -392,7 +392,10 @@ def test_a_connection_to_no_database_is_refused(conn_type, sandbox, connection, 
     assert sandbox.requests == []
 
 
-UNSUPPORTED = "which is not supported: write a file with OpenRouterListKeysOperator and load it, as docs/warehouses.md shows."
+UNSUPPORTED = (
+    "which is not supported: write a file with OpenRouterListKeysOperator and load it, as docs/warehouses.md "
+    "shows."
+)
 UNKNOWN = "whose provider is not installed. Install the Airflow provider of that type, or correct the type."
 
 
