@@ -6,7 +6,6 @@ import logging
 
 import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowException
-from sqlalchemy import inspect
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -54,8 +53,7 @@ def replace_partition(
                 dialect.check_name(connection, name)
             primary_key = prepare_table(connection, target, create_table=create_table)
             replaced = dialect.replace(connection, target, partition, frame)
-            if schema is None and connection.dialect.name != "sqlite":
-                schema = inspect(connection).default_schema_name
+            found_in = dialect.schema_of(connection, target)
             is_written = True
     except (SQLAlchemyError, ValueError, dialect.errors(engine)) as error:
         if is_written and getattr(error, "connection_invalidated", False):
@@ -74,4 +72,4 @@ def replace_partition(
             f"Database error: {dialect.reason(error)}"
         ) from None
     log.info("Wrote %s to table %s, replacing %s", count(len(frame), "row"), shown_name(target), f"{replaced:,}")
-    return schema
+    return found_in

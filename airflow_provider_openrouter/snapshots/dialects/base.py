@@ -57,6 +57,10 @@ class Dialect:
     def check_name(self, connection: Connection, name: str) -> None:
         """Raise AirflowFailException if the database would cut a name short."""
 
+    def schema_of(self, connection: Connection, target: Table) -> str | None:
+        """Return the schema that the table is in, or would be created in."""
+        return target.schema or inspect(connection).default_schema_name
+
     @contextmanager
     def transaction(self, engine: Engine, target: Table) -> Iterator[Connection]:
         """Begin a transaction in which nobody else writes to the table in the same way; commit it at the end."""

@@ -11,7 +11,20 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowFailException
-from sqlalchemy import Boolean, Date, DateTime, Float, Table, Text, cast, create_engine, func, inspect, select
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    Float,
+    Table,
+    Text,
+    cast,
+    create_engine,
+    func,
+    inspect,
+    select,
+    text,
+)
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
@@ -74,9 +87,20 @@ class PostgreSQL(Dialect):
         with super().transaction(engine, target) as connection:
             yield connection
 
+    def schema_of(self, connection: Connection, target: Table) -> str | None:
+        """Return the schema that the search path leads to."""
+        found = connection.execute(
+            text(
+                "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+                "WHERE pg_class.oid = to_regclass(:name)"
+            ),
+            {"name": target.info["quoted_name"]},
+        ).scalar()
+        return found or super().schema_of(connection, target)
+
     def take_turn(self, connection: Connection, target: Table) -> None:
         """Wait for a lock of the transaction."""
-        schema = target.schema or inspect(connection).default_schema_name
+        schema = self.schema_of(connection, target)
         name = hashlib.sha256(f"airflow-provider-openrouter {schema}.{target.name}".encode()).digest()
         connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name[:8], "big", signed=True))))
 

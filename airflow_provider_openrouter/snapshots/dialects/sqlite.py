@@ -49,6 +49,10 @@ class SQLite(Dialect):
         """Return the type of a column."""
         return _TYPES[kind]
 
+    def schema_of(self, connection: Connection, target: Table) -> str | None:
+        """Return the name of an attached database, or None for the main one."""
+        return target.schema
+
     def take_turn(self, connection: Connection, target: Table) -> None:
         """Wait up to a minute for the file."""
         connection.exec_driver_sql("PRAGMA busy_timeout = 60000")
