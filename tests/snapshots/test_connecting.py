@@ -121,12 +121,11 @@ def test_a_service_says_where_the_database_is(driver, warehouse, server, monkeyp
 def test_a_server_without_tls_gets_nothing_where_tls_is_asked_for(driver, sandbox, connection, server, warehouse):
     path = f"{server.query['host']}/.s.PGSQL.{server.port or 5432}"
     with without_tls(path) as port:
-        warehouse(
-            {"sslmode": "disable", "options": "-c search_path=analytics", **driver}, host="127.0.0.1", port=port
-        )
+        place = {"host": "127.0.0.1", "port": port}
+        warehouse({"sslmode": "disable", "options": "-c search_path=analytics", **driver}, **place)
         write()
         sandbox.requests.clear()
-        warehouse({"sslmode": "verify-full", **driver}, host="127.0.0.1", port=port)
+        warehouse({"sslmode": "verify-full", **driver}, **place)
         with pytest.raises(AirflowException, match=r"^Could not connect to the database of 'warehouse': .*SSL"):
             write()
     assert sandbox.requests == []
@@ -177,11 +176,9 @@ def test_a_setting_that_cannot_be_honoured_is_refused(extra, said, sandbox, conn
     assert sandbox.requests == []
 
 
-@pytest.mark.parametrize("extra", [{"no_such_setting": 1}, {"cursor": "nonsense"}], ids=str)
+@pytest.mark.parametrize("extra", [{"no_such_setting": 1}, {"cursor": "no_such_cursor"}], ids=str)
 def test_a_setting_that_nobody_knows_is_an_error(extra, sandbox, connection, warehouse):
     warehouse(extra)
-    with pytest.raises(
-        AirflowException, match=r"^Could not connect to the database of 'warehouse': .*(setting|nons)"
-    ):
+    with pytest.raises(AirflowException, match=r"^Could not connect to the database of 'warehouse': .*no_such_"):
         write()
     assert sandbox.requests == []
