@@ -24,7 +24,7 @@ from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import Partition
 
 ROWS_A_COPY = 20_000
-ROWS_A_STATEMENT = 5_000
+ROWS_A_STATEMENT = 1_000
 
 _TEXTS = {"bpchar", "citext", "text", "varchar"}
 _HOLDS = {
