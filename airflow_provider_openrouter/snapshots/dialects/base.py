@@ -158,6 +158,7 @@ def first_connection(connection: AirflowConnection, connect: Callable[[], Any]) 
         raise kind(f"Could not connect to the database of {connection.conn_id!r}: {said}") from None
     with closing(opened):
         yield opened
+        opened.rollback()  # a pooler ends a session whose client leaves it amid a transaction
 
 
 def cause_of(error: Exception) -> Any:
