@@ -10,12 +10,16 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 UNSUPPORTED = {
+    "clickhouse",
     "databricks",
     "duckdb",
     "gcpbigquery",
+    "jdbc",
     "mssql",
     "mysql",
+    "odbc",
     "oracle",
+    "presto",
     "redshift",
     "snowflake",
     "teradata",

@@ -24,7 +24,7 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     A run replaces its partition, the rows of the same ``snapshot``, ``granularity``, ``source`` and
     ``workspace_scope``, and no other: running it again has the same result as running it once, and a failure
     leaves the table as it was. It returns the table, its partition and how many rows that has. It needs the extra
-    ``sql``. PostgreSQL and SQLite are tested.
+    ``sql``. It writes to PostgreSQL and SQLite; other databases are refused before the first request.
 
     An older table gets the columns that it lacks. In a table from before the column ``granularity`` existed,
     rows at 00:00 UTC become ``day`` and all others ``hour``.
@@ -33,7 +33,8 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
     partition as its ``extra``.
 
-    :param sql_conn_id: the connection to the database, of any provider whose hook is a ``DbApiHook``. (templated)
+    :param sql_conn_id: the connection to the database, all of whose settings hold that Airflow's hook honours.
+        (templated)
     :param table: the name of the table, or ``schema.table``. (templated)
     :param schema: the database schema that the table is in, None for the connection's default. With a schema, a
         dot is part of the table's name. (templated)
@@ -53,9 +54,10 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         listed. The API shows only the present, so that another moment files today's keys under that day.
         (templated)
     :raises OpenRouterError: if the keys cannot be listed; ``transient`` says whether trying again may help.
-    :raises AirflowFailException: if an argument makes no sense, if the connection leads to no SQL database, if a
-        package is not installed, or if there is no table to write to.
-    :raises AirflowException: if the database refuses.
+    :raises AirflowFailException: if an argument or a setting of the connection makes no sense, if the connection
+        leads to another database, if a package is not installed, if there is no table to write to, or if a column
+        of it cannot hold its values.
+    :raises AirflowException: if the database cannot be reached, or refuses.
     """
 
     template_fields: Sequence[str] = (
