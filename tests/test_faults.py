@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
@@ -26,6 +27,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 from support.certificates import certificate
+from support.proxies import Proxy
 from support.s3 import running_s3
 from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
 from support.tasks import Context
@@ -71,6 +73,9 @@ class Stage:
         self.servers.append(server)
         self.connect(host=server.base_url)
         return server
+
+    def start(self, proxy: Proxy) -> Proxy:
+        return self._stack.enter_context(proxy)
 
     def connect(self, *, extra: Any = None, **fields: Any) -> None:
         extra = {"timeout": self.timeout, "max_retries": self.max_retries} | (extra or {})
@@ -217,6 +222,44 @@ def a_proxy_that_refuses(stage: Stage) -> None:
     proxy = stage.serve(lambda request: error(500))
     stage.environment.setenv("HTTPS_PROXY", f"http://{proxy.host}")  # it knows no CONNECT
     stage.connect(host=NOWHERE)
+
+
+def has_proxy(proxy: str) -> Callable[[Stage], Any]:
+    def cause(stage: Stage) -> None:
+        stage.environment.setenv("HTTPS_PROXY", proxy)
+        stage.connect(host=NOWHERE)
+
+    return cause
+
+
+def a_socks_proxy_that_refuses(stage: Stage) -> None:
+    proxy = stage.start(Proxy("127.0.0.1:9", refusal=2))
+    has_proxy(f"socks5h://{proxy.host}")(stage)
+
+
+def a_socks_proxy_without_pysocks(stage: Stage) -> None:
+    def missing(*args: Any, **options: Any) -> None:  # as requests.adapters has it where PySocks is not installed
+        raise requests.exceptions.InvalidSchema
+
+    stage.environment.setattr(requests.adapters, "SOCKSProxyManager", missing)
+    has_proxy("socks5h://proxy.invalid:1080")(stage)
+
+
+def a_proxy_with_an_unknown_certificate(stage: Stage) -> None:
+    proxy = stage.start(Proxy("127.0.0.1:9", certificate=certificate(stage.folder)))
+    has_proxy(f"https://{proxy.host}")(stage)
+
+
+def trusts_a_file_without_certificates(stage: Stage) -> None:
+    serves_tls(trusted=False)(stage)
+    path = stage.folder / "empty.pem"
+    path.touch()
+    stage.environment.setenv("REQUESTS_CA_BUNDLE", str(path))
+
+
+def trusts_a_file_that_is_missing(stage: Stage) -> None:
+    serves_tls(trusted=False)(stage)
+    stage.environment.setenv("REQUESTS_CA_BUNDLE", str(stage.folder / "missing.pem"))
 
 
 def connects(**fields: Any) -> Callable[[Stage], Any]:
@@ -438,6 +481,52 @@ FAULTS = [
         requests=0,
         transient=True,
         repeated=True,
+    ),
+    Fault(
+        name="the SOCKS proxy refuses",
+        cause=a_socks_proxy_that_refuses,
+        error=OpenRouterConnectionError,
+        says="Could not reach …: 0x02: Connection not allowed by ruleset. Check the network, the proxy and the "
+        "base URL.",
+        requests=0,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="a SOCKS proxy, but PySocks is not installed",
+        cause=a_socks_proxy_without_pysocks,
+        error=OpenRouterConnectionError,
+        says="The SOCKS proxy in HTTPS_PROXY needs the package PySocks. Run pip install 'requests[socks]'.",
+        requests=0,
+    ),
+    Fault(
+        name="the proxy is written wrongly",
+        cause=has_proxy("ftp://me:secret@proxy.invalid"),
+        error=OpenRouterConnectionError,
+        says="The proxy in HTTPS_PROXY is malformed or of an unknown kind. Write it as …",
+        requests=0,
+    ),
+    Fault(
+        name="the certificate of an `https://` proxy is not known",
+        cause=a_proxy_with_an_unknown_certificate,
+        error=OpenRouterConnectionError,
+        says="Could not verify the certificate of the proxy: self…signed certificate. …",
+        requests=0,
+    ),
+    Fault(
+        name="`REQUESTS_CA_BUNDLE` names a file that is missing",
+        cause=trusts_a_file_that_is_missing,
+        error=OpenRouterConnectionError,
+        says="Could not find a suitable TLS CA certificate bundle, invalid path: …. Check REQUESTS_CA_BUNDLE and "
+        "CURL_CA_BUNDLE.",
+        requests=0,
+    ),
+    Fault(
+        name="`REQUESTS_CA_BUNDLE` names a file without certificates",
+        cause=trusts_a_file_without_certificates,
+        error=OpenRouterConnectionError,
+        says="The file of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE holds no certificates. Name a file in PEM.",
+        requests=0,
     ),
     Fault(
         name="the certificate is self-signed, or of an authority that is not known",

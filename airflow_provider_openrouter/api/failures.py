@@ -95,9 +95,16 @@ def connection_error(
             about="timeout",
         )
     if isinstance(reason, ssl.SSLCertVerificationError):
+        whose = "the proxy" if isinstance(error, requests.exceptions.ProxyError) else _host(where)
+        words = reason.verify_message.rstrip(".")
         return OpenRouterConnectionError(
-            f"Could not verify the certificate of {_host(where)}: {reason.verify_message}. If your own proxy "
+            f"Could not verify the certificate of {whose}: {words}. If your own proxy "
             "signs it, set REQUESTS_CA_BUNDLE to the proxy's certificate.",
+            transient=False,
+        )
+    if isinstance(reason, ssl.SSLError) and reason.library == "X509":  # so it was read, and not sent
+        return OpenRouterConnectionError(
+            "The file of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE holds no certificates. Name a file in PEM.",
             transient=False,
         )
     if type(error) is OSError:  # what requests raises itself
