@@ -169,7 +169,7 @@ class Transport:
             ) from None
         if response.status_code != 200:
             raise status_error(where, response, body, self._auth.hide)
-        return read_data(where, body)
+        return read_data(where, response, body, self._auth.hide)
 
 
 def is_loopback(host: str) -> bool:
