@@ -87,7 +87,7 @@ class Table:
 
     def upgrade(self):
         with self.engine.begin() as connection:
-            prepare_table(connection, keys_table("openrouter_keys", None), create_table=True)
+            prepare_table(connection, keys_table("openrouter_keys", None, connection), create_table=True)
         inspector = sa.inspect(self.engine)
         key = inspector.get_pk_constraint("openrouter_keys")["constrained_columns"]
         assert tuple(key) == IDENTITY
