@@ -14,7 +14,6 @@ UNSUPPORTED = {
     "duckdb",
     "gcpbigquery",
     "mssql",
-    "mysql",
     "oracle",
     "redshift",
     "snowflake",

@@ -71,6 +71,7 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
         dialect.change_key(connection, target)
         primary_key = IDENTITY
         log.info("Changed the primary key of table %s to (%s)", shown_name(target), ", ".join(IDENTITY))
+    dialect.check_table(connection, target)
     return primary_key
 
 

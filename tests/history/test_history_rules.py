@@ -389,7 +389,7 @@ def test_the_views_are_replaced_when_their_files_run_again(history_of):
 
 def test_airflow_runs_the_files_as_the_readme_says(keep, table_dialect, monkeypatch):
     history = keep(table_dialect, [row("key", NIGHT + day * DAY, usage=2.0 * day) for day in range(2)])
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(history.engine.url))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(history.url))
 
     def run(*names, **arguments):
         sql = "".join((HISTORY / f"{name}.sql").read_text() for name in names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -23,6 +24,7 @@ from sqlalchemy.pool import NullPool
 from support.listings import OBSERVED_AT, listing_of, partition_of
 
 from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.snapshots.database import get_engine
 from airflow_provider_openrouter.snapshots.frame import keys_file_frame
 from airflow_provider_openrouter.snapshots.schema import IDENTITY
 from airflow_provider_openrouter.snapshots.tables import replace_partition
@@ -37,12 +39,34 @@ def keys(*numbers: int, **fields: Any) -> list[Key]:
     ]
 
 
+def connection_to(url: URL) -> str:
+    """Return a connection of Airflow to a database."""
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{url.database.removeprefix('/')}"
+    kinds = {"postgresql": "postgres", "mysql": "mysql"}
+    parts = {"login": url.username, "password": url.password, "host": url.host, "port": url.port}
+    query = {name: value for name, value in url.query.items() if name != "host"}
+    host = {"host": url.query["host"]} if "host" in url.query else {}
+    return json.dumps(
+        parts | host | {"conn_type": kinds[url.get_backend_name()], "schema": url.database or "", "extra": query}
+    )
+
+
+def engine_of(url: URL) -> Engine:
+    """Return an engine whose sessions are those of the operator, where it sets what they need."""
+    if url.get_backend_name() != "mysql":
+        return create_engine(url, hide_parameters=True, poolclass=NullPool)
+    name = f"database_{uuid4().hex}"
+    os.environ[f"AIRFLOW_CONN_{name.upper()}"] = connection_to(url)
+    return get_engine(name)
+
+
 class Database:
     """A database of one test's own."""
 
     def __init__(self, url: str | URL) -> None:
         self.url = url
-        self.engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
+        self.engine = engine_of(make_url(url))
         self.name = self.engine.dialect.name
 
     def write(

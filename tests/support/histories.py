@@ -12,9 +12,10 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 from airflow.providers.common.sql.hooks.sql import DbApiHook
-from airflow_provider_openrouter.snapshots.dialects import dialect_of
+from support.databases import engine_of
 from support.year import Year
 
+from airflow_provider_openrouter.snapshots.dialects import dialect_of
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
 from airflow_provider_openrouter.snapshots.schema import keys_table, prepare_table
@@ -55,8 +56,8 @@ class Table:
     """A history in a table. Its database or session is in a time zone that is not UTC."""
 
     def __init__(self, url, rows, old=False):
-        self.url = url
-        self.engine = sa.create_engine(url)
+        self.url = sa.make_url(url)
+        self.engine = engine_of(self.url)
         self.dialect = self.engine.dialect.name
         names = [name for name in KINDS if name not in NEWER] if old else list(KINDS)
         with self.engine.begin() as connection:

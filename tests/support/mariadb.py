@@ -27,13 +27,18 @@ QUICK = {
     "innodb-flush-log-at-trx-commit": "0",
     "innodb-log-file-size": "16M",
     "performance-schema": "OFF",
+    "skip-name-resolve": "ON",  # else the anonymous user of localhost precedes this one
 }
-USER = "CREATE USER writer@'%' IDENTIFIED BY 'pass/word'; GRANT ALL ON *.* TO writer@'%' WITH GRANT OPTION;"
+USER = """\
+CREATE USER writer@'%' IDENTIFIED BY 'pass/word';
+GRANT ALL ON *.* TO writer@'%' WITH GRANT OPTION;
+"""
+"""A statement a line, as it must be in an init file."""
 
 
 @contextmanager
 def running_mariadb(**options: str) -> Iterator[URL]:
-    """Run MariaDB in its own folder, on a free port, and return the URL of its server. It ends with this process."""
+    """Run MariaDB in its own folder on a free port, and return its URL. It ends with this process."""
     with tempfile.TemporaryDirectory(prefix="openrouter-mariadb-") as folder, closing(Guard()) as guard:
         log = Path(folder, "log")
         users = Path(folder, "users.sql")

@@ -76,6 +76,9 @@ class Dialect:
         """
         raise NotImplementedError
 
+    def check_table(self, connection: Connection, target: Table) -> None:
+        """Raise AirflowFailException if a table that exists would not hold exactly what is written to it."""
+
     def utc(self, column: Any) -> Any:
         """Return an expression for the time of day in UTC of a column, from which fields can be extracted."""
         return column
