@@ -5,7 +5,7 @@ INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.t
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
 
-.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load check benchmark constraints clean
+.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs check benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -36,6 +36,9 @@ test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of
 test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
 	$(BIN)/python tests/load/waiting.py
 
+test-warehouse-docs: .matrix/warehouses/ready ## test the DAGs of docs/warehouses.md with the providers of the warehouses
+	.matrix/warehouses/bin/python -m pytest tests/warehouse_docs --numprocesses=0
+
 check: .venv/ready ## check the code with ruff, mypy and bandit
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never
 
@@ -61,4 +64,14 @@ clean: ## remove everything that was built or installed here
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet -c constraints.txt uv
 	$(INSTALL) pip -e '.[dev]'
+	@touch $@
+
+# Without constraints.txt, because the newest Google provider needs an older SQLAlchemy. Nothing is compiled, because
+# most of what that provider brings is never imported.
+.matrix/warehouses/ready: export UV_COMPILE_BYTECODE := 0
+.matrix/warehouses/ready: .venv/ready
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .matrix/warehouses
+	$(BIN)/uv pip install --quiet --python .matrix/warehouses/bin/python -e '.[dev]' 'apache-airflow==3.3.*' sqlglot \
+		'apache-airflow-providers-amazon>=9.39' 'apache-airflow-providers-databricks>=7.23' \
+		'apache-airflow-providers-google>=22.8' 'apache-airflow-providers-snowflake>=6.20'
 	@touch $@

@@ -15,6 +15,8 @@ CONN_TYPE = "openrouter"
 DEFAULT_CONN_ID = "openrouter_default"
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
 MANAGEMENT_KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
+CREDITS_PAGE = "https://openrouter.ai/settings/credits"
+STATUS_PAGE = "https://status.openrouter.ai"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,7 +120,7 @@ FORM: dict[str, Any] = {
     "relabeling": {"host": "Base URL", "password": "Management API key"},  # nosec B105  # a label
     "placeholders": {
         "host": DEFAULT_BASE_URL,
-        "port": "443, unless the base URL names another",
+        "port": '443. "Test" needs it on Airflow 3.3.1 and 3.3.2',
         "password": f"sk-or-v1-… from {MANAGEMENT_KEYS_PAGE}",  # nosec B105
     },
 }

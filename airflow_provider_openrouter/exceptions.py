@@ -45,8 +45,12 @@ class OpenRouterError(AirflowException):
             self.args = (f"{self} {advice[self.about]}",)
 
 
-class OpenRouterAuthError(OpenRouterError, AirflowFailException):
-    """The management key is missing, unusable or refused (401, 403): fails without task retries."""
+class OpenRouterAuthError(OpenRouterError):
+    """
+    The management key is missing, unusable or refused (401, 403).
+
+    The request is not repeated, but task retries apply: in an outage, OpenRouter has refused good keys.
+    """
 
 
 class OpenRouterRequestError(OpenRouterError, AirflowFailException):
@@ -55,9 +59,9 @@ class OpenRouterRequestError(OpenRouterError, AirflowFailException):
 
 class OpenRouterRateLimitError(OpenRouterError):
     """
-    Too many requests (429), even after every retry.
+    Too many requests (429), even after every retry, or with a longer wait than those may take.
 
-    :param retry_after: the seconds that the server asked to wait, or None if it did not say.
+    :param retry_after: the seconds that the server asked to wait, a year at most, or None if it did not say.
     """
 
     transient_by_default = True
@@ -76,9 +80,11 @@ class OpenRouterRateLimitError(OpenRouterError):
 
 class OpenRouterServerError(OpenRouterError):
     """
-    The server or the edge in front of it failed (5xx), even after every retry.
+    The server or the edge in front of it failed, even after every retry.
 
-    :param retry_after: the seconds that the server asked to wait, or None if it did not say.
+    Its status is 5xx, 408 or 425, or any other with a page of HTML in place of the API's JSON.
+
+    :param retry_after: the seconds that the server asked to wait, a year at most, or None if it did not say.
     """
 
     transient_by_default = True
@@ -96,7 +102,11 @@ class OpenRouterServerError(OpenRouterError):
 
 
 class OpenRouterResponseError(OpenRouterError):
-    """A response that is not what the API promises: another format, a redirect, a record without identity."""
+    """
+    A response that is not what the API promises: another format, a redirect, a record without identity.
+
+    It is temporary if it is a 200 that is not JSON, or that has an error without a status.
+    """
 
 
 class OpenRouterConnectionError(OpenRouterError):

@@ -1,4 +1,4 @@
-"""Words for logs and errors: text from elsewhere, amounts and counts."""
+"""Words for logs and errors: text from elsewhere, amounts, times and counts."""
 
 from __future__ import annotations
 
@@ -23,6 +23,13 @@ def usd(amount: float | Decimal) -> str:
     exact = Decimal(str(amount))
     digits = 2 if exact == 0 or abs(exact) >= Decimal("0.01") else 6
     return f"{'-' if exact < 0 else ''}${abs(exact):,.{digits}f}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the largest unit that fits, such as ``40 s``, ``1.5 h`` or ``3 days``."""
+    units = (("days", 86_400, 2), ("h", 3_600, 1), ("min", 60, 2), ("s", 1, 0))
+    unit, size = next((unit, size) for unit, size, least in units if seconds >= least * size)
+    return f"{seconds / size:,.1f}".removesuffix(".0") + f" {unit}"
 
 
 def count(number: int, noun: str, plural: str = "") -> str:

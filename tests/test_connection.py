@@ -131,6 +131,10 @@ def test_the_form_of_older_airflows_is_that_of_the_metadata():
     assert json.loads(behaviour["placeholders"]["extra"]) == {name: each.default for name, each in EXTRAS.items()}
 
 
+def test_the_form_says_which_airflow_needs_a_port():
+    assert "3.3.1 and 3.3.2" in FORM["placeholders"]["port"]
+
+
 @pytest.mark.parametrize("extra", EXTRAS.values(), ids=EXTRAS)
 def test_the_readme_says_default_and_bounds(extra):
     (row,) = re.findall(rf"^\| extra `{extra.name}` \|(.*)\|(.*)\|$", README, re.MULTILINE)
@@ -146,7 +150,9 @@ def test_the_readme_says_the_default_of_the_host():
     assert default == connection.DEFAULT_BASE_URL
 
 
-@pytest.mark.parametrize("name", ["DEFAULT_CONN_ID", "DEFAULT_BASE_URL", "MANAGEMENT_KEYS_PAGE"])
+@pytest.mark.parametrize(
+    "name", ["DEFAULT_CONN_ID", "DEFAULT_BASE_URL", "MANAGEMENT_KEYS_PAGE", "CREDITS_PAGE", "STATUS_PAGE"]
+)
 def test_no_other_module_repeats_a_default(name):
     repeating = {
         str(path.relative_to(PACKAGE))

@@ -1,5 +1,5 @@
 """
-What can go wrong, as in the README's table: each fault is caused for real, and met by a task.
+What can go wrong, as in the table of docs/errors.md: each fault is caused for real, and met by a task.
 
 ``print(test_faults.TABLE)`` shows the table as it must stand there.
 """
@@ -14,11 +14,12 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowFailException,
@@ -26,6 +27,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
 )
 from support.certificates import certificate
+from support.proxies import Proxy
 from support.s3 import running_s3
 from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Answer, Request, Server, data, error
 from support.tasks import Context
@@ -48,10 +50,12 @@ from airflow_provider_openrouter.watch.events import read_event
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
-README = Path(__file__).parent.parent / "README.md"
-HEADING = "## When something goes wrong"
+PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
+HEADING = "## Every fault"
 KEYS = [{"hash": f"hash-{number}", "name": f"name-{number}", "limit_remaining": 1.0} for number in range(3)]
 WORKSPACES = [{"id": "1f", "name": "Marketing"}]
+DELETED = "0d2e5b0e-7c0a-4b59-9a5d-3d1b2f0c8f11"
+HTML = Answer(body="<html>Just a moment...</html>", headers={"Content-Type": "text/html"} | RETRY_AT_ONCE)
 NOWHERE = "openrouter.invalid"
 
 
@@ -71,6 +75,9 @@ class Stage:
         self.servers.append(server)
         self.connect(host=server.base_url)
         return server
+
+    def start(self, proxy: Proxy) -> Proxy:
+        return self._stack.enter_context(proxy)
 
     def connect(self, *, extra: Any = None, **fields: Any) -> None:
         extra = {"timeout": self.timeout, "max_retries": self.max_retries} | (extra or {})
@@ -115,7 +122,7 @@ class Fault:
 
     @property
     def row(self) -> str:
-        """What stands in the README."""
+        """What stands on the page."""
         error = f"`{self.error.__name__}`" if self.error else ""
         cells = self.name, self.says, error, _yes(self.repeated), self._wait, self._task_retries
         return f"| {' | '.join(cells)} |"
@@ -154,6 +161,20 @@ def serves_after(*faults: Answer) -> Callable[[Stage], Any]:
         return faults[request.number] if request.number < len(faults) else data(KEYS[request.offset :])
 
     return lambda stage: stage.serve(answer)
+
+
+def serves_to_many_retries(answer: Answer) -> Callable[[Stage], Any]:
+    def cause(stage: Stage) -> None:
+        stage.max_retries = 5
+        serves(answer)(stage)
+
+    return cause
+
+
+def limits_the_rate(*, for_seconds: float) -> Callable[[Stage], Any]:
+    """Name the end of a rate limit, in milliseconds and by a clock that is wrong."""
+    noon = {"Date": "Thu, 26 Feb 2026 12:00:00 GMT"}
+    return serves_after(error(429, headers=noon | {"X-RateLimit-Reset": f"{1772107200 + for_seconds:.3f}"}))
 
 
 def serves_too_late(answer: Answer) -> Callable[[Stage], Any]:
@@ -219,12 +240,55 @@ def a_proxy_that_refuses(stage: Stage) -> None:
     stage.connect(host=NOWHERE)
 
 
+def has_proxy(proxy: str) -> Callable[[Stage], Any]:
+    def cause(stage: Stage) -> None:
+        stage.environment.setenv("HTTPS_PROXY", proxy)
+        stage.connect(host=NOWHERE)
+
+    return cause
+
+
+def a_socks_proxy_that_refuses(stage: Stage) -> None:
+    proxy = stage.start(Proxy("127.0.0.1:9", refusal=2))
+    has_proxy(f"socks5h://{proxy.host}")(stage)
+
+
+def a_socks_proxy_without_pysocks(stage: Stage) -> None:
+    def missing(*args: Any, **options: Any) -> None:  # as requests.adapters has it where PySocks is not installed
+        raise requests.exceptions.InvalidSchema
+
+    stage.environment.setattr(requests.adapters, "SOCKSProxyManager", missing)
+    has_proxy("socks5h://proxy.invalid:1080")(stage)
+
+
+def a_proxy_with_an_unknown_certificate(stage: Stage) -> None:
+    proxy = stage.start(Proxy("127.0.0.1:9", certificate=certificate(stage.folder)))
+    has_proxy(f"https://{proxy.host}")(stage)
+
+
+def trusts_a_file_without_certificates(stage: Stage) -> None:
+    serves_tls(trusted=False)(stage)
+    path = stage.folder / "empty.pem"
+    path.touch()
+    stage.environment.setenv("REQUESTS_CA_BUNDLE", str(path))
+
+
+def trusts_a_file_that_is_missing(stage: Stage) -> None:
+    serves_tls(trusted=False)(stage)
+    stage.environment.setenv("REQUESTS_CA_BUNDLE", str(stage.folder / "missing.pem"))
+
+
 def connects(**fields: Any) -> Callable[[Stage], Any]:
     def cause(stage: Stage) -> None:
         server = stage.serve(lambda request: data([]))
         stage.connect(**{"host": server.base_url} | fields)
 
     return cause
+
+
+def has_a_field_that_is_not_used(stage: Stage) -> None:
+    server = stage.serve(lambda request: data(KEYS[request.offset :]))
+    stage.connect(host=server.base_url, login="finance", extra={"note": "of the finance team"})
 
 
 def has_no_connection(stage: Stage) -> None:
@@ -245,6 +309,10 @@ def waits_for_no_key(stage: Stage) -> Any:
 
 def lists_keys_of_an_unknown_workspace(stage: Stage) -> Any:
     return OpenRouterListKeysOperator(task_id="list_keys", workspace_id="Sales").execute(Context())
+
+
+def lists_keys_of_a_deleted_workspace(stage: Stage) -> Any:
+    return OpenRouterListKeysOperator(task_id="list_keys", workspace_id=DELETED).execute(Context())
 
 
 def writes_to_an_unknown_placeholder(stage: Stage) -> Any:
@@ -297,11 +365,11 @@ def writes_what_a_constraint_forbids(stage: Stage) -> Any:
 
 FAULTS = [
     Fault(
-        name="the key is wrong (401)",
-        cause=serves(error(401, "No auth credentials found")),
+        name="the key is wrong, or OpenRouter has an outage (401)",
+        cause=serves(error(401, "User not found.")),
         error=OpenRouterAuthError,
-        says="… answered 401 (No auth credentials found). The key must be an active management key; … Create one "
-        "at …",
+        says="… answered 401 (User not found.). The key must be an active management key; … Create one at …. An "
+        "outage can look the same: see https://status.openrouter.ai. The management key is the password of …",
         requests=1,
     ),
     Fault(
@@ -310,6 +378,14 @@ FAULTS = [
         error=OpenRouterAuthError,
         says="… answered 403 (Only management keys can perform this operation). …; an inference key cannot list "
         "keys. Create one at …",
+        requests=1,
+    ),
+    Fault(
+        name="a limit, a budget or a data region forbids it (403)",
+        cause=serves(error(403, "Key limit exceeded (daily limit)")),
+        error=OpenRouterAuthError,
+        says="… answered 403 (Key limit exceeded (daily limit)). A limit, a budget or a data region may forbid "
+        "it. …",
         requests=1,
     ),
     Fault(
@@ -327,21 +403,68 @@ FAULTS = [
         requests=0,
     ),
     Fault(
-        name="the base URL's path is wrong (404)",
+        name="a key is in another field of the connection",
+        cause=connects(login=TOKEN),
+        error=OpenRouterAuthError,
+        says="There is a key in the login of connection …, where it is not used. The management key belongs in "
+        "the password; remove it from everywhere else.",
+        requests=0,
+    ),
+    Fault(
+        name="there is no password, but a login, or an extra such as `api_key` or `token`",
+        cause=connects(password="", extra={"api_key": "a-key-of-another-form"}),
+        error=OpenRouterAuthError,
+        says="Connection … has no password, but has its extra api_key set. The management key belongs in the "
+        "password.",
+        requests=0,
+    ),
+    Fault(
+        name="the credits are used up (402)",
+        cause=serves(error(402, "Insufficient credits")),
+        error=OpenRouterRequestError,
+        says="… answered 402 (Insufficient credits). Credits are missing, or too few. Add some at …",
+        requests=1,
+    ),
+    Fault(
+        name="the base URL's path is wrong, or the default workspace was deleted (404)",
         cause=serves(error(404, "Not found")),
         error=OpenRouterRequestError,
-        says="… answered 404 (Not found). Check workspace_id and the base URL. The base URL is the host of …",
+        says="… answered 404 (Not found). Check the base URL. If it is right, the account's default workspace "
+        "may have been deleted: set workspace_id. The base URL is the host of …",
+        requests=1,
+    ),
+    Fault(
+        name="there is no workspace of that id (404)",
+        cause=serves(error(404, "Workspace not found")),
+        error=OpenRouterRequestError,
+        says="… answered 404 (Workspace not found). Check workspace_id and the base URL. …",
+        requests=1,
+        task=lists_keys_of_a_deleted_workspace,
+    ),
+    Fault(
+        name="the proxy wants a user and a password (407)",
+        cause=serves(error(407, "Proxy authentication required")),
+        error=OpenRouterRequestError,
+        says="… answered 407 (Proxy authentication required). The proxy says so, not OpenRouter. Put what it "
+        "asks for into HTTPS_PROXY, …",
+        requests=1,
+    ),
+    Fault(
+        name="a conflict with another change (409)",
+        cause=serves(error(409, "Conflict")),
+        error=OpenRouterRequestError,
+        says="… answered 409 (Conflict). It is in conflict with another change. Look at what is there now, …",
         requests=1,
     ),
     Fault(
         name="another request is refused (other 4xx)",
-        cause=serves(error(422, "Invalid workspace_id")),
+        cause=serves(error(422, "Invalid offset")),
         error=OpenRouterRequestError,
-        says="… answered 422 (Invalid workspace_id). Check workspace_id and the base URL.",
+        says="… answered 422 (Invalid offset). Check the base URL.",
         requests=1,
     ),
     Fault(
-        name="the server does not know `include_expired` (400)",
+        name="the server does not know `include_expired` (a 400 that names it)",
         cause=a_server_without_include_expired,
         says="Expired keys may be missing: listing again without include_expired. …",
         requests=3,
@@ -354,11 +477,19 @@ FAULTS = [
         repeated=True,
     ),
     Fault(
-        name="too many requests, with a `Retry-After` above 60 s, of which 60 are waited",
-        cause=serves_after(error(429, headers={"Retry-After": "3600"})),
-        says="… answered 429, too many requests …. Trying again in 60.0 s (attempt 2).",
+        name="too many requests, until the `Retry-After` or `X-RateLimit-Reset` within 60 s",
+        cause=limits_the_rate(for_seconds=1.5),
+        says="… answered 429, too many requests …. It asks to wait 1.5 s. … Trying again in 1.5 s (attempt 2).",
         requests=3,
         repeated=True,
+    ),
+    Fault(
+        name="too many requests, with a `Retry-After` or `X-RateLimit-Reset` of more than 60 s",
+        cause=limits_the_rate(for_seconds=36_000),
+        error=OpenRouterRateLimitError,
+        says="… answered 429, too many requests …. It asks to wait 10 h. Ask less often, or lower …",
+        requests=1,
+        transient=True,
     ),
     Fault(
         name="too many requests, throughout",
@@ -382,6 +513,72 @@ FAULTS = [
         error=OpenRouterServerError,
         says="… answered 504 (upstream). The fault is the server's; try again later.",
         requests=4,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="the server fails, with a `Retry-After` of more than 60 s",
+        cause=serves(error(503, "Maintenance", headers={"Retry-After": "5400"})),
+        error=OpenRouterServerError,
+        says="… answered 503 (Maintenance). It asks to wait 1.5 h. The fault is the server's; try again later.",
+        requests=1,
+        transient=True,
+    ),
+    Fault(
+        name="the server ran out of time (408), for a while",
+        cause=serves_after(error(408, "Operation timed out. Please try again later.", headers=RETRY_AT_ONCE)),
+        says="… answered 408 (Operation timed out. Please try again later.). …. Trying again in … s (attempt 2).",
+        requests=3,
+        repeated=True,
+    ),
+    Fault(
+        name="the server ran out of time, or says it is too early (408, 425), throughout",
+        cause=serves(error(425, "Too early", headers=RETRY_AT_ONCE)),
+        error=OpenRouterServerError,
+        says="… answered 425 (Too early). The fault is the server's; try again later.",
+        requests=2,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="an `error` in a 200, with a status as its `code`, for a while",
+        cause=serves_after(Answer(200, error(429, "Rate limit exceeded").body, RETRY_AT_ONCE)),
+        says="… answered 429 in a 200, too many requests (Rate limit exceeded). … Trying again in … s …",
+        requests=3,
+        repeated=True,
+    ),
+    Fault(
+        name="an `error` in a 200, with a status as its `code`, throughout: as if it were that status",
+        cause=serves(Answer(200, error(500, "Internal Server Error").body, RETRY_AT_ONCE)),
+        error=OpenRouterServerError,
+        says="… answered 500 in a 200 (Internal Server Error). The fault is the server's; try again later.",
+        requests=2,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="an `error` in a 200, without a status; retried twice at most",
+        cause=serves_to_many_retries(Answer(body={"error": "It went wrong."})),
+        error=OpenRouterResponseError,
+        says="… answered 200 with an error (It went wrong.). Try again later; if it lasts, check …",
+        requests=3,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="a page of HTML with any status (401, 403 …), for a while",
+        cause=serves_after(replace(HTML, status=401)),
+        says="… answered 401 with a page of HTML, not with the API's JSON. …. Trying again in … s (attempt 2).",
+        requests=3,
+        repeated=True,
+    ),
+    Fault(
+        name="a page of HTML with any status (401, 403 …), throughout",
+        cause=serves(replace(HTML, status=403)),
+        error=OpenRouterServerError,
+        says="… answered 403 with a page of HTML, not with the API's JSON. It comes from a proxy, a login page "
+        "or the edge in front of the API, and says nothing about the key. Try again later; …",
+        requests=2,
         transient=True,
         repeated=True,
     ),
@@ -440,6 +637,52 @@ FAULTS = [
         repeated=True,
     ),
     Fault(
+        name="the SOCKS proxy refuses",
+        cause=a_socks_proxy_that_refuses,
+        error=OpenRouterConnectionError,
+        says="Could not reach …: 0x02: Connection not allowed by ruleset. Check the network, the proxy and the "
+        "base URL.",
+        requests=0,
+        transient=True,
+        repeated=True,
+    ),
+    Fault(
+        name="a SOCKS proxy, but PySocks is not installed",
+        cause=a_socks_proxy_without_pysocks,
+        error=OpenRouterConnectionError,
+        says="The SOCKS proxy in HTTPS_PROXY needs the package PySocks. Run pip install 'requests[socks]'.",
+        requests=0,
+    ),
+    Fault(
+        name="the proxy is written wrongly",
+        cause=has_proxy("ftp://me:secret@proxy.invalid"),
+        error=OpenRouterConnectionError,
+        says="The proxy in HTTPS_PROXY is malformed or of an unknown kind. Write it as …",
+        requests=0,
+    ),
+    Fault(
+        name="the certificate of an `https://` proxy is not known",
+        cause=a_proxy_with_an_unknown_certificate,
+        error=OpenRouterConnectionError,
+        says="Could not verify the certificate of the proxy: self…signed certificate. …",
+        requests=0,
+    ),
+    Fault(
+        name="`REQUESTS_CA_BUNDLE` names a file that is missing",
+        cause=trusts_a_file_that_is_missing,
+        error=OpenRouterConnectionError,
+        says="Could not find a suitable TLS CA certificate bundle, invalid path: …. Check REQUESTS_CA_BUNDLE and "
+        "CURL_CA_BUNDLE.",
+        requests=0,
+    ),
+    Fault(
+        name="`REQUESTS_CA_BUNDLE` names a file without certificates",
+        cause=trusts_a_file_without_certificates,
+        error=OpenRouterConnectionError,
+        says="The file of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE holds no certificates. Name a file in PEM.",
+        requests=0,
+    ),
+    Fault(
         name="the certificate is self-signed, or of an authority that is not known",
         cause=serves_tls(trusted=False),
         error=OpenRouterConnectionError,
@@ -476,19 +719,30 @@ FAULTS = [
         requests=1,
     ),
     Fault(
-        name="a login page, or other HTML",
-        cause=serves(Answer(body="<html>Log in</html>", headers={"Content-Type": "text/html"})),
+        name="a login page, or other HTML, in a 200; retried twice at most",
+        cause=serves_to_many_retries(Answer(body="<html>Log in</html>", headers={"Content-Type": "text/html"})),
         error=OpenRouterResponseError,
         says="… answered 200 with something that is not JSON. Check that the base URL is the API's, and that no "
         "proxy or login page answers instead.",
-        requests=1,
+        requests=3,
+        transient=True,
+        repeated=True,
     ),
     Fault(
-        name="JSON that ends too early",
-        cause=serves(Answer(body='{"data": [{"hash": "a"')),
+        name="JSON that ends too early, for a while",
+        cause=serves_after(Answer(body='{"data": [{"hash": "a"')),
+        says="… answered 200 with something that is not JSON. …. Trying again in … s (attempt 2).",
+        requests=3,
+        repeated=True,
+    ),
+    Fault(
+        name="JSON that ends too early, throughout; retried twice at most",
+        cause=serves_to_many_retries(Answer(body='{"data": [{"hash": "a"')),
         error=OpenRouterResponseError,
         says="… answered 200 with something that is not JSON. …",
-        requests=1,
+        requests=3,
+        transient=True,
+        repeated=True,
     ),
     Fault(
         name="JSON of another form",
@@ -574,6 +828,19 @@ FAULTS = [
         error=OpenRouterRequestError,
         says="timeout must be a number of seconds …. The setting is the extra timeout of connection …",
         requests=0,
+    ),
+    Fault(
+        name="an extra has an old prefix, or a misspelt name",
+        cause=connects(extra={"extra__openrouter__timeout": 60}),
+        error=OpenRouterRequestError,
+        says="There is no extra extra__openrouter__timeout. Call it timeout in connection …",
+        requests=0,
+    ),
+    Fault(
+        name="another field of the connection has no meaning",
+        cause=has_a_field_that_is_not_used,
+        says="Connection … has fields that are not used: extra note, login.",
+        requests=2,
     ),
     Fault(
         name="an argument makes no sense",
@@ -719,11 +986,11 @@ def test_a_sensor_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, s
     stage.max_retries = 0
     fault.cause(stage)
     sensor = OpenRouterKeyLimitSensor(task_id="wait", threshold=5, poke_interval=0.01, timeout=0)
-    with pytest.raises(AirflowSensorTimeout if fault.transient else AirflowFailException) as caught:
+    with pytest.raises(AirflowSensorTimeout if fault.transient else OpenRouterError) as caught:
         sensor.execute(Context())
     assert ("The wait goes on." in log()) is fault.transient
     if not fault.transient:
-        assert isinstance(caught.value, OpenRouterError)
+        assert isinstance(caught.value, AirflowFailException) is (fault.error not in REFUSED)
         assert re.search(f"(?s){says(fault)}", str(caught.value))
 
 
@@ -735,9 +1002,9 @@ def test_a_trigger_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, 
     assert (event is None) is fault.transient
     assert caplog.text.count("read again") == (3 if fault.error in REFUSED else 0)
     if event:
-        with pytest.raises(AirflowFailException, match=f"(?s){says(fault)}") as caught:
+        with pytest.raises(OpenRouterError, match=f"(?s){says(fault)}") as caught:
             read_event(event)
-        assert isinstance(caught.value, OpenRouterError)
+        assert isinstance(caught.value, AirflowFailException) is (fault.error not in REFUSED)
 
 
 async def first_event(caplog) -> dict[str, Any] | None:
@@ -755,6 +1022,6 @@ async def first_event(caplog) -> dict[str, Any] | None:
         return None
 
 
-def test_the_table_of_the_readme_is_this_one():
-    section = README.read_text().partition(f"\n{HEADING}\n")[2].partition("\n## ")[0]
+def test_the_table_of_the_page_is_this_one():
+    section = PAGE.read_text().partition(f"\n{HEADING}\n")[2].partition("\n## ")[0]
     assert [line for line in section.splitlines() if line.startswith("|")] == TABLE.splitlines()

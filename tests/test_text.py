@@ -1,4 +1,4 @@
-"""Text from elsewhere, amounts and counts, as parts of a line."""
+"""Text from elsewhere, amounts, times and counts, as parts of a line."""
 
 from decimal import Decimal
 
@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.text import count, plain, usd
+from airflow_provider_openrouter.text import count, duration, plain, usd
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,27 @@ def test_a_part_of_a_line_is_short_and_printable(text):
 )
 def test_an_amount_is_written_as_people_write_it(amount, text):
     assert usd(amount) == text
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.25, "0.2 s"),
+        (40, "40 s"),
+        (119, "119 s"),
+        (120, "2 min"),
+        (150, "2.5 min"),
+        (3_600, "1 h"),
+        (5_400, "1.5 h"),
+        (35_999.6, "10 h"),
+        (86_400, "24 h"),
+        (259_200, "3 days"),
+        (86_400 * 1_234, "1,234 days"),
+    ],
+)
+def test_a_time_is_written_in_the_largest_unit_that_fits(seconds, text):
+    assert duration(seconds) == text
 
 
 @pytest.mark.parametrize(

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 
 import requests
 
-from airflow_provider_openrouter.api.failures import unexpected_response
+from airflow_provider_openrouter.api.failures import error_in_200, unexpected_response
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 
 CHUNK = 1 << 16
@@ -43,14 +44,16 @@ def too_large(where: str) -> OpenRouterResponseError:
     return unexpected_response(f"{where} answered with more than {LARGEST_BODY:,} bytes.")
 
 
-def read_data(where: str, body: bytes) -> Any:
+def read_data(where: str, response: requests.Response, body: bytes, hide: Callable[[str], str]) -> Any:
     """
     Return what stands under ``data`` in a body of JSON.
 
     What JSON can hold and databases or files cannot is replaced: NUL, and halves of surrogate pairs.
 
     :param where: the URL, as errors show it.
+    :param hide: takes the key out of a text, in case the server sends it back.
     :raises OpenRouterResponseError: if the body is not JSON, or has no ``data``.
+    :raises OpenRouterError: if there is an ``error`` in it, the one of its ``code``.
     """
     text = body.decode("utf-8", "replace")
     if "\\u0000" in text:  # legal JSON that PostgreSQL holds neither as text nor as JSON
@@ -63,8 +66,11 @@ def read_data(where: str, body: bytes) -> Any:
         raise OpenRouterResponseError(
             f"{where} answered 200 with something that is not JSON. Check that the base URL is the API's, and "
             "that no proxy or login page answers instead.",
+            transient=True,
             about="base_url",
         ) from None
+    if isinstance(answer, dict) and answer.get("error"):
+        raise error_in_200(where, response, body, hide)
     if not isinstance(answer, dict) or "data" not in answer:
         raise unexpected_response(f"{where} answered 200 with JSON that has no 'data'.")
     return answer["data"]

@@ -4,8 +4,8 @@ One deadline for each attempt of a request, from looking up the host to the last
 A socket's own timeout starts again with every byte. So a thread watches the attempts of a transport. It shuts
 down the socket of each that is late, or of all when they are given up: whatever waits for it then fails at once.
 
-Looking up a host and the greeting of a SOCKS proxy have no socket that could be shut down. They run in a thread
-that an attempt leaves behind when it must end; that thread ends when the resolver or the proxy does.
+Looking up a host has no socket that could be shut down. It runs in a thread that an attempt leaves behind when it
+must end; that thread ends when the resolver does.
 """
 
 from __future__ import annotations
@@ -21,18 +21,16 @@ from contextvars import ContextVar
 from functools import cache, partial
 from http.client import HTTPResponse
 from threading import Event, Lock, Thread
-from typing import Any, TypeVar
+from typing import Any
 
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import LocationParseError, NewConnectionError
+from urllib3.exceptions import NewConnectionError
 from urllib3.util.connection import allowed_gai_family
 
 from airflow_provider_openrouter.api.answers import LARGEST_BODY, too_large
 
 AGAIN = 0.01
 """Seconds between two looks at an attempt that is to end: its socket may not have been connecting yet."""
-
-T = TypeVar("T")
 
 
 class Deadline(Thread):
@@ -141,10 +139,11 @@ class Attempt:
         if self._received > LARGEST_BODY:
             raise too_large(self._where)
 
-    def wait_for(self, function: Callable[[], T]) -> T:
-        """Return what a function returns that cannot be interrupted, or leave its thread behind."""
-        future: Future[T] = Future()
-        Thread(target=_settle, args=(future, function), name="openrouter-connect", daemon=True).start()
+    def look_up(self, host: str, port: int | None, family: int) -> list[Any]:
+        """Return the addresses of a host, or leave the thread behind that asks for them."""
+        future: Future[list[Any]] = Future()
+        ask = partial(socket.getaddrinfo, host, port, family, socket.SOCK_STREAM)
+        Thread(target=_settle, args=(future, ask), name="openrouter-look-up", daemon=True).start()
         while not wait([future], AGAIN).done:
             self.check()
         return future.result()
@@ -223,25 +222,39 @@ class _Watched:
         super().request(*args, **kwargs)  # type: ignore[misc]  # of the connection that this is mixed into
 
     def _new_conn(self) -> Any:
-        attempt = _current.get()
         if hasattr(self, "_socks_options"):
-            sock = attempt.wait_for(super()._new_conn)  # type: ignore[misc]
-            attempt.use(sock)
-            return sock
-        look_up = partial(socket.getaddrinfo, self._dns_host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
-        try:
-            found = attempt.wait_for(look_up)
-        except UnicodeError:
-            raise LocationParseError(self.host) from None
+            return self._connect_through_socks(self._socks_options)
+        return self._connect(self._dns_host, self.port, socket.socket, socket.socket.connect)
+
+    def _connect_through_socks(self, options: Any) -> Any:
+        """Connect as PySocks does, but look up both hosts first, so that its socket can end all the rest."""
+        import socks  # type: ignore[import-untyped]
+
+        host, version, here = self.host, options["socks_version"], not options["rdns"]
+        if here:
+            family = socket.AF_INET if version == socks.SOCKS4 else allowed_gai_family()
+            host = _current.get().look_up(host, self.port, family)[0][4][0]
+
+        def connect(sock: Any, address: Any) -> None:
+            sock.set_proxy(version, *address[:2], not here, options["username"], options["password"])
+            sock.connect((host, self.port))
+
+        return self._connect(options["proxy_host"], options["proxy_port"], socks.socksocket, connect)
+
+    def _connect(
+        self, host: str, port: int | None, new: Callable[..., Any], connect: Callable[[Any, Any], None]
+    ) -> Any:
+        attempt = _current.get()
+        found = attempt.look_up(host.strip("[]"), port, allowed_gai_family())
         while True:
             family, kind, protocol, _, address = found.pop(0)
-            sock = socket.socket(family, kind, protocol)
+            sock = new(family, kind, protocol)
             try:
                 for option in self.socket_options or ():
                     sock.setsockopt(*option)
                 sock.settimeout(self.timeout)
                 attempt.use(sock)
-                sock.connect(address)
+                connect(sock, address)
                 return sock
             except OSError as error:
                 sock.close()
@@ -254,7 +267,7 @@ def _watched(connection: type) -> type:
     return type(connection.__name__, (_Watched, connection), {})
 
 
-def _settle(future: Future[T], function: Callable[[], T]) -> None:
+def _settle(future: Future[list[Any]], function: Callable[[], list[Any]]) -> None:
     try:
         future.set_result(function())
     except BaseException as error:

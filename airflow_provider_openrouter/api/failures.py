@@ -7,17 +7,17 @@ The statuses and the form of an error's body are from OpenRouter's API reference
 
 from __future__ import annotations
 
-import email.utils
 import json
+import re
 import ssl
 from collections.abc import Callable
-from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
 import requests
 import urllib3
 
-from airflow_provider_openrouter.connection import MANAGEMENT_KEYS_PAGE
+from airflow_provider_openrouter.api.retry_after import retry_after
+from airflow_provider_openrouter.connection import CREDITS_PAGE, MANAGEMENT_KEYS_PAGE, STATUS_PAGE
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -27,7 +27,17 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
-from airflow_provider_openrouter.text import plain
+from airflow_provider_openrouter.text import duration, plain
+
+PAGE_ADVICE = (
+    "It comes from a proxy, a login page or the edge in front of the API, and says nothing about the key. Try "
+    "again later; if it lasts, check the proxy and the base URL."
+)
+PROXY_ADVICE = (
+    "The proxy says so, not OpenRouter. Put what it asks for into HTTPS_PROXY, as in http://user:secret@host."
+)
+_PAGE = re.compile(r"\s*(<|error code: \d+\s*$)")
+"""How a page begins, or all of what Cloudflare says to a client that wants no HTML."""
 
 
 def status_error(
@@ -40,33 +50,10 @@ def status_error(
     :param hide: takes the key out of a text, in case the server sends it back.
     """
     status = response.status_code
-    said = plain(hide(_message(body.decode("utf-8", "replace"))), longest=200)
-    said = f" ({said})" if said else ""
+    text = body.decode("utf-8", "replace")
     answer = f"{where} answered {status}"
-    if status in (401, 403):
-        return OpenRouterAuthError(
-            f"{answer}{said}. The key must be an active management key; an inference key cannot list keys. "
-            f"Create one at {MANAGEMENT_KEYS_PAGE}.",
-            status_code=status,
-            about="management_key",
-        )
-    if status == 429:
-        return OpenRouterRateLimitError(
-            f"{answer}, too many requests{said}. Ask less often, or lower max_concurrency.",
-            retry_after=_retry_after(response),
-            about="max_concurrency",
-        )
-    if 400 <= status < 500:
-        return OpenRouterRequestError(
-            f"{answer}{said}. Check workspace_id and the base URL.", status_code=status, about="base_url"
-        )
-    if status >= 500:
-        return OpenRouterServerError(
-            f"{answer}{said}. The fault is the server's; try again later.",
-            status_code=status,
-            retry_after=_retry_after(response),
-        )
     if 300 <= status < 400:
+        said = _said(text, hide)
         host = plain(_host(hide(response.headers.get("Location", ""))) or "itself", longest=200)
         return OpenRouterResponseError(
             f"{answer}, a redirect to {host}{said}. It is not followed, because the key would go there too. Set "
@@ -74,7 +61,95 @@ def status_error(
             status_code=status,
             about="base_url",
         )
+    if status < 500 and status != 429 and _is_page(response, text):
+        return OpenRouterServerError(
+            f"{answer} with a page of HTML, not with the API's JSON. "
+            f"{PROXY_ADVICE if status == 407 else PAGE_ADVICE}",
+            status_code=status,
+            retry_after=retry_after(response, rate_limited=False),
+            about=None if status == 407 else "base_url",
+        )
+    return _api_error(answer, status, response, text, hide)
+
+
+def error_in_200(
+    where: str, response: requests.Response, body: bytes, hide: Callable[[str], str]
+) -> OpenRouterError:
+    """
+    Return the error for a 200 whose JSON has an ``error``: that of the status which is its ``code``.
+
+    :param where: the URL, as errors show it.
+    :param hide: takes the key out of a text, in case the server sends it back.
+    """
+    text = body.decode("utf-8", "replace")
+    code = _code(text)
+    if code is not None:
+        return _api_error(f"{where} answered {code} in a 200", code, response, text, hide)
+    return OpenRouterResponseError(
+        f"{where} answered 200 with an error{_said(text, hide)}. Try again later; if it lasts, check that the "
+        "base URL is the API's.",
+        transient=True,
+        about="base_url",
+    )
+
+
+def _api_error(
+    answer: str, status: int, response: requests.Response, text: str, hide: Callable[[str], str]
+) -> OpenRouterError:
+    """
+    Return the error for what the API itself says.
+
+    :param answer: the beginning of the message.
+    :param text: the body.
+    """
+    said = _said(text, hide)
+    if status in (401, 403):
+        may_be = "A limit, a budget or a data region may forbid it. If not, the" if status == 403 else "The"
+        return OpenRouterAuthError(
+            f"{answer}{said}. {may_be} key must be an active management key; an inference key cannot list keys. "
+            f"Create one at {MANAGEMENT_KEYS_PAGE}. An outage can look the same: see {STATUS_PAGE}.",
+            status_code=status,
+            about="management_key",
+        )
+    if status == 429:
+        asked = retry_after(response, rate_limited=True)
+        return OpenRouterRateLimitError(
+            f"{answer}, too many requests{said}{_asks(asked)}. Ask less often, or lower max_concurrency.",
+            retry_after=asked,
+            about="max_concurrency",
+        )
+    if status >= 500 or status in (408, 425):
+        asked = retry_after(response, rate_limited=False)
+        return OpenRouterServerError(
+            f"{answer}{said}{_asks(asked)}. The fault is the server's; try again later.",
+            status_code=status,
+            retry_after=asked,
+        )
+    if status >= 400:
+        remedy, about = _remedy(status, response.url or "", text)
+        return OpenRouterRequestError(f"{answer}{said}. {remedy}", status_code=status, about=about)
     return unexpected_response(f"{answer}, not 200{said}.", status_code=status)
+
+
+def _remedy(status: int, url: str, text: str) -> tuple[str, str | None]:
+    """Return what to do about a request that is refused, and the argument that this is about."""
+    if status == 402:
+        return f"Credits are missing, or too few. Add some at {CREDITS_PAGE}.", None
+    if status == 407:
+        return PROXY_ADVICE, None
+    if status == 409:
+        return "It is in conflict with another change. Look at what is there now, and start again.", None
+    if status == 400 and "include_expired" in text:
+        return "Set include_expired to None: this server does not know it.", "include_expired"
+    if "workspace_id=" in url:
+        return "Check workspace_id and the base URL.", "base_url"
+    if status == 404 and urlsplit(url).path.endswith("/keys"):
+        return (
+            "Check the base URL. If it is right, the account's default workspace may have been deleted: set "
+            "workspace_id.",
+            "base_url",
+        )
+    return "Check the base URL.", "base_url"
 
 
 def connection_error(
@@ -95,17 +170,27 @@ def connection_error(
             about="timeout",
         )
     if isinstance(reason, ssl.SSLCertVerificationError):
+        whose = "the proxy" if isinstance(error, requests.exceptions.ProxyError) else _host(where)
+        words = reason.verify_message.rstrip(".")
         return OpenRouterConnectionError(
-            f"Could not verify the certificate of {_host(where)}: {reason.verify_message}. If your own proxy "
+            f"Could not verify the certificate of {whose}: {words}. If your own proxy "
             "signs it, set REQUESTS_CA_BUNDLE to the proxy's certificate.",
+            transient=False,
+        )
+    if isinstance(reason, ssl.SSLError) and reason.library == "X509":  # so it was read, and not sent
+        return OpenRouterConnectionError(
+            "The file of REQUESTS_CA_BUNDLE or CURL_CA_BUNDLE holds no certificates. Name a file in PEM.",
             transient=False,
         )
     if type(error) is OSError:  # what requests raises itself
         return OpenRouterConnectionError(
             f"{error}. Check REQUESTS_CA_BUNDLE and CURL_CA_BUNDLE.", transient=False
         )
+    cause = _cause(where, error, reason, hide)
+    if "tunnel connection failed: 407" in cause:
+        return OpenRouterConnectionError(f"{cause}. {PROXY_ADVICE}")
     return OpenRouterConnectionError(
-        f"{_cause(where, error, reason, hide)}. Check the network, the proxy and the base URL.",
+        f"{cause}. Check the network, the proxy and the base URL.",
         transient=not isinstance(error, ValueError),  # such as a URL or a proxy that makes no sense
         about="base_url",
     )
@@ -142,8 +227,8 @@ def _root(error: BaseException) -> BaseException:
     return error if cause is None else _root(cause)
 
 
-def _message(text: str) -> str:
-    """Return what the body of an error says in any of the forms seen, or nothing if it is a page of HTML."""
+def _said(text: str, hide: Callable[[str], str]) -> str:
+    """Return in brackets what the body of an error says in any of the forms seen, or nothing if it is HTML."""
     try:
         said = json.loads(text)
     except (ValueError, RecursionError):
@@ -151,21 +236,29 @@ def _message(text: str) -> str:
     for name in ("error", "message"):
         if isinstance(said, dict):
             said = said.get(name, "")
-    return said if isinstance(said, str) else ""
+    words = plain(hide(said), longest=200) if isinstance(said, str) else ""
+    return f" ({words})" if words else ""
 
 
-def _retry_after(response: requests.Response) -> float | None:
-    """Return the seconds of ``Retry-After``, a number or an HTTP date, or None if it holds neither."""
-    value = response.headers.get("Retry-After", "").strip()
+def _code(text: str) -> int | None:
+    """Return the ``code`` of an ``error`` if it is the status of one, as a number or in digits."""
+    error = json.loads(text)["error"]
+    code = str(error.get("code")) if isinstance(error, dict) else ""
+    return int(code) if re.fullmatch("[45][0-9][0-9]", code) else None
+
+
+def _is_page(response: requests.Response, text: str) -> bool:
+    """Return whether a body is a page for people, which is not the API's."""
     try:
-        seconds = float(value)
-    except ValueError:
-        try:
-            date = email.utils.parsedate_to_datetime(value)
-        except (ValueError, OverflowError):
-            return None
-        seconds = (date.replace(tzinfo=date.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
-    return seconds if seconds > 0 else 0.0
+        json.loads(text)
+    except (ValueError, RecursionError):
+        kind = response.headers.get("Content-Type", "").lower()
+        return "html" in kind or "cf-mitigated" in response.headers or bool(_PAGE.match(text))
+    return False
+
+
+def _asks(asked: float | None) -> str:
+    return f". It asks to wait {duration(asked)}" if asked else ""
 
 
 def _host(url: str) -> str | None:

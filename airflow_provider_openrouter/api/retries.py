@@ -11,14 +11,20 @@ from typing import TypeVar
 
 import tenacity
 
-from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRateLimitError
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterError,
+    OpenRouterRateLimitError,
+    OpenRouterResponseError,
+)
 
 log = logging.getLogger(__name__)
 
 LONGEST_WAIT = 60.0
-"""Seconds before one retry, whatever the server asks for."""
+"""Seconds before one retry. If the server asks for more, there is none."""
 LONGEST_WAIT_IN_ALL = 300.0
 """Seconds of all waits of the requests that belong together."""
+MOST_ODD_RESPONSES = 3
+"""How often one request may get a 200 that makes no sense, from the edge or because the base URL is wrong."""
 
 T = TypeVar("T")
 
@@ -65,8 +71,14 @@ class Retries:
         return attempt()
 
     def _gives_up(self, state: tenacity.RetryCallState) -> bool:
+        odd_responses = 0
+        if isinstance(_error(state), OpenRouterResponseError):
+            counts = state.retry_object.statistics  # of this thread and this request
+            odd_responses = counts["odd_responses"] = counts.get("odd_responses", 0) + 1
         return (
             state.attempt_number > self._max_retries
+            or odd_responses >= MOST_ODD_RESPONSES
+            or (_asked(state) or 0.0) > LONGEST_WAIT
             or self.waited + self._longer(state.upcoming_sleep) > LONGEST_WAIT_IN_ALL
             or self._stopped.is_set()
         )
@@ -99,8 +111,14 @@ _backoff = tenacity.wait_exponential_jitter(max=LONGEST_WAIT)
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    asked = getattr(_error(state), "retry_after", None)
-    return _backoff(state) if asked is None else min(asked, LONGEST_WAIT)
+    asked = _asked(state)
+    return _backoff(state) if asked is None else asked
+
+
+def _asked(state: tenacity.RetryCallState) -> float | None:
+    """Return the seconds that the server asked to wait, if it did."""
+    asked: float | None = getattr(_error(state), "retry_after", None)
+    return asked
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:

@@ -13,6 +13,7 @@ from urllib.parse import urlencode, urlsplit
 import requests
 import urllib3
 from requests.auth import AuthBase
+from requests.utils import select_proxy
 
 from airflow_provider_openrouter import __version__
 from airflow_provider_openrouter.api.answers import read_body, read_data
@@ -20,7 +21,7 @@ from airflow_provider_openrouter.api.deadline import Deadline, DeadlineAdapter
 from airflow_provider_openrouter.api.failures import connection_error, status_error
 from airflow_provider_openrouter.api.retries import Retries
 from airflow_provider_openrouter.connection import MANAGEMENT_KEYS_PAGE
-from airflow_provider_openrouter.exceptions import OpenRouterAuthError
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterConnectionError
 
 
 class BearerAuth(AuthBase):
@@ -107,6 +108,7 @@ class Transport:
         if is_loopback(urlsplit(base_url).hostname or ""):
             self._environment["proxies"] = {}  # no other machine is asked for what is on this one
         self._adapter = DeadlineAdapter(pool_connections=1, pool_maxsize=max_connections)
+        self._check_proxy()
 
     def __enter__(self) -> Self:
         self._deadline.start()
@@ -124,6 +126,27 @@ class Transport:
         :raises OpenRouterError: of the kind that says what to do; a temporary one only after the retries.
         """
         return self.retries.run(partial(self._attempt, path, query))
+
+    def _check_proxy(self) -> None:
+        """Raise what is wrong with the proxy, without its password, which the errors of requests show."""
+        proxies, scheme = self._environment["proxies"], urlsplit(self._base_url).scheme
+        where = f"{scheme if scheme in proxies else 'all'}_proxy".upper()
+        try:
+            host = urllib3.util.parse_url(select_proxy(self._base_url, proxies) or "").host
+            (host or "").encode("idna")
+            self._adapter.get_connection_with_tls_context(self._request, self._environment["verify"], proxies)
+        except requests.exceptions.InvalidSchema:
+            raise OpenRouterConnectionError(
+                f"The SOCKS proxy in {where} needs the package PySocks. Run pip install 'requests[socks]'.",
+                transient=False,
+            ) from None
+        except (TypeError, ValueError):
+            raise OpenRouterConnectionError(
+                f"The proxy in {where} is malformed or of an unknown kind. Write it as "
+                "http://user:password@host:port, with special characters percent-encoded, or with https, socks4, "
+                "socks4a, socks5 or socks5h.",
+                transient=False,
+            ) from None
 
     def _attempt(self, path: str, query: dict[str, str]) -> Any:
         with self._lock:
@@ -146,7 +169,7 @@ class Transport:
             ) from None
         if response.status_code != 200:
             raise status_error(where, response, body, self._auth.hide)
-        return read_data(where, body)
+        return read_data(where, response, body, self._auth.hide)
 
 
 def is_loopback(host: str) -> bool:

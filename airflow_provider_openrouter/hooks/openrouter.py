@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_openrouter import connection
-from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.keys import Key, read_flag
+from airflow_provider_openrouter.exceptions import OpenRouterError
+from airflow_provider_openrouter.hooks import fields
+from airflow_provider_openrouter.keys import Key
 
 if TYPE_CHECKING:
     import pandas as pd
-    from airflow.providers.common.compat.sdk import Connection
 
     from airflow_provider_openrouter.api import OpenRouterClient
 
@@ -55,8 +54,8 @@ class OpenRouterHook(BaseHook):
         """
         Return the client that the connection describes.
 
-        :raises OpenRouterAuthError: if the connection has no usable management key.
-        :raises OpenRouterRequestError: if its host or one of its extras makes no sense.
+        :raises OpenRouterAuthError: if the connection has no usable management key, or a key in another field.
+        :raises OpenRouterRequestError: if its host, or an extra or its name, makes no sense.
         """
         return self._client
 
@@ -144,46 +143,9 @@ class OpenRouterHook(BaseHook):
             for argument, setting in connection.PLACES.items()
         }
         try:
-            return OpenRouterClient(conn.password or "", base_url=_base_url(conn), advice=advice, **_extras(conn))
+            settings = fields.extras(conn)
+            key = fields.management_key(conn)
+            return OpenRouterClient(key, base_url=fields.base_url(conn), advice=advice, **settings)
         except OpenRouterError as error:
             error.advise(advice)
             raise
-
-
-def _base_url(conn: Connection) -> str:
-    """Build the base URL: a form has all of it in ``host``, a URI splits it (``host``, ``port``, ``schema``)."""
-    default = urlsplit(connection.DEFAULT_BASE_URL)
-    host = (conn.host or "").strip() or default.netloc
-    if "://" not in host:
-        host = f"https://[{host}]" if host.count(":") > 1 and "[" not in host else f"https://{host}"
-    try:
-        url = urlsplit(host)
-        if conn.port and not url.port:
-            url = url._replace(netloc=f"{url.netloc.rstrip(':')}:{conn.port}")
-    except ValueError:
-        return host
-    path = url.path.strip("/") or (conn.schema or "").strip("/") or default.path.strip("/")
-    return url._replace(path=f"/{path}").geturl()
-
-
-def _extras(conn: Connection) -> dict[str, Any]:
-    """Return the extras that are set, typed: a form leaves numbers and flags, a URI leaves text."""
-    sent = conn.extra_dejson
-    if not isinstance(sent, dict):
-        raise OpenRouterRequestError(
-            f'The extras of connection {conn.conn_id!r} must be a JSON object, such as {{"timeout": 60}}.'
-        )
-    extras: dict[str, Any] = {}
-    for name, extra in connection.EXTRAS.items():
-        value = sent.get(name)
-        if value in (None, ""):
-            continue
-        read = read_flag if extra.kind is bool else extra.kind
-        try:
-            extras[name] = read(str(value).strip())
-        except ValueError:
-            extras[name] = None
-        if extras[name] is None:
-            # The wrong value is not shown: it might be the key, in the wrong field of the form.
-            raise OpenRouterRequestError(f"{name} must be {extra.rule}.", about=name)
-    return extras

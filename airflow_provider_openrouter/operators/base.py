@@ -84,7 +84,7 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         try:
             return list_keys(include_expired=include_expired)
         except OpenRouterRequestError as error:
-            if error.status_code != 400:
+            if error.about != "include_expired":
                 raise
             self.log.warning("Expired keys may be missing: listing again without include_expired. %s", error)
             return list_keys()

@@ -10,11 +10,15 @@ if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
 UNSUPPORTED = {
+    "clickhouse",
     "databricks",
     "duckdb",
     "gcpbigquery",
+    "jdbc",
     "mssql",
+    "odbc",
     "oracle",
+    "presto",
     "redshift",
     "snowflake",
     "teradata",
@@ -34,35 +38,33 @@ def get_engine(sql_conn_id: str) -> Engine:
     """
     try:
         import airflow.providers.common.sql.hooks.sql  # noqa: F401
-        import sqlalchemy  # noqa: F401
+        from sqlalchemy.exc import NoSuchModuleError
     except ImportError as error:
         raise AirflowFailException(
             f"Cannot write to a table: {error}. Install airflow-provider-openrouter[sql]."
         ) from None
     from airflow_provider_openrouter.snapshots.dialects import DIALECTS
+    from airflow_provider_openrouter.snapshots.dialects.base import unsupported
 
     connection = BaseHook.get_connection(sql_conn_id)
     kind = connection.conn_type
-    said = f"Connection {sql_conn_id!r} is of type {kind!r}"
-    not_supported = AirflowFailException(
-        f"{said}, which is not supported: write a file with OpenRouterListKeysOperator and load it, as "
-        "docs/warehouses.md shows."
-    )
+    said = f"is of type {kind!r}"
     if kind in UNSUPPORTED:
-        raise not_supported
+        raise unsupported(connection, said)
     by_type = {dialect.conn_type: dialect for dialect in DIALECTS.values()}
     try:
         hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
         if not hasattr(hook, "get_sqlalchemy_engine"):
             raise AirflowFailException(
-                f"{said}, which is no SQL database. Set sql_conn_id to a connection to one."
+                f"Connection {sql_conn_id!r} {said}, which is no SQL database. Set sql_conn_id to a connection "
+                "to one."
             )
         # A hook may extend one of ours and have a type of its own.
         for base in type(hook).__mro__:
             if dialect := by_type.get(getattr(base, "conn_type", "")):
-                return dialect.get_engine(hook)
-        raise not_supported
-    except ImportError as error:
+                return dialect.get_engine(connection, hook)
+        raise unsupported(connection, said)
+    except (ImportError, NoSuchModuleError) as error:
         missing = f"whose driver cannot be imported: {error}"
     except AirflowException as error:
         if not str(error).startswith("Unknown hook type"):
@@ -73,4 +75,4 @@ def get_engine(sql_conn_id: str) -> Engine:
         if kind in by_type
         else "the Airflow provider of that type, or correct the type"
     )
-    raise AirflowFailException(f"{said}, {missing}. Install {package}.")
+    raise AirflowFailException(f"Connection {sql_conn_id!r} {said}, {missing}. Install {package}.")

@@ -40,12 +40,13 @@ def table_target(url: URL, *, schema: str | None, table: str) -> Target:
 
     :param url: where the database is; only its backend, host, port and database become part of the name.
     :param schema: the schema that the table is in, or the database's default.
-    :param table: the name of the table.
+    :param table: the name of the table. A name with a dot is quoted.
     """
     backend = url.get_backend_name()
     scheme = NAMESPACES.get(backend, backend)
     host = f"{url.host}:{url.port or PORTS.get(backend, '')}".rstrip(":") if url.host else ""
-    return Target(f"{scheme}://{host}", ".".join(filter(None, (url.database, schema, table))))
+    names = (f'"{name}"' if "." in name else name for name in (schema, table) if name)
+    return Target(f"{scheme}://{host}", ".".join(filter(None, (url.database, *names))))
 
 
 def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None) -> OperatorLineage[Any, Any]:

@@ -11,7 +11,7 @@ from sqlalchemy.engine import Connection, Engine
 from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_openrouter.snapshots.dialects import dialect_of
-from airflow_provider_openrouter.snapshots.dialects.base import shown_name
+from airflow_provider_openrouter.snapshots.dialects.base import quoted_name, shown_name
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
 from airflow_provider_openrouter.text import count
@@ -31,6 +31,7 @@ def keys_table(name: str, schema: str | None, database: Engine | Connection) -> 
         ),
         PrimaryKeyConstraint(*IDENTITY),
         schema=schema,
+        info={"quoted_name": quoted_name(database, name, schema)},
     )
 
 
@@ -54,7 +55,7 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
         target.create(connection)
         log.info("Created table %s", shown_name(target))
         return IDENTITY
-    present = {column["name"] for column in inspector.get_columns(target.name, schema=target.schema)}
+    present = {column["name"]: column["type"] for column in inspector.get_columns(target.name, target.schema)}
     dialect = dialect_of(connection)
     primary_key = dialect.primary_key(connection, target)
     is_ours = create_table and dialect.changes_key and primary_key == OLD_IDENTITY
@@ -66,19 +67,18 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
             connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {definition}")
             log.info("Added column %s to table %s", column.name, shown_name(target))
     if is_ours or "granularity" not in present:
-        _fill_granularity(connection, target)
+        _fill_granularity(connection, target, present.get("snapshot"))
     if is_ours:
         dialect.change_key(connection, target)
         primary_key = IDENTITY
         log.info("Changed the primary key of table %s to (%s)", shown_name(target), ", ".join(IDENTITY))
-    dialect.check_table(connection, target)
     return primary_key
 
 
-def _fill_granularity(connection: Connection, target: Table) -> None:
+def _fill_granularity(connection: Connection, target: Table, snapshot_type: Any) -> None:
     """Set granularity to ``day`` in old rows at 00:00 UTC, and to ``hour`` in all others."""
     snapshot: Any = target.c.snapshot
-    moment = dialect_of(connection).utc(snapshot)
+    moment = dialect_of(connection).utc(snapshot, snapshot_type)
     is_midnight = and_(*(extract(field, moment) == 0 for field in ("hour", "minute", "second")))
     filled = connection.execute(
         target.update()

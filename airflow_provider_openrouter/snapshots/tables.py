@@ -6,7 +6,6 @@ import logging
 
 import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowException
-from sqlalchemy import and_, inspect
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -50,18 +49,18 @@ def replace_partition(
     is_written = False
     try:
         with dialect.transaction(engine, target) as connection:
+            for name in filter(None, (table, schema)):
+                dialect.check_name(connection, name)
             primary_key = prepare_table(connection, target, create_table=create_table)
-            own = (target.c[name] == value for name, value in partition.columns.items())
-            replaced = connection.execute(target.delete().where(and_(*own))).rowcount
-            dialect.insert(connection, target, frame)
-            if schema is None and connection.dialect.name != "sqlite":
-                schema = inspect(connection).default_schema_name
+            replaced = dialect.replace(connection, target, partition, frame)
+            found_in = dialect.schema_of(connection, target)
             is_written = True
-    except (SQLAlchemyError, ValueError) as error:
+    except (SQLAlchemyError, ValueError, dialect.errors(engine)) as error:
         if is_written and getattr(error, "connection_invalidated", False):
             raise AirflowException(
                 f"The connection broke while table {shown_name(target)} was committed. It is not known whether "
-                f"it was changed. Run the task again, which sets it right. Database error: {dialect.reason(error)}"
+                f"it was changed. Run the task again, which sets it right. "
+                f"Database error: {dialect.reason(error)}"
             ) from None
         key = (
             f"Its primary key must be ({', '.join(IDENTITY)}). "
@@ -73,4 +72,4 @@ def replace_partition(
             f"Database error: {dialect.reason(error)}"
         ) from None
     log.info("Wrote %s to table %s, replacing %s", count(len(frame), "row"), shown_name(target), f"{replaced:,}")
-    return schema
+    return found_in

@@ -24,7 +24,7 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     A run replaces its partition, the rows of the same ``snapshot``, ``granularity``, ``source`` and
     ``workspace_scope``, and no other: running it again has the same result as running it once, and a failure
     leaves the table as it was. It returns the table, its partition and how many rows that has. It needs the extra
-    ``sql``. PostgreSQL and SQLite are tested.
+    ``sql``. It writes to PostgreSQL and SQLite; other databases are refused before the first request.
 
     An older table gets the columns that it lacks. In a table from before the column ``granularity`` existed,
     rows at 00:00 UTC become ``day`` and all others ``hour``.
@@ -33,9 +33,11 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
     partition as its ``extra``.
 
-    :param sql_conn_id: the connection to the database, of any provider whose hook is a ``DbApiHook``. (templated)
-    :param table: the name of the table. (templated)
-    :param schema: the database schema that the table is in, None for the connection's default. (templated)
+    :param sql_conn_id: the connection to the database, all of whose settings hold that Airflow's hook honours.
+        (templated)
+    :param table: the name of the table, or ``schema.table``. (templated)
+    :param schema: the database schema that the table is in, None for the connection's default. With a schema, a
+        dot is part of the table's name. (templated)
     :param create_table: whether a missing table is created, and the primary key of one that this operator created
         earlier is changed if a newer version needs that. Missing columns are added in any case. With False the
         primary key must be (snapshot, granularity, source, workspace_scope, hash), or there must be none.
@@ -52,9 +54,10 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         listed. The API shows only the present, so that another moment files today's keys under that day.
         (templated)
     :raises OpenRouterError: if the keys cannot be listed; ``transient`` says whether trying again may help.
-    :raises AirflowFailException: if an argument makes no sense, if the connection leads to no SQL database, if a
-        package is not installed, or if there is no table to write to.
-    :raises AirflowException: if the database refuses.
+    :raises AirflowFailException: if an argument or a setting of the connection makes no sense, if the connection
+        leads to another database, if a package is not installed, if there is no table to write to, or if a column
+        of it cannot hold its values.
+    :raises AirflowException: if the database cannot be reached, or refuses.
     """
 
     template_fields: Sequence[str] = (
@@ -102,10 +105,12 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
 
         from airflow_provider_openrouter.snapshots.database import get_engine
 
+        table, schema = _split(self.table, self.schema)
         partitioning = self._partitioning()
         engine = get_engine(self.sql_conn_id)
 
         # These need what get_engine has just found to be installed.
+        from airflow_provider_openrouter.snapshots.dialects.base import quoted_name
         from airflow_provider_openrouter.snapshots.frame import keys_file_frame
         from airflow_provider_openrouter.snapshots.tables import replace_partition
 
@@ -115,20 +120,33 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
             summary = summarize(listing)
             frame = keys_file_frame(listing, partition)
             del listing  # so that a large listing is not in memory twice
-            schema = replace_partition(
+            found_in = replace_partition(
                 engine,
                 frame,
                 partition=partition,
-                table=self.table,
-                schema=self.schema or None,
+                table=table,
+                schema=schema,
                 create_table=self.create_table,
             )
         finally:
             engine.dispose()
         written = {
-            "table": f"{self.schema}.{self.table}" if self.schema else self.table,
+            "table": quoted_name(engine, table, schema),
             **partition.columns,
             "snapshot": partition.snapshot.isoformat(),
         }
-        self._report(context, summary, table_target(engine.url, schema=schema, table=self.table), **written)
+        self._report(context, summary, table_target(engine.url, schema=found_in, table=table), **written)
         return fit({"rows": summary["keys"], **written})
+
+
+def _split(table: str, schema: str | None) -> tuple[str, str | None]:
+    """Return the names of a table and of its schema, which may stand before a dot in the former."""
+    if schema or "." not in table:
+        return table, schema or None
+    before, _, after = table.partition(".")
+    if not (before and after) or set(after + before) & set('."`'):
+        raise AirflowFailException(
+            f"table must be a name or schema.name, not {table!r}. Give other names as table and schema, without "
+            "quotation marks."
+        )
+    return after, before

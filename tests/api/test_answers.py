@@ -5,8 +5,12 @@ from support.servers import Answer, Server, data
 from support.transports import failure, get, transport
 
 from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
     OpenRouterConnectionError,
+    OpenRouterRateLimitError,
+    OpenRouterRequestError,
     OpenRouterResponseError,
+    OpenRouterServerError,
 )
 
 
@@ -26,19 +30,75 @@ from airflow_provider_openrouter.exceptions import (
     ids=lambda body: repr(body[:12]),
 )
 def test_an_answer_that_is_not_json_is_an_error(body):
-    raised = failure(Answer(200, body), max_retries=3)
+    raised = failure(Answer(200, body))
     assert type(raised) is OpenRouterResponseError
     assert "not JSON" in str(raised)
     assert raised.about == "base_url"
-    assert not raised.transient
+    assert raised.transient
 
 
-@pytest.mark.parametrize("body", [{}, [], None, "null", {"error": "no"}, {"Data": []}, 1])
+@pytest.mark.parametrize("body", [{}, [], None, "null", {"error": None}, {"error": {}}, {"Data": []}, 1])
 def test_json_without_data_is_an_error(body):
     raised = failure(Answer(200, body))
     assert type(raised) is OpenRouterResponseError
     assert "no 'data'" in str(raised)
     assert raised.about == "base_url"
+    assert not raised.transient
+
+
+@pytest.mark.parametrize(
+    ("code", "kind", "transient"),
+    [
+        (400, OpenRouterRequestError, False),
+        (401, OpenRouterAuthError, False),
+        (402, OpenRouterRequestError, False),
+        (403, OpenRouterAuthError, False),
+        (404, OpenRouterRequestError, False),
+        (408, OpenRouterServerError, True),
+        (409, OpenRouterRequestError, False),
+        (425, OpenRouterServerError, True),
+        (429, OpenRouterRateLimitError, True),
+        ("429", OpenRouterRateLimitError, True),
+        (500, OpenRouterServerError, True),
+        (529, OpenRouterServerError, True),
+    ],
+)
+@pytest.mark.parametrize("beside", [{}, {"data": None}, {"data": [{"hash": "a"}]}], ids=str)
+def test_an_error_in_a_200_is_that_of_its_code(code, kind, transient, beside):
+    body = {"error": {"code": code, "message": "It went wrong."}} | beside
+    raised = failure(Answer(200, body, headers={"Retry-After": "7"}))
+    assert type(raised) is kind
+    assert raised.status_code == int(code)
+    assert raised.transient is transient
+    assert f"answered {code} in a 200" in str(raised)
+    assert "(It went wrong.)" in str(raised)
+    assert getattr(raised, "retry_after", 7) == 7
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        "It went wrong.",
+        {"message": "It went wrong."},
+        *(
+            {"code": code, "message": "It went wrong."}
+            for code in (None, 0, 200, 302, 600, -429, 429.5, "server_error", True, [429], 10**30)
+        ),
+    ],
+    ids=str,
+)
+def test_an_error_in_a_200_without_a_status_is_temporary(error):
+    raised = failure(Answer(200, {"error": error}))
+    assert type(raised) is OpenRouterResponseError
+    assert raised.status_code is None
+    assert raised.transient
+    assert "answered 200 with an error (It went wrong.)." in str(raised)
+
+
+@pytest.mark.parametrize("error", [[], 0, False, ""])
+def test_an_empty_error_beside_the_data_is_none(error):
+    with Server(lambda request: Answer(200, {"data": ["whole"], "error": error})) as server:
+        assert get(server) == ["whole"]
 
 
 @pytest.mark.parametrize("form", ["gzipped", "chunked", "both"])

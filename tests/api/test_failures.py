@@ -3,14 +3,13 @@ import re
 import socket
 import ssl
 import traceback
-from datetime import UTC, datetime, timedelta
-from email.utils import format_datetime
+from dataclasses import replace
 from http.client import IncompleteRead, RemoteDisconnected
 
 import pytest
 import requests
-from support.servers import BREAKS, TOKEN, Answer, Server, error
-from support.transports import GOOD, failure, get
+from support.servers import BREAKS, RETRY_AT_ONCE, TOKEN, Answer, Server, error
+from support.transports import GOOD, failure, get, in_turn, transport
 from urllib3.exceptions import DecodeError, LocationParseError, ProtocolError
 
 from airflow_provider_openrouter.api.failures import connection_error, status_error
@@ -33,6 +32,10 @@ from airflow_provider_openrouter.exceptions import (
         (403, OpenRouterAuthError, False),
         (404, OpenRouterRequestError, False),
         (402, OpenRouterRequestError, False),
+        (407, OpenRouterRequestError, False),
+        (408, OpenRouterServerError, True),
+        (409, OpenRouterRequestError, False),
+        (425, OpenRouterServerError, True),
         (418, OpenRouterRequestError, False),
         (429, OpenRouterRateLimitError, True),
         *((status, OpenRouterServerError, True) for status in (500, 502, 503, 504, *range(520, 525), 529)),
@@ -60,7 +63,7 @@ def test_each_status_has_its_error(status, kind, transient):
         ("x" * 100_000, f"({'x' * 200})"),
         *(
             (body, "answered 400.")
-            for body in ("", {}, [], None, 7, {"error": None}, {"error": {"message": ["a"]}}, "<html>Oops</html>")
+            for body in ("", {}, [], None, 7, {"error": None}, {"error": {"message": ["a"]}})
         ),
     ],
 )
@@ -68,6 +71,95 @@ def test_each_form_of_an_errors_body_is_understood(body, said):
     raised = failure(Answer(400, body))
     assert type(raised) is OpenRouterRequestError
     assert said in str(raised)
+
+
+PAGES = {
+    "html": Answer(body="<!DOCTYPE html><title>Just a moment...</title>", headers={"Content-Type": "text/html"}),
+    "html that is called json": Answer(body="\r\n <html>Oops</html>"),
+    "nothing, as html": Answer(headers={"Content-Type": "text/html; charset=UTF-8"}),
+    "xml": Answer(body='<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>'),
+    "a challenge": Answer(body="Just a moment", headers={"cf-mitigated": "challenge"}),
+    "plain text of Cloudflare": Answer(body="error code: 1020\n", headers={"Content-Type": "text/plain"}),
+}
+
+
+@pytest.mark.parametrize("status", [202, 400, 401, 402, 403, 404, 407, 409, 418])
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_html_is_temporary_and_blames_no_key(page, status):
+    with Server(
+        in_turn(replace(PAGES[page], status=status, headers=PAGES[page].headers | RETRY_AT_ONCE), GOOD)
+    ) as server:
+        assert get(server, max_retries=1) == [{"hash": "a"}]
+    raised = failure(replace(PAGES[page], status=status, headers=PAGES[page].headers | {"Retry-After": "7"}))
+    assert type(raised) is OpenRouterServerError
+    assert raised.status_code == status
+    assert raised.transient
+    assert raised.retry_after == 7
+    assert f"answered {status} with a page of HTML, not with the API's JSON" in str(raised)
+    assert not re.search("management key|inference|workspace_id", str(raised))
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_a_page_of_html_changes_nothing_of_what_is_temporary_anyway(page):
+    for status, kind in ((429, OpenRouterRateLimitError), (502, OpenRouterServerError)):
+        raised = failure(replace(PAGES[page], status=status))
+        assert type(raised) is kind
+        assert "HTML" not in str(raised)
+
+
+def test_json_that_is_called_html_is_json():
+    assert type(failure(error(403, headers={"Content-Type": "text/html"}))) is OpenRouterAuthError
+
+
+@pytest.mark.parametrize(
+    ("status", "query", "says"),
+    [
+        (401, {}, r"\(said the server\)\. The key must be .* An outage can look the same: see https://status"),
+        (403, {}, r"\(said the server\)\. A limit, a budget or a data region may forbid it\. .* An outage"),
+        (402, {}, r"\(said the server\)\. Credits are missing.* https://openrouter\.ai/settings/credits\.$"),
+        (407, {}, r"\. The proxy says so, not OpenRouter\. .* HTTPS_PROXY"),
+        (409, {}, r"in conflict with another change"),
+        (404, {}, r"\. Check the base URL\. .* default workspace may have been deleted: set workspace_id\.$"),
+        (404, {"workspace_id": "1f"}, r"\. Check workspace_id and the base URL\.$"),
+        (400, {}, r"\. Check the base URL\.$"),
+        (400, {"workspace_id": "1f"}, r"\. Check workspace_id and the base URL\.$"),
+        (422, {}, r"\. Check the base URL\.$"),
+    ],
+)
+@pytest.mark.parametrize("in_200", [False, True], ids=["status", "in a 200"])
+def test_an_error_says_whose_fault_it_is(status, query, says, in_200):
+    answer = Answer(200, error(status).body) if in_200 else error(status)
+    with (
+        Server(lambda request: answer) as server,
+        transport(server.base_url) as opened,
+        pytest.raises(OpenRouterError, match=says) as caught,
+    ):
+        opened.get("/keys", query | {"offset": "0"})
+    assert caught.value.status_code == status
+
+
+def test_only_a_missing_list_of_keys_is_blamed_on_the_default_workspace():
+    with (
+        Server(lambda request: error(404)) as server,
+        transport(server.base_url) as opened,
+        pytest.raises(OpenRouterRequestError, match=r"\. Check the base URL\.$"),
+    ):
+        opened.get("/key", {})
+
+
+@pytest.mark.parametrize(
+    ("status", "said", "about"),
+    [
+        (400, "Unrecognized key: include_expired", "include_expired"),
+        (400, "x" * 300 + "include_expired", "include_expired"),
+        (400, "Invalid offset", "base_url"),
+        (404, "no include_expired", "base_url"),
+    ],
+)
+def test_an_error_about_include_expired_says_so(status, said, about):
+    raised = failure(error(status, said))
+    assert raised.about == about
+    assert ("Set include_expired to None" in str(raised)) is (about == "include_expired")
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -89,39 +181,6 @@ def test_a_redirect_without_a_host_is_an_error_too(location):
 
 def test_a_redirect_moves_no_cursor_in_the_log():
     assert "redirect to cexample.com." in str(failure(Answer(302, headers={"Location": "//\x1bcexample.com"})))
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("0", 0),
-        ("7", 7),
-        (" 1.5 ", 1.5),
-        ("-3", 0),
-        ("nan", 0),
-        ("inf", float("inf")),
-        ("Wed, 21 Oct 2015 07:28:00 GMT", 0),
-        ("Wed, 21 Oct 2015 07:28:00", 0),
-        ("soon", None),
-        ("", None),
-        ("12 monkeys", None),
-        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
-        ("Wed, 21 Oct 99999999999999999999 07:28:00 GMT", None),
-        ("Wed, 21 Oct 2015 07:28:00 +99999999999999", None),
-    ],
-)
-@pytest.mark.parametrize("status", [429, 503])
-def test_retry_after_is_understood(status, value, seconds):
-    assert failure(error(status, headers={"Retry-After": value})).retry_after == seconds
-
-
-def test_retry_after_is_understood_as_a_date():
-    date = format_datetime(datetime.now(UTC) + timedelta(hours=1), usegmt=True)
-    assert 3_500 < failure(error(429, headers={"Retry-After": date})).retry_after <= 3_600
-
-
-def test_no_retry_after_is_none():
-    assert failure(error(429)).retry_after is None
 
 
 def test_a_missing_file_of_certificates_is_permanent(monkeypatch):
@@ -168,6 +227,14 @@ ECHOES = {
     "no json": lambda said: Answer(200, said),
     "redirect": lambda said: Answer(302, said, headers={"Location": f"https://example.com/{said}"}),
     "redirect to it": lambda said: Answer(302, headers={"Location": f"https://{said.split()[1]}.example.com/"}),
+    "error in a 200": lambda said: Answer(200, {"error": {"code": 429, "message": said}}),
+    "odd error in a 200": lambda said: Answer(200, {"error": {"code": said, "message": said}}),
+    "html of the edge": lambda said: Answer(403, f"<html>{said}", headers={"cf-mitigated": said}),
+    "headers": lambda said: error(
+        429, headers={"Retry-After": said, "X-RateLimit-Reset": said, "Date": said, "Content-Type": said}
+    ),
+    "a conflict": lambda said: error(409, said),
+    "include_expired": lambda said: error(400, f"include_expired {said}"),
     "status line": lambda said: Answer(raw=f"{said}\r\n\r\n".encode()),
     "length": lambda said: Answer(raw=f"HTTP/1.1 200 OK\r\nContent-Length: {said}\r\n\r\n{{}}".encode()),
     "chunk": lambda said: Answer(raw=f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{said}\r\n".encode()),
@@ -218,7 +285,11 @@ CAUSES = [
     (status(401), f"{KEYS} answered 401", "management_key"),
     (status(403), f"{KEYS} answered 403", "management_key"),
     (status(429), f"{KEYS} answered 429, too many requests", "max_concurrency"),
+    (status(402), f"{KEYS} answered 402", None),
     (status(404), f"{KEYS} answered 404", "base_url"),
+    (status(407), f"{KEYS} answered 407", None),
+    (status(408), f"{KEYS} answered 408", None),
+    (status(409), f"{KEYS} answered 409", None),
     (status(503), f"{KEYS} answered 503", None),
     (status(302), f"{KEYS} answered 302, a redirect to elsewhere.example", "base_url"),
     (status(204), f"{KEYS} answered 204, not 200", "base_url"),
@@ -233,6 +304,11 @@ CAUSES = [
             (OSError("[SSL] odd"), "[SSL] odd"),
             (OSError(), "OSError"),
         )
+    ),
+    (
+        unreachable(requests.ConnectionError(OSError("Tunnel connection failed: 407 Who are you?"))),
+        f"Could not reach {KEYS}: tunnel",
+        None,
     ),
     (unreachable(LocationParseError("x")), f"Could not reach {KEYS}: LocationParseError.", "base_url"),
     *(
@@ -263,6 +339,12 @@ def test_an_error_starts_with_its_cause(error, cause, about):
 def test_an_error_says_nothing_of_airflow(error, cause, about):
     assert not re.search("(?i)airflow|the connection's|in the connection|password", str(error))
     assert str(error).endswith(".")
+
+
+def test_a_tunnel_that_wants_a_password_is_the_proxys():
+    refused = unreachable(requests.ConnectionError(OSError("Tunnel connection failed: 407 Who are you?")))
+    assert "The proxy says so, not OpenRouter." in str(refused)
+    assert refused.transient
 
 
 def test_a_url_that_makes_no_sense_is_permanent():

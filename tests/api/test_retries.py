@@ -5,7 +5,7 @@ from functools import partial
 from threading import Barrier, Event
 
 import pytest
-from support.servers import BREAKS, RETRY_AT_ONCE, Server, error
+from support.servers import BREAKS, RETRY_AT_ONCE, Answer, Server, error
 from support.transports import GOOD, get, in_turn, transport
 
 from airflow_provider_openrouter.api.retries import LONGEST_WAIT_IN_ALL, Retries
@@ -13,11 +13,12 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterConnectionError,
     OpenRouterError,
     OpenRouterRateLimitError,
+    OpenRouterResponseError,
     OpenRouterServerError,
 )
 
 
-@pytest.mark.parametrize("status", [429, 500, 502, 503, 504, 524, 529])
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 524, 529])
 def test_a_temporary_error_is_retried_without_a_warning(status, caplog):
     caplog.set_level(logging.INFO)
     again = error(status, headers=RETRY_AT_ONCE)
@@ -43,7 +44,7 @@ def test_retries_are_bounded_in_number(status, kind, max_retries):
     assert caught.value.retry_after == 0
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 407, 409, 418, 423])
 def test_a_permanent_error_is_not_retried(status):
     with Server(lambda request: error(status, headers=RETRY_AT_ONCE)) as server, pytest.raises(OpenRouterError):
         get(server, max_retries=5)
@@ -87,17 +88,71 @@ def on_waiting(caplog):
 
 
 @pytest.mark.parametrize(
-    ("value", "waited"),
-    [("7", "7.0"), ("3600", "60.0"), ("Fri, 31 Dec 9999 23:59:59 GMT", "60.0"), ("inf", "60.0")],
+    ("headers", "waited"),
+    [
+        ({"Retry-After": "7"}, "7.0"),
+        ({"Retry-After": "60"}, "60.0"),
+        ({"X-RateLimit-Reset": "1772000040", "Date": "Wed, 25 Feb 2026 06:13:20 GMT"}, "40.0"),
+    ],
+    ids=str,
 )
-def test_retry_after_counts_up_to_a_minute_and_stopping_wakes(value, waited, on_waiting, caplog):
-    again = error(429, headers={"Retry-After": value})
+@pytest.mark.parametrize("status", [429, 200])
+def test_a_wait_of_a_minute_is_waited_and_stopping_wakes(headers, waited, status, on_waiting, caplog):
+    again = Answer(status, error(429).body, headers)
     with Server(lambda request: again) as server, transport(server.base_url, max_retries=3) as opened:
         on_waiting(opened.stopped.set)
         with pytest.raises(CancelledError):
             opened.get("/keys", {})
     assert f"Trying again in {waited} s" in caplog.text
     assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("value", ["61", "36000", "Fri, 31 Dec 9999 23:59:59 GMT", "9" * 400, "1e300", "inf"])
+@pytest.mark.parametrize("status", [408, 425, 429, 503])
+def test_who_asks_for_more_than_a_minute_ends_the_attempts(status, value):
+    again = error(status, headers={"Retry-After": value})
+    with Server(lambda request: again) as server, transport(server.base_url, max_retries=3) as opened:
+        with pytest.raises(OpenRouterError, match=r"It asks to wait [1-9][0-9.]* (s|h|days)\. ") as caught:
+            opened.get("/keys", {})
+        assert opened.retries.waited == 0
+    assert len(server.requests) == 1
+    assert 60 < caught.value.retry_after < 1e8
+
+
+ODD = {
+    "no JSON": Answer(body="nonsense"),
+    "HTML": Answer(body="<html>Log in</html>"),
+    "JSON that ends too early": Answer(body='{"data": ['),
+    "an error without a status": Answer(body={"error": {"message": "no"}}),
+}
+
+
+@pytest.mark.parametrize("odd", ODD)
+def test_a_200_that_makes_no_sense_is_retried_twice(odd):
+    with Server(lambda request: ODD[odd]) as server, pytest.raises(OpenRouterResponseError) as caught:
+        get(server, max_retries=5)
+    assert len(server.requests) == 3
+    assert caught.value.transient
+
+
+@pytest.mark.parametrize(
+    ("kinds", "passes"),
+    [("oo", True), ("ooo", False), ("bbobo", True), ("bobobo", False), ("obbbb", True), ("bbbbbb", False)],
+)
+def test_odd_responses_are_counted_apart_and_for_each_request(kinds, passes):
+    def run() -> bool:
+        return retries.run(raising(*[odd if kind == "o" else busy for kind in kinds]))
+
+    retries = Retries(max_retries=5, stopped=Event())
+    busy = OpenRouterServerError("It is busy.", status_code=503, retry_after=0.0)
+    odd = OpenRouterResponseError("It is odd.", transient=True)
+    odd.retry_after = 0.0  # so that the test need not wait
+    for _ in range(2):
+        if passes:
+            assert run()
+        else:
+            with pytest.raises(OpenRouterError):
+                run()
 
 
 def test_a_429_pauses_every_request_of_the_transport(on_waiting):

@@ -1,16 +1,10 @@
-import socket
-from threading import Thread
-
 import pytest
-from support.servers import BREAKS, TOKEN, Answer, Server, data
+from support.servers import TOKEN, Answer, Server
 from support.transports import GOOD, get, transport
 
 from airflow_provider_openrouter import __version__
 from airflow_provider_openrouter.api.transport import BearerAuth
-from airflow_provider_openrouter.exceptions import (
-    OpenRouterAuthError,
-    OpenRouterConnectionError,
-)
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 
 
 def test_the_request_carries_the_key_and_names_its_sender():
@@ -42,33 +36,6 @@ def test_netrc_does_not_replace_the_key(tmp_path, monkeypatch):
     with Server(lambda request: GOOD) as server:
         get(server)
     assert server.requests[0].headers["Authorization"] == f"Bearer {TOKEN}"
-
-
-ELSEWHERE = "http://openrouter.invalid"
-
-
-@pytest.mark.parametrize("name", ["HTTP_PROXY", "http_proxy", "ALL_PROXY"])
-def test_a_proxy_from_the_environment_is_used(name, monkeypatch):
-    with Server(lambda request: data(["by proxy"])) as proxy:
-        monkeypatch.setenv(name, f"http://{proxy.host}")
-        assert get(ELSEWHERE) == ["by proxy"]
-    assert proxy.requests[0].path.endswith("/keys")
-
-
-def test_no_proxy_exempts_a_host(monkeypatch):
-    with Server(lambda request: GOOD) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
-        monkeypatch.setenv("NO_PROXY", "openrouter.invalid")
-        with pytest.raises(OpenRouterConnectionError):
-            get(ELSEWHERE)
-    assert not proxy.requests
-
-
-def test_this_machine_is_never_asked_through_a_proxy(monkeypatch):
-    with Server(lambda request: GOOD) as target, Server(lambda request: BREAKS) as proxy:
-        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.host}")
-        assert get(target) == [{"hash": "a"}]
-    assert not proxy.requests
 
 
 @pytest.mark.parametrize("blank", ["", " ", "\n", "\r\n", "\t \n"])
@@ -112,21 +79,3 @@ def test_the_auth_shows_no_key():
 )
 def test_a_key_is_hidden_however_it_is_sent_back(echo):
     assert BearerAuth("sk-or-v1-abc").hide(f"you sent {echo}!") == "you sent ***!"
-
-
-def test_a_key_in_the_words_of_a_proxy_is_hidden(monkeypatch):
-    def refuse():
-        client, _ = proxy.accept()
-        with client:
-            client.recv(1 << 16)
-            client.sendall(f"HTTP/1.1 407 no\x1b[2J {TOKEN.upper()}\r\n\r\n".encode())
-
-    with socket.create_server(("127.0.0.1", 0)) as proxy:
-        refusing = Thread(target=refuse)
-        refusing.start()
-        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.getsockname()[1]}")
-        with pytest.raises(OpenRouterConnectionError, match=r"407 no.*\*\*\*") as caught:
-            get("https://openrouter.invalid")
-        refusing.join()
-    assert TOKEN.upper() not in str(caught.value)
-    assert str(caught.value).isprintable()

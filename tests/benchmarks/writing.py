@@ -1,5 +1,5 @@
 """
-Print what it costs to write KEYS keys into a parquet file and into PostgreSQL, beside pandas and SQLAlchemy.
+Print what it costs to write KEYS keys into a file and into a table, beside pandas, COPY and SQLAlchemy.
 
 Each contender runs in a process of its own, in turn, ROUNDS times; the figures are medians, the ratios those of
 the provider to the contender, round by round. The keys are there before the clock starts. Memory is the process's
@@ -11,13 +11,16 @@ of a process's first file.
 from __future__ import annotations
 
 import argparse
+import io
 import json
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -38,11 +41,16 @@ SCENES = {
     "a frame into parquet": {"write_file": "provider", "to_parquet": "pandas alone"},
     "rows into PostgreSQL": {
         "replace_partition": "provider",
-        "insert_batches": "SQLAlchemy's insert, in the same batches",
-        "insert_at_once": "SQLAlchemy's insert, all at once",
-        "copy": "COPY, for information",
+        "copy_csv": "COPY of the frame, as pyarrow's CSV",
+        "copy_rows": "COPY of the frame, by psycopg's write_row",
+        "insert_batches": "SQLAlchemy's insert, in batches",
+    },
+    "rows into PostgreSQL, with psycopg 3": {
+        "replace_partition_3": "provider",
+        "copy_csv": "COPY of the frame, as pyarrow's CSV",
     },
     "rows into PostgreSQL, in place of as many": {"replace_partition_again": "provider"},
+    "rows into SQLite": {"replace_partition": "provider", "execute_many": "sqlite3's executemany"},
 }
 
 
@@ -155,40 +163,90 @@ def replace_partition_again(keys: list[dict], where: str) -> Callable[[], object
     return replace_partition(keys, where, again=True)
 
 
-def insert_batches(keys: list[dict], where: str, size: int | None = None) -> Callable[[], object]:
+def replace_partition_3(keys: list[dict], where: str) -> Callable[[], object]:
+    return replace_partition(keys, where.replace("+psycopg2", "+psycopg"))
+
+
+def insert_batches(keys: list[dict], where: str) -> Callable[[], object]:
     from airflow_provider_openrouter.snapshots.dialects.base import ROWS_A_BATCH
 
     engine, table = empty_table(where)
     rows = rows_of(keys)
-    size = size or ROWS_A_BATCH
 
     def write() -> None:
         with engine.begin() as connection:
-            for start in range(0, len(rows), size):
-                connection.execute(table.insert(), rows[start : start + size])
+            for start in range(0, len(rows), ROWS_A_BATCH):
+                connection.execute(table.insert(), rows[start : start + ROWS_A_BATCH])
 
     return write
 
 
-def insert_at_once(keys: list[dict], where: str) -> Callable[[], object]:
-    return insert_batches(keys, where, size=len(keys))
+def copy_csv(keys: list[dict], where: str) -> Callable[[], object]:
+    import pyarrow as pa
+    import pyarrow.csv
+
+    from airflow_provider_openrouter.snapshots.files import SCHEMA
+
+    frame = our_frame(keys)
+
+    def lines(stream) -> None:
+        table = pa.Table.from_pandas(frame, schema=SCHEMA)
+        pa.csv.write_csv(table, buffer := io.BytesIO(), pa.csv.WriteOptions(include_header=False))
+        stream.write(buffer.getbuffer())
+
+    return copy(where, "FROM STDIN (FORMAT csv)", lines)
 
 
-def copy(keys: list[dict], where: str) -> Callable[[], object]:
+def copy_rows(keys: list[dict], where: str) -> Callable[[], object]:
+    import pyarrow as pa
+
+    from airflow_provider_openrouter.snapshots.files import SCHEMA
+
+    frame = our_frame(keys)
+
+    def lines(stream) -> None:
+        for row in pa.Table.from_pandas(frame, schema=SCHEMA).to_pylist():
+            stream.write_row(tuple(row.values()))
+
+    return copy(where, "FROM STDIN", lines)
+
+
+def copy(where: str, what: str, lines: Callable[[object], None]) -> Callable[[], object]:
     import psycopg
 
     _, table = empty_table(where)
     names = ", ".join(f'"{column.name}"' for column in table.columns)
-    rows = [tuple(row.values()) for row in rows_of(keys)]
 
     def write() -> None:
         with (
             psycopg.connect(where.replace("+psycopg2", "")) as connection,
             connection.cursor() as cursor,
-            cursor.copy(f"COPY {table.name} ({names}) FROM STDIN") as lines,
+            cursor.copy(f"COPY {table.name} ({names}) {what}") as stream,
         ):
-            for row in rows:
-                lines.write_row(row)
+            lines(stream)
+
+    return write
+
+
+def execute_many(keys: list[dict], where: str) -> Callable[[], object]:
+    engine, table = empty_table(where)
+    frame = our_frame(keys)
+    names = ", ".join(f'"{column.name}"' for column in table.columns)
+    marks = ", ".join("?" for _ in table.columns)
+
+    def write() -> None:
+        import pyarrow as pa
+
+        from airflow_provider_openrouter.snapshots.files import SCHEMA
+
+        columns = [
+            (column.cast(pa.string()) if pa.types.is_timestamp(column.type) else column).to_pylist()
+            for column in pa.Table.from_pandas(frame, schema=SCHEMA).columns
+        ]
+        with closing(sqlite3.connect(engine.url.database)) as connection, connection:
+            connection.executemany(
+                f"INSERT INTO {table.name} ({names}) VALUES ({marks})", zip(*columns, strict=True)
+            )
 
     return write
 
@@ -263,7 +321,8 @@ def compare(rounds: int, count: int, folder: Path, database: str) -> None:
     print("| | | seconds | provider / it | peak MB | provider / it |")
     print("|---|---|--:|--:|--:|--:|")
     for scene, contenders in SCENES.items():
-        where = f"{folder}/keys.parquet" if "parquet" in scene else database
+        where = {"parquet": f"{folder}/keys.parquet", "SQLite": f"sqlite:///{folder}/keys.db"}
+        where = next((place for name, place in where.items() if name in scene), database)
         runs = [{name: measure(name, source, where) for name in contenders} for _ in range(rounds)]
         provider = next(iter(contenders))
         for name, label in contenders.items():

@@ -12,7 +12,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException, Asset
 from airflow.sdk import AssetAlias
 from support.lines import needs_frames_in_xcom
-from support.servers import TOKEN, Account, Server
+from support.servers import TOKEN, Account, Server, error
 from support.tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError, OpenRouterError, OpenRouterRequestError
@@ -426,14 +426,25 @@ def test_an_argument_that_nobody_knows_is_refused_by_airflow():
         OpenRouterListKeysOperator(task_id="list_keys", granularty="hour")
 
 
+def test_another_400_is_not_blamed_on_include_expired(monkeypatch, log):
+    with Server(lambda request: error(400, "Invalid workspace_id")) as server:
+        fields = {"conn_type": "openrouter", "password": "key", "host": server.base_url}
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(fields))
+        with pytest.raises(OpenRouterRequestError, match="answered 400"):
+            run(workspace_id="1f")
+    assert len(server.requests) == 1
+    assert "include_expired" not in log()
+
+
 @pytest.mark.parametrize("password", [INFERENCE_TOKEN, "wrong"])
-def test_a_key_that_cannot_list_fails_for_good(password, sandbox, monkeypatch):
+def test_a_refused_key_is_not_retried_but_task_retries_apply(password, sandbox, monkeypatch):
     connection = json.loads(sandbox.connection) | {"password": password}
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(connection))
     with pytest.raises(OpenRouterAuthError) as caught:
         run()
-    assert isinstance(caught.value, AirflowFailException)
+    assert not isinstance(caught.value, AirflowFailException)
     assert isinstance(caught.value, OpenRouterError)
+    assert not caught.value.transient
     assert len(sandbox.requests) == 1
 
 

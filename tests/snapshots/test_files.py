@@ -160,6 +160,20 @@ def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
+def test_a_write_that_fails_leaves_the_old_file_alone(error, path, monkeypatch):
+    def fail(_):
+        raise error
+
+    write_file(file_frame(*KEYS), str(path))
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(type(error)):
+        write_file(file_frame(KEYS[1]), str(path))
+    assert path.read_bytes() == before
+    assert list(path.parent.iterdir()) == [path]
+
+
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_hostile_text_reads_back_as_it_was(text, path):
     keys = [{"hash": "f01d", "name": text, text: text}, {"hash": "beef", "name": "peaceful"}]

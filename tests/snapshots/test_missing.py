@@ -92,8 +92,7 @@ imported_by_airflow_itself = pytest.mark.airflow(">=3.1")
         (
             "nothing",
             "mysql_conn",
-            "Connection 'mysql_conn' is of type 'mysql', whose provider is not installed. Install "
-            "apache-airflow-providers-mysql.",
+            "Connection 'mysql_conn' is of type 'mysql', which is not supported: write a file ",
         ),
         pytest.param(
             "psycopg2",

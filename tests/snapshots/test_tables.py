@@ -314,11 +314,14 @@ def test_tables_of_one_name_in_two_schemas_are_two(database, tmp_path):
     assert [row["name"] for row in database.rows(schema="other")] == ["key 2"]
 
 
-@pytest.mark.parametrize("schema", ["nowhere", HOSTILE["an injection"]])
-def test_a_missing_schema_is_an_error(schema, database):
+@pytest.mark.parametrize(
+    ("schema", "shown"),
+    [("nowhere", "nowhere.keys"), (HOSTILE["an injection"], f'"{HOSTILE["an injection"]}".keys')],
+)
+def test_a_missing_schema_is_an_error(schema, shown, database):
     with pytest.raises(AirflowException) as caught:
         database.write(keys(1), schema=schema)
-    assert f"Could not write to table {schema}.keys; nothing was changed. Database error: " in str(caught.value)
+    assert f"Could not write to table {shown}; nothing was changed. Database error: " in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -467,7 +470,7 @@ def test_nothing_that_is_written_is_logged(log, database):
     sent = keys(1, name=MARK, label=MARK, more=MARK)
     for _ in range(2):
         database.write(sent)
-    assert "INSERT INTO keys" in log.text
+    assert "DELETE FROM keys" in log.text
     assert MARK not in log.text
 
 

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 def certificate(folder: Path, *, host: str = "127.0.0.1", days: int = 2) -> Path:
     """Make a self-signed certificate, and its key with it, that is valid until so many days from now."""
     key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "test")])
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, host)])
     names: x509.GeneralName = x509.DNSName(host)
     if host[0].isdecimal():
         names = x509.IPAddress(ip_address(host))

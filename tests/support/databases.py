@@ -132,14 +132,18 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
         yield database
         database.engine.dispose()
         return
-    server = make_url(request.getfixturevalue("postgresql"))
+    with database_of(request.getfixturevalue("postgresql")) as url:
+        yield Database(url)
+
+
+@contextmanager
+def database_of(postgresql: str) -> Iterator[URL]:
+    """Create a database on a PostgreSQL, and drop it afterwards."""
+    server = make_url(postgresql)
     name = f"test_{uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as connection:
+    with create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        database = Database(server.set(database=name))
-        yield database
-        database.engine.dispose()
+        yield server.set(database=name)
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 

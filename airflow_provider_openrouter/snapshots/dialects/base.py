@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
-from airflow.providers.common.compat.sdk import AirflowFailException
-from sqlalchemy import Table, inspect
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from sqlalchemy import Table, and_, inspect
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.partition import IDENTITY
+from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
 from airflow_provider_openrouter.text import plain
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 ROWS_A_BATCH = 5_000
 
@@ -31,12 +34,14 @@ class Dialect:
     after_failure: ClassVar[str] = "nothing was changed"
     """What a failed transaction leaves behind, in words: DDL may not be part of it."""
 
-    def get_engine(self, hook: Any) -> Engine:
+    def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
         """
         Connect as the hook does, and return an engine whose connections are made in the same way.
 
-        :param hook: the hook of the connection in Airflow.
+        :param connection: the connection in Airflow.
+        :param hook: its hook.
         :raises AirflowFailException: if a setting of the connection cannot be honoured.
+        :raises AirflowException: if the database cannot be reached, or refuses to be connected to.
         """
         raise NotImplementedError
 
@@ -51,6 +56,10 @@ class Dialect:
 
     def check_name(self, connection: Connection, name: str) -> None:
         """Raise AirflowFailException if the database would cut a name short."""
+
+    def schema_of(self, connection: Connection, target: Table) -> str | None:
+        """Return the schema that the table is in, or would be created in."""
+        return target.schema or inspect(connection).default_schema_name
 
     @contextmanager
     def transaction(self, engine: Engine, target: Table) -> Iterator[Connection]:
@@ -76,18 +85,32 @@ class Dialect:
         """
         raise NotImplementedError
 
-    def check_table(self, connection: Connection, target: Table) -> None:
-        """Raise AirflowFailException if a table that exists would not hold exactly what is written to it."""
+    def utc(self, column: Any, stored_as: Any) -> Any:
+        """
+        Return an expression for the UTC time in a column, from which fields can be extracted.
 
-    def utc(self, column: Any) -> Any:
-        """Return an expression for the time of day in UTC of a column, from which fields can be extracted."""
+        :param column: the column.
+        :param stored_as: the type that it has in the database.
+        """
         return column
+
+    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+        """Replace the rows of a partition by those of a frame, and return how many it had."""
+        own = (target.c[name] == value for name, value in partition.columns.items())
+        replaced = connection.execute(target.delete().where(and_(*own))).rowcount
+        self.insert(connection, target, frame)
+        return replaced
 
     def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
         """Insert the rows of a frame."""
         for start in range(0, len(frame), ROWS_A_BATCH):
             batch = pa.Table.from_pandas(frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False)
             connection.execute(target.insert(), batch.to_pylist())
+
+    def errors(self, engine: Engine) -> type[Exception]:
+        """Return the base class of the driver's errors, which SQLAlchemy does not wrap where it is passed by."""
+        dbapi: Any = engine.dialect.dbapi
+        return dbapi.Error  # type: ignore[no-any-return]
 
     def is_collision(self, error: Exception) -> bool:
         """Return whether an error says that two rows have the same key."""
@@ -98,7 +121,7 @@ class Dialect:
         cause = cause_of(error)
         if isinstance(error, ValueError):
             return type(cause).__name__
-        return plain((str(cause).strip().splitlines() or [type(cause).__name__])[0], longest=500)
+        return _first_line(cause)
 
     def cannot_change_key(self, target: Table, why: str) -> AirflowFailException:
         """Return the error that says why the key of a table cannot be changed."""
@@ -108,11 +131,53 @@ class Dialect:
         )
 
 
+def unsupported(connection: AirflowConnection, what: str) -> AirflowFailException:
+    """Return the error for a database that cannot be written to, with the way that works."""
+    return AirflowFailException(
+        f"Connection {connection.conn_id!r} {what}, which is not supported: write a file with "
+        "OpenRouterListKeysOperator and load it, as docs/warehouses.md shows."
+    )
+
+
+@contextmanager
+def first_connection(connection: AirflowConnection, connect: Callable[[], Any]) -> Iterator[Any]:
+    """
+    Connect to see whether that works, and close the connection at the end.
+
+    :param connection: the connection in Airflow.
+    :param connect: what returns a connection of the driver.
+    """
+    try:
+        opened = connect()
+    except (ImportError, AirflowException):
+        raise
+    except Exception as error:
+        # Hooks and drivers raise these two for settings that they do not know.
+        kind = AirflowFailException if isinstance(error, TypeError | ValueError) else AirflowException
+        said = _first_line(error)
+        raise kind(f"Could not connect to the database of {connection.conn_id!r}: {said}") from None
+    with closing(opened):
+        yield opened
+        opened.rollback()  # a pooler ends a session whose client leaves it amid a transaction
+
+
 def cause_of(error: Exception) -> Any:
     """Return the error of the driver in one of SQLAlchemy, or the error itself."""
     return getattr(error, "orig", None) or error
 
 
+def _first_line(error: Exception) -> str:
+    return plain((str(error).strip().splitlines() or [type(error).__name__])[0], longest=500)
+
+
+def quoted_name(database: Engine | Connection, table: str, schema: str | None) -> str:
+    """Return the name of a table as it stands in SQL, with its schema if there is one."""
+    preparer = database.dialect.identifier_preparer
+    name = ".".join(preparer.quote(part) for part in (schema, table) if part)
+    # SQLAlchemy doubles percent signs for drivers to which they are the sign of a parameter.
+    return name.replace("%%", "%") if database.dialect.paramstyle in ("format", "pyformat") else name
+
+
 def shown_name(table: Table) -> str:
     """Return the name of a table as part of a line."""
-    return plain(table.fullname, longest=200)
+    return plain(table.info["quoted_name"], longest=200)

@@ -7,14 +7,15 @@ import logging
 import re
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from functools import partial
 from importlib import import_module
-from typing import Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from sqlalchemy import Boolean, String, Table, create_engine, func, inspect, select, text
+from sqlalchemy import Boolean, String, Table, create_engine, func, select, text
 from sqlalchemy.dialects.mysql import DATETIME, DOUBLE
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -22,11 +23,20 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateColumn
 
-from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of, shown_name
+from airflow_provider_openrouter.snapshots.dialects.base import (
+    Dialect,
+    cause_of,
+    first_connection,
+    shown_name,
+    unsupported,
+)
 from airflow_provider_openrouter.snapshots.files import SCHEMA
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import IDENTITY
+from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
 from airflow_provider_openrouter.text import plain
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 log = logging.getLogger(__name__)
 
@@ -79,24 +89,22 @@ class MySQL(Dialect):
     changes_key: ClassVar[bool] = True
     after_failure: ClassVar[str] = "its partition is as it was"
 
-    def get_engine(self, hook: Any) -> Engine:
+    def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
         """Connect as the hook does, and return an engine whose connections are made in the same way."""
-        with closing(_connect(hook)) as connection:
-            driver = DRIVERS[type(connection).__module__.partition(".")[0]]
-        place = hook.get_connection(getattr(hook, hook.conn_name_attr))
-        engine = create_engine(
-            URL.create(f"mysql+{driver}", host=place.host or "localhost", port=place.port),
-            creator=lambda: _connect(hook),
-            poolclass=NullPool,  # the lock of a writer ends with its connection
-            hide_parameters=True,
-        )
-        server: Any = engine.dialect
-        with engine.connect():  # from then on it is known what the server is
-            product = "MariaDB" if server.is_mariadb else "MySQL"
-        if server.server_version_info < OLDEST[product]:
-            oldest = ".".join(map(str, OLDEST[product]))
-            raise AirflowFailException(f"{product} is older than {oldest}, which is not supported. Upgrade it.")
-        return engine
+        connect = partial(_connect, hook)
+        with first_connection(connection, connect) as opened:
+            with closing(opened.cursor()) as cursor:
+                cursor.execute("SELECT version()")
+                (version,) = cursor.fetchone()
+            product = "MariaDB" if "MariaDB" in version else "MySQL"
+            if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST[product]:
+                oldest = ".".join(map(str, OLDEST[product]))
+                raise unsupported(connection, f"leads to {product} {version}, which is older than {oldest}")
+            # It has no database, as that is what a schema is here.
+            driver = f"mysql+{DRIVERS[_package(opened)]}"
+            url = URL.create(driver, host=connection.host or "localhost", port=connection.port)
+        # A connection is closed at its end, and with it ends the lock of the writer.
+        return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
 
     def column_type(self, kind: str, *, is_key: bool) -> Any:
         """Return the type of a column."""
@@ -104,7 +112,7 @@ class MySQL(Dialect):
 
     def take_turn(self, connection: Connection, target: Table) -> None:
         """Wait for a lock of the connection, as DDL ends a transaction. Its name may have 64 characters."""
-        schema = target.schema or inspect(connection).default_schema_name
+        schema = self.schema_of(connection, target)
         digest = hashlib.sha256(f"{schema}.{target.name}".lower().encode()).hexdigest()
         if connection.execute(select(func.get_lock(f"openrouter-{digest[:48]}", A_YEAR))).scalar() != 1:
             raise AirflowException(f"The server gave no lock for table {shown_name(target)}.")
@@ -125,7 +133,12 @@ class MySQL(Dialect):
                 raise
             raise self.cannot_change_key(target, f"Database error: {self.reason(error)}.") from None
 
-    def check_table(self, connection: Connection, target: Table) -> None:
+    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+        """Replace the rows of a partition, if the table holds exactly what is written to it."""
+        self._check(connection, target)
+        return super().replace(connection, target, partition, frame)
+
+    def _check(self, connection: Connection, target: Table) -> None:
         """Refuse a table without transactions, and one whose columns do not hold exactly what they are given."""
         name = connection.dialect.identifier_preparer.format_table(target)
         engine = connection.execute(_about(target, "engine", "tables")).scalar()
@@ -210,22 +223,21 @@ class _Column(NamedTuple):
 
 
 def _connect(hook: Any) -> Any:
-    """Return a connection of the hook, with what is needed to lose nothing."""
-    try:
-        connection = hook.get_conn()
-    except Exception as error:
-        if type(error).__module__.partition(".")[0] in DRIVERS:
-            raise AirflowException(f"Could not connect to the database: {MySQL().reason(error)}.") from None
-        raise AirflowFailException(f"Could not use the connection to the database: {error}") from None
-    module = type(connection).__module__.partition(".")[0]
-    if module == "mysql":
-        connection.config(buffered=True)  # as SQLAlchemy asks for it
+    """Return a connection of the hook, in which nothing is lost."""
+    connection = hook.get_conn()
+    package = _package(connection)
+    if package == "mysql":
+        connection.config(buffered=True)  # SQLAlchemy leaves results unread
     else:
-        connection.cursorclass = import_module(f"{module}.cursors").Cursor
+        connection.cursorclass = import_module(f"{package}.cursors").Cursor
         connection.set_character_set("utf8mb4")
     with closing(connection.cursor()) as cursor:
         cursor.execute(SESSION)
     return connection
+
+
+def _package(connection: Any) -> str:
+    return type(connection).__module__.partition(".")[0]
 
 
 def _about(target: Table, what: str, view: str) -> Any:

@@ -5,15 +5,37 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, ClassVar
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar
 
+import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowFailException
-from sqlalchemy import Boolean, DateTime, Float, Table, Text, cast, func, inspect, select
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy import (
+    Boolean,
+    Date,
+    DateTime,
+    Float,
+    Table,
+    Text,
+    cast,
+    create_engine,
+    func,
+    inspect,
+    select,
+    text,
+)
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import NullPool
 
-from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of
-from airflow_provider_openrouter.snapshots.partition import IDENTITY
+from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of, first_connection, unsupported
+from airflow_provider_openrouter.snapshots.dialects.libpq import connect_as, driver_of, named_driver
+from airflow_provider_openrouter.snapshots.dialects.relation import Relation
+from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 LASTING = {"2BP01", "23502", "42501", "55006"}
 """The states in which a key cannot be changed later either: it is used, not filled, or not ours."""
@@ -32,9 +54,18 @@ class PostgreSQL(Dialect):
     conn_type: ClassVar[str] = "postgres"
     changes_key: ClassVar[bool] = True
 
-    def get_engine(self, hook: Any) -> Engine:
-        """Connect as the hook does, and return an engine whose connections are made in the same way."""
-        return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})  # type: ignore[no-any-return]
+    def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
+        """Connect as the hook does, with the driver that the connection names or else the hook's own."""
+        driver = named_driver(connection)
+        connect = partial(connect_as, hook, driver and import_module(driver))
+        with first_connection(connection, connect) as opened:
+            with opened.cursor() as cursor:
+                cursor.execute("SELECT version()")
+                if "Redshift" in cursor.fetchone()[0]:
+                    raise unsupported(connection, "leads to Amazon Redshift")
+            place = {"host": opened.info.host, "port": opened.info.port, "database": opened.info.dbname}
+            url = URL.create(f"postgresql+{driver_of(opened)}", **place)
+        return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
 
     def column_type(self, kind: str, *, is_key: bool) -> Any:
         """Return the type of a column."""
@@ -52,14 +83,24 @@ class PostgreSQL(Dialect):
     def transaction(self, engine: Engine, target: Table) -> Iterator[Connection]:
         """Begin a transaction, at the level that shows what the run before has written."""
         # A stricter level would fix what a run sees before it is its turn, and so let it fail.
-        with super().transaction(
-            engine.execution_options(isolation_level="READ COMMITTED"), target
-        ) as connection:
+        engine = engine.execution_options(isolation_level="READ COMMITTED")
+        with super().transaction(engine, target) as connection:
             yield connection
+
+    def schema_of(self, connection: Connection, target: Table) -> str | None:
+        """Return the schema that the search path leads to."""
+        found = connection.execute(
+            text(
+                "SELECT nspname FROM pg_class JOIN pg_namespace ON pg_namespace.oid = relnamespace "
+                "WHERE pg_class.oid = to_regclass(:name)"
+            ),
+            {"name": target.info["quoted_name"]},
+        ).scalar()
+        return found or super().schema_of(connection, target)
 
     def take_turn(self, connection: Connection, target: Table) -> None:
         """Wait for a lock of the transaction."""
-        schema = target.schema or inspect(connection).default_schema_name
+        schema = self.schema_of(connection, target)
         name = hashlib.sha256(f"airflow-provider-openrouter {schema}.{target.name}".encode()).digest()
         connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name[:8], "big", signed=True))))
 
@@ -79,9 +120,17 @@ class PostgreSQL(Dialect):
                 raise self.cannot_change_key(target, f"Database error: {self.reason(error)}.") from None
             raise
 
-    def utc(self, column: Any) -> Any:
-        """Return a time without a zone."""
-        return func.timezone("UTC", cast(column, column.type))
+    def utc(self, column: Any, stored_as: Any) -> Any:
+        """Return a time without a zone; a type without zones holds UTC."""
+        if isinstance(stored_as, DateTime | Date) and not getattr(stored_as, "timezone", False):
+            return cast(column, DateTime())
+        return func.timezone("UTC", cast(column, DateTime(timezone=True)))
+
+    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+        """Replace the rows of a partition; all values go as text, which PostgreSQL reads as its columns are."""
+        relation = Relation.read(connection, target)
+        relation.check(partition)
+        return relation.replace(connection, partition, frame)
 
     def is_collision(self, error: Exception) -> bool:
         """Return whether the state is that of a unique violation."""

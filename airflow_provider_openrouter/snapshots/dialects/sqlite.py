@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from sqlalchemy import Boolean, DateTime, Float, Table, Text
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy import Boolean, DateTime, Float, Table, Text, create_engine
+from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import IntegrityError
+from sqlalchemy.pool import NullPool
 
-from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of
+from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of, first_connection
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 _TYPES: dict[str, Any] = {
     "string": Text(),
@@ -33,13 +37,21 @@ class SQLite(Dialect):
     conn_type: ClassVar[str] = "sqlite"
     changes_key: ClassVar[bool] = True
 
-    def get_engine(self, hook: Any) -> Engine:
+    def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
         """Connect as the hook does, and return an engine whose connections are made in the same way."""
-        return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})  # type: ignore[no-any-return]
+        with first_connection(connection, hook.get_conn) as opened:
+            _, _, path = opened.execute("PRAGMA database_list").fetchone()
+        return create_engine(
+            URL.create("sqlite", database=path), creator=hook.get_conn, poolclass=NullPool, hide_parameters=True
+        )
 
     def column_type(self, kind: str, *, is_key: bool) -> Any:
         """Return the type of a column."""
         return _TYPES[kind]
+
+    def schema_of(self, connection: Connection, target: Table) -> str | None:
+        """Return the name of an attached database, or None for the main one."""
+        return target.schema
 
     def take_turn(self, connection: Connection, target: Table) -> None:
         """Wait up to a minute for the file."""
@@ -55,9 +67,9 @@ class SQLite(Dialect):
         """
         Rebuild the table with the new key, as SQLite cannot change one.
 
-        The table's own statement is edited, so that what a user added is kept. Its rows are set aside in a temporary
-        table, as no table can be renamed while a view looks for one that is missing. Indexes and triggers are dropped
-        with their table, and made again.
+        The table's own statement is edited, so that what a user added is kept. Its rows are set aside in a
+        temporary table, as no table can be renamed while a view looks for one that is missing. Indexes and
+        triggers are dropped with their table, and made again.
         """
         run = connection.exec_driver_sql
         quote = connection.dialect.identifier_preparer.quote_identifier

@@ -1,0 +1,184 @@
+"""A database is connected to as its connection in Airflow says, with either driver of PostgreSQL."""
+
+import json
+import socket
+import threading
+from contextlib import closing, contextmanager
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+from support.tasks import Context
+
+from airflow_provider_openrouter.snapshots.database import get_engine
+from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+
+pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
+
+DRIVERS = {"the hook's driver": {}, "psycopg2": {"sqlalchemy_scheme": "postgresql+psycopg2"}}
+either_driver = pytest.mark.parametrize("driver", DRIVERS.values(), ids=DRIVERS)
+
+
+def write(**arguments):
+    operator = OpenRouterKeysToSqlOperator(task_id="write", sql_conn_id="warehouse", table="keys", **arguments)
+    return operator.execute(Context())
+
+
+@pytest.fixture
+def server(postgresql):
+    """PostgreSQL with a schema of this test's own, which is gone afterwards."""
+    url = make_url(postgresql)
+    engine = create_engine(url, poolclass=NullPool)
+    with engine.begin() as opened:
+        opened.exec_driver_sql("CREATE SCHEMA analytics")
+    yield url
+    with engine.begin() as opened:
+        opened.exec_driver_sql("DROP SCHEMA analytics CASCADE")
+
+
+@pytest.fixture
+def warehouse(server, monkeypatch):
+    """Return a function that defines the connection to PostgreSQL, with an extra."""
+
+    def define(extra, **fields):
+        login = {"login": server.username, "schema": server.database, "host": server.query["host"]}
+        connection = {"conn_type": "postgres", **login, **fields, "extra": extra}
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(connection))
+
+    return define
+
+
+def setting(name):
+    engine = get_engine("warehouse")
+    with engine.connect() as opened:
+        return opened.exec_driver_sql(f"SHOW {name}").scalar()
+
+
+@contextmanager
+def without_tls(socket_path):
+    """Yield a TCP port that leads to a socket, on which a server has no TLS."""
+
+    def pump(source, target):
+        while data := source.recv(65536):
+            target.sendall(data)
+        target.shutdown(socket.SHUT_WR)
+
+    def serve():
+        while True:
+            try:
+                client, _ = listener.accept()
+            except OSError:
+                return
+            upstream = socket.socket(socket.AF_UNIX)
+            upstream.connect(socket_path)
+            for pair in ((client, upstream), (upstream, client)):
+                threading.Thread(target=pump, args=pair, daemon=True).start()
+
+    with closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=serve, daemon=True).start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+# -- what is honoured
+
+
+@either_driver
+def test_a_connection_is_made_with_the_driver_it_names(driver, warehouse):
+    warehouse(driver)
+    with closing(BaseHook.get_hook("warehouse").get_conn()) as opened:
+        hooks_own = type(opened).__module__.partition(".")[0]
+    assert get_engine("warehouse").driver == ("psycopg2" if driver else hooks_own)
+
+
+@either_driver
+@pytest.mark.parametrize("cursor", [{}, {"cursor": "dictcursor"}, {"cursor": "namedtuplecursor"}], ids=str)
+def test_rows_go_where_the_search_path_leads(cursor, driver, connection, server, warehouse):
+    warehouse({"options": "-c search_path=analytics", **cursor, **driver})
+    for _ in range(2):
+        assert write()["rows"] == 25
+    with create_engine(server, poolclass=NullPool).connect() as opened:
+        assert opened.exec_driver_sql("SELECT count(*) FROM analytics.keys").scalar() == 25
+
+
+@either_driver
+def test_settings_of_the_extra_hold_for_the_session(driver, warehouse):
+    warehouse({"application_name": "openrouter-etl", "options": "-c statement_timeout=123s", **driver})
+    assert (setting("application_name"), setting("statement_timeout")) == ("openrouter-etl", "123s")
+
+
+@either_driver
+def test_a_service_says_where_the_database_is(driver, warehouse, server, monkeypatch, tmp_path):
+    (tmp_path / "services").write_text(f"[lake]\nhost={server.query['host']}\noptions=-c search_path=analytics\n")
+    monkeypatch.setenv("PGSERVICEFILE", str(tmp_path / "services"))
+    warehouse({"service": "lake", **driver}, host=None)
+    assert setting("search_path") == "analytics"
+
+
+@either_driver
+def test_a_server_without_tls_gets_nothing_where_tls_is_asked_for(driver, sandbox, connection, server, warehouse):
+    path = f"{server.query['host']}/.s.PGSQL.{server.port or 5432}"
+    with without_tls(path) as port:
+        place = {"host": "127.0.0.1", "port": port}
+        warehouse({"sslmode": "disable", "options": "-c search_path=analytics", **driver}, **place)
+        write()
+        sandbox.requests.clear()
+        warehouse({"sslmode": "verify-full", **driver}, **place)
+        with pytest.raises(AirflowException, match=r"^Could not connect to the database of 'warehouse': .*SSL"):
+            write()
+    assert sandbox.requests == []
+
+
+def test_a_table_later_in_the_search_path_is_the_one(connection, server, warehouse):
+    with create_engine(server, poolclass=NullPool).begin() as opened:
+        opened.exec_driver_sql("CREATE TABLE analytics.keys (hash TEXT)")
+        opened.exec_driver_sql("CREATE SCHEMA front")
+    try:
+        warehouse({"options": "-c search_path=front,analytics"})
+        operator = OpenRouterKeysToSqlOperator(task_id="write", sql_conn_id="warehouse", table="keys")
+        operator.execute(Context())
+        (output,) = operator.get_openlineage_facets_on_complete(None).outputs
+        assert output.name == f"{server.database}.analytics.keys"
+    finally:
+        with create_engine(server, poolclass=NullPool).begin() as opened:
+            opened.exec_driver_sql("DROP SCHEMA front CASCADE")
+
+
+def test_a_read_only_file_of_sqlite_stays_as_it_is(connection, monkeypatch, tmp_path):
+    path = tmp_path / "keys.db"
+    for mode in ("rwc", "ro"):
+        warehouse = {"conn_type": "sqlite", "host": str(path), "extra": {"mode": mode}}
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(warehouse))
+        if mode == "rwc":
+            write(snapshot="2026-11-03")
+            before = path.read_bytes()
+    with pytest.raises(AirflowException, match="Database error: attempt to write a readonly database"):
+        write(snapshot="2026-11-04")
+    assert path.read_bytes() == before
+
+
+# -- what is refused before the first request
+
+REFUSED = {
+    "settings for SQLAlchemy": ({"sqlalchemy_query": {"sslmode": "require"}}, "has settings in sqlalchemy_query"),
+    "a driver that cannot copy": ({"sqlalchemy_scheme": "postgresql+asyncpg"}, "names the driver 'asyncpg'"),
+    "Redshift": ({"redshift": True}, "leads to Amazon Redshift, which is not supported: write a file"),
+}
+
+
+@pytest.mark.parametrize(("extra", "said"), REFUSED.values(), ids=REFUSED)
+def test_a_setting_that_cannot_be_honoured_is_refused(extra, said, sandbox, connection, warehouse):
+    warehouse(extra)
+    with pytest.raises(AirflowFailException, match=f"^Connection 'warehouse' {said}"):
+        write()
+    assert sandbox.requests == []
+
+
+@pytest.mark.parametrize("extra", [{"no_such_setting": 1}, {"cursor": "no_such_cursor"}], ids=str)
+def test_a_setting_that_nobody_knows_is_an_error(extra, sandbox, connection, warehouse):
+    warehouse(extra)
+    with pytest.raises(AirflowException, match=r"^Could not connect to the database of 'warehouse': .*no_such_"):
+        write()
+    assert sandbox.requests == []
