@@ -9,6 +9,7 @@ from support.mariadb import running_mariadb
 pytest.register_assert_rewrite("history.test_history_rules", "history.test_history_year")
 
 from support.histories import history, history_of, keep, year  # noqa: E402, F401
+from support.mariadb import database  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")

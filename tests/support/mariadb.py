@@ -11,9 +11,14 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from uuid import uuid4
 
+import pytest
 from sessions import Guard
+from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
+from sqlalchemy.pool import NullPool
+from support.databases import Database
 
 HARD = {
     "character-set-server": "latin1",
@@ -41,15 +46,20 @@ def running_mariadb(**options: str) -> Iterator[URL]:
     """Run MariaDB in its own folder on a free port, and return its URL. It ends with this process."""
     with tempfile.TemporaryDirectory(prefix="openrouter-mariadb-") as folder, closing(Guard()) as guard:
         log = Path(folder, "log")
+        # A server that starts removes the temporary tables of all others that it finds in its folder for them.
+        scratch = Path(folder, "scratch")
+        scratch.mkdir()
         users = Path(folder, "users.sql")
         users.write_text(USER)
         common = ["--no-defaults", f"--datadir={folder}/data"]
         if not os.getuid():
-            shutil.chown(folder, "mysql")
+            for path in (folder, scratch):
+                shutil.chown(path, "mysql")
             common.append("--user=mysql")
         with log.open("w") as output:
             install = ["mariadb-install-db", *common, "--skip-test-db", "--skip-name-resolve"]
-            subprocess.run(install, check=True, stdout=output, stderr=output)
+            environment = os.environ | {"TMPDIR": str(scratch)}
+            subprocess.run(install, check=True, stdout=output, stderr=output, env=environment)
             with socket.create_server(("127.0.0.1", 0)) as free:
                 port = free.getsockname()[1]
             places = {
@@ -57,6 +67,7 @@ def running_mariadb(**options: str) -> Iterator[URL]:
                 "init-file": str(users),
                 "port": str(port),
                 "socket": f"{folder}/socket",
+                "tmpdir": str(scratch),
             }
             program = shutil.which("mariadbd", path=f"{os.environ['PATH']}:/usr/sbin") or "mariadbd"
             arguments = (f"--{name}={value}" for name, value in (HARD | QUICK | places | options).items())
@@ -72,6 +83,16 @@ def running_mariadb(**options: str) -> Iterator[URL]:
         finally:
             process.kill()
             process.wait()
+
+
+@pytest.fixture
+def database(mariadb: URL) -> Iterator[Database]:
+    """A database on the MariaDB of the tests."""
+    name = f"test_{uuid4().hex}"
+    with create_engine(mariadb, poolclass=NullPool).connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+        yield Database(mariadb.set(database=name))
+        connection.exec_driver_sql(f"DROP DATABASE {name}")
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

@@ -170,6 +170,11 @@ class MySQL(Dialect):
             for column in columns:
                 column.check(rows[column.name], target)
             for batch in _batches(rows, packet):
+                if batch.nbytes > packet:
+                    raise AirflowFailException(
+                        f"A key has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
+                        f"{packet:,}. Raise it."
+                    )
                 connection.execute(target.insert(), batch.to_pylist())
 
     def is_collision(self, error: Exception) -> bool:
@@ -210,12 +215,14 @@ class _Column(NamedTuple):
 
     def check(self, values: Any, target: Table) -> None:
         """Refuse values that it would cut. The server itself cuts spaces at the end of them in any mode."""
-        if self.kind in ("char", "varchar"):
+        if self.kind.endswith("char"):
             longest, lengths, unit = self.characters, pc.utf8_length(values), "characters"
-        else:
+        elif self.kind.endswith(("text", "binary", "blob")):
             longest, lengths, unit = self.octets, pc.binary_length(values), "bytes"
+        else:  # the server refuses what does not fit into other types
+            return
         found = pc.max(lengths).as_py() or 0
-        if longest is not None and found > longest:
+        if longest and found > longest:
             raise AirflowFailException(
                 f"Column {self.name} of table {shown_name(target)} takes {longest:,} {unit}, and a "
                 f"value has {found:,}. Make it longer."
