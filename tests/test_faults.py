@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -329,6 +330,17 @@ def writes_to_an_unknown_database(stage: Stage) -> Any:
     return writes_a_table(stage)
 
 
+def writes_to_a_warehouse(stage: Stage) -> Any:
+    stage.connection("warehouse", conn_type="snowflake")
+    return writes_a_table(stage)
+
+
+def writes_with_settings_for_sqlalchemy(stage: Stage) -> Any:
+    extra = {"sqlalchemy_query": {"sslmode": "require"}}
+    stage.connection("warehouse", conn_type="postgres", host="127.0.0.1", extra=extra)
+    return writes_a_table(stage)
+
+
 def writes_below_a_file(stage: Stage) -> Any:
     blocked = stage.folder / "file"
     blocked.touch()
@@ -344,8 +356,8 @@ def writes_to_no_bucket(stage: Stage) -> Any:
         return OpenRouterListKeysOperator(task_id="list_keys", output_path=path).execute(Context())
 
 
-def writes_a_table(stage: Stage) -> Any:
-    return OpenRouterKeysToSqlOperator(task_id="write", sql_conn_id="warehouse", table="keys").execute(Context())
+def writes_a_table(stage: Stage, table: str = "keys") -> Any:
+    return OpenRouterKeysToSqlOperator(task_id="write", sql_conn_id="warehouse", table=table).execute(Context())
 
 
 def writes_to_a_closed_database(stage: Stage) -> Any:
@@ -907,11 +919,37 @@ FAULTS = [
         task=writes_to_an_unknown_database,
     ),
     Fault(
-        name="the database refuses to be connected to",
+        name="the database is one that cannot be written to",
+        cause=serves_after(),
+        error=AirflowFailException,
+        says="Connection 'warehouse' is of type 'snowflake', which is not supported: write a file with "
+        "OpenRouterListKeysOperator and load it, as docs/warehouses.md shows.",
+        requests=0,
+        task=writes_to_a_warehouse,
+    ),
+    Fault(
+        name="the connection to PostgreSQL has settings for SQLAlchemy alone",
+        cause=serves_after(),
+        error=AirflowFailException,
+        says="Connection 'warehouse' has settings in sqlalchemy_query, which Airflow's hook does not connect "
+        "with. Move them into the extra itself.",
+        requests=0,
+        task=writes_with_settings_for_sqlalchemy,
+    ),
+    Fault(
+        name="`table` has more than one dot",
+        cause=serves_after(),
+        error=AirflowFailException,
+        says="table must be a name or schema.name, not 'a.b.c'. Give other names as table and schema, …",
+        requests=0,
+        task=partial(writes_a_table, table="a.b.c"),
+    ),
+    Fault(
+        name="the database cannot be reached, or refuses to be connected to",
         cause=serves_after(),
         error=AirflowException,
-        says="Could not write to table keys; nothing was changed. Database error: …",
-        requests=2,
+        says="Could not connect to the database of 'warehouse': …",
+        requests=0,
         task=writes_to_a_closed_database,
     ),
     Fault(

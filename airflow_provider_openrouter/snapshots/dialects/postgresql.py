@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
@@ -32,6 +33,7 @@ from sqlalchemy.pool import NullPool
 from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of, first_connection, unsupported
 from airflow_provider_openrouter.snapshots.dialects.libpq import connect_as, driver_of, named_driver
 from airflow_provider_openrouter.snapshots.dialects.relation import Relation
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
 
 if TYPE_CHECKING:
@@ -137,9 +139,13 @@ class PostgreSQL(Dialect):
         return _sql_state(error) == "23505"
 
     def reason(self, error: Exception) -> str:
-        """Return what PostgreSQL says; errors of class 22 quote values in their first line."""
-        state = _sql_state(error)
-        return f"{type(cause_of(error)).__name__} {state}" if state.startswith("22") else super().reason(error)
+        """Return what PostgreSQL says; of errors of class 22, which quote values, the state and the column."""
+        cause, state = cause_of(error), _sql_state(error)
+        if not state.startswith("22"):
+            return super().reason(error)
+        column = re.search(r", line \d+, column (\w+)", getattr(cause.diag, "context", None) or "")
+        where = f" in column {column[1]}" if column and column[1] in FILE_COLUMNS else ""
+        return f"{type(cause).__name__} {state}{where}"
 
 
 def _sql_state(error: Exception) -> str:

@@ -103,16 +103,14 @@ class Relation:
         """Replace the rows of a partition by those of a frame, and return how many it had."""
         preparer = connection.dialect.identifier_preparer
         table = preparer.format_table(self.target)
-        # Without its length, as a cast to a shorter type would cut a text where an assignment refuses it.
-        casts = {name: f"CAST({{}} AS {self.types[name].replace('%', '%%')})" for name in FILE_COLUMNS}
-        own = " AND ".join(f"{name} = {casts[name].format('%s')}" for name in partition.columns)
-        values = (_texts(pa.array([value]))[0] for value in partition.columns.values())
-        replaced = connection.exec_driver_sql(f"DELETE FROM {table} WHERE {own}", tuple(values)).rowcount  # noqa: S608  # nosec B608
+        own = " AND ".join(f"{name} = {self._cast(f'%({name})s', name)}" for name in partition.columns)
+        values = {name: _texts(pa.array([value]))[0] for name, value in partition.columns.items()}
+        replaced = connection.exec_driver_sql(f"DELETE FROM {table} WHERE {own}", values).rowcount  # noqa: S608  # nosec B608
 
         names = ", ".join(map(preparer.quote, FILE_COLUMNS))
         size = ROWS_A_COPY if self.takes_copy else ROWS_A_STATEMENT
-        arrays = ", ".join(["CAST(%s AS text[])"] * len(FILE_COLUMNS))
-        read = ", ".join(casts[name].format(f"sent.{preparer.quote(name)}") for name in FILE_COLUMNS)
+        arrays = ", ".join(f"CAST(%({name})s AS text[])" for name in FILE_COLUMNS)
+        read = ", ".join(self._cast(f"sent.{preparer.quote(name)}", name) for name in FILE_COLUMNS)
         for start in range(0, len(frame), size):
             rows = pa.Table.from_pandas(frame.iloc[start : start + size], SCHEMA, preserve_index=False)
             if self.takes_copy:
@@ -123,9 +121,13 @@ class Relation:
             else:
                 connection.exec_driver_sql(
                     f"INSERT INTO {table} ({names}) SELECT {read} FROM unnest({arrays}) AS sent ({names})",  # noqa: S608  # nosec B608
-                    tuple(map(_texts, rows.columns)),
+                    dict(zip(FILE_COLUMNS, map(_texts, rows.columns), strict=True)),
                 )
         return replaced
+
+    def _cast(self, value: str, column: str) -> str:
+        # To the type without its length: a cast would cut a text short where an assignment refuses it.
+        return f"CAST({value} AS {self.types[column].replace('%', '%%')})"
 
 
 def _texts(values: pa.Array | pa.ChunkedArray) -> list[str | None]:
