@@ -190,6 +190,15 @@ def test_the_operator_writes_hours_sources_and_workspaces(
     }
 
 
+def test_a_missing_driver_is_named(database, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(database.url))
+    monkeypatch.setitem(sys.modules, "MySQLdb", None)
+    with pytest.raises(
+        AirflowFailException, match=r"cannot be imported: .*mysqlclient.*Install apache-airflow-pro"
+    ):
+        get_engine("warehouse")
+
+
 # -- tables of the user's own
 
 

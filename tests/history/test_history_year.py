@@ -23,7 +23,7 @@ def test_the_year_has_all_that_is_hard(year):
 
 
 def test_a_key_has_one_row_a_day_and_it_is_the_last(history, year):
-    answer = history.query("SELECT hash, day, name, usage FROM openrouter_key_days")
+    answer = history.query("SELECT hash, day, name, days.usage FROM openrouter_key_days AS days")
     assert by_hash(answer) == [
         {"hash": key.hash, "day": day.isoformat(), "name": key.name_at(at), "usage": key.spent(None, at)[0]}
         for key in sorted(year.keys, key=lambda key: key.hash)

@@ -231,7 +231,10 @@ class _Column(NamedTuple):
 
 def _connect(hook: Any) -> Any:
     """Return a connection of the hook, in which nothing is lost."""
-    connection = hook.get_conn()
+    try:
+        connection = hook.get_conn()
+    except RuntimeError as error:  # which the hook raises where mysqlclient is not installed
+        raise ImportError(error) from None
     package = _package(connection)
     if package == "mysql":
         connection.config(buffered=True)  # SQLAlchemy leaves results unread
