@@ -12,20 +12,50 @@ DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;
 
 CREATE VIEW openrouter_key_days AS
-WITH placed AS (
+WITH scope_days AS (
+    SELECT source, workspace_scope, day_number, max(observed_at) AS last_listed
+    FROM openrouter_key_observations
+    GROUP BY source, workspace_scope, day_number
+),
+source_days AS (
+    SELECT source, day_number, max(last_listed) AS last_listed
+    FROM scope_days
+    GROUP BY source, day_number
+),
+newest AS (
+    SELECT source, max(day_number) AS day_number
+    FROM scope_days
+    GROUP BY source
+),
+scopes_before AS (
+    SELECT
+        source, workspace_scope, day_number,
+        max(last_listed) OVER (PARTITION BY source, workspace_scope ORDER BY day_number
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS listed_before
+    FROM scope_days
+),
+sources_before AS (
+    SELECT
+        source, day_number,
+        max(last_listed) OVER (PARTITION BY source ORDER BY day_number
+            ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS listed_before
+    FROM source_days
+),
+placed AS (
     SELECT
         observations.*,
-        max(day_number) OVER (PARTITION BY source) - day_number AS days_ago,
-        dense_rank() OVER (PARTITION BY source, workspace_scope, day_number
+        newest.day_number - observations.day_number AS days_ago,
+        coalesce(scopes_before.listed_before, sources_before.listed_before) AS listed_before,
+        dense_rank() OVER (PARTITION BY observations.source, observations.workspace_scope, observations.day_number
             ORDER BY CASE WHEN day_part < 1 THEN day_part ELSE -1 END DESC, snapshot DESC, observed_at DESC)
-            AS listings_ago,
-        coalesce(
-            max(observed_at) OVER (PARTITION BY source, workspace_scope ORDER BY day_number
-                RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING),
-            max(observed_at) OVER (PARTITION BY source ORDER BY day_number
-                RANGE BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
-        ) AS listed_before
+            AS listings_ago
     FROM openrouter_key_observations AS observations
+    JOIN newest ON newest.source = observations.source
+    JOIN scopes_before ON scopes_before.source = observations.source
+        AND scopes_before.workspace_scope = observations.workspace_scope
+        AND scopes_before.day_number = observations.day_number
+    JOIN sources_before ON sources_before.source = observations.source
+        AND sources_before.day_number = observations.day_number
 ),
 ranked AS (
     SELECT
@@ -42,10 +72,10 @@ SELECT
     name, prefix, label, workspace_id, external_user,
     CASE WHEN disabled THEN 1 ELSE 0 END AS disabled,
     CASE WHEN expires_at <= observed_at THEN 1 ELSE 0 END AS expired,
-    "limit", limit_remaining, limit_reset,
+    spending_limit, limit_remaining, limit_reset,
     CASE WHEN include_byok_in_limit THEN 1 ELSE 0 END AS include_byok_in_limit,
     days_until_monday, days_until_next_month,
-    usage, byok_usage,
+    ranked.usage, byok_usage,
     created_at, created_day_number, day_number - created_day_number AS days_since_creation,
     last_used_day, day_number - last_used_day_number AS days_since_last_use,
     expires_day, expires_day_number - day_number AS days_until_expiry

@@ -16,7 +16,6 @@ UNSUPPORTED = {
     "gcpbigquery",
     "jdbc",
     "mssql",
-    "mysql",
     "odbc",
     "oracle",
     "presto",

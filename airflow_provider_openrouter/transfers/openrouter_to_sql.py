@@ -24,7 +24,8 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     A run replaces its partition, the rows of the same ``snapshot``, ``granularity``, ``source`` and
     ``workspace_scope``, and no other: running it again has the same result as running it once, and a failure
     leaves the table as it was. It returns the table, its partition and how many rows that has. It needs the extra
-    ``sql``. It writes to PostgreSQL and SQLite; other databases are refused before the first request.
+    ``sql``. It writes to PostgreSQL, MySQL, MariaDB and SQLite; other databases are refused before the first
+    request.
 
     An older table gets the columns that it lacks. In a table from before the column ``granularity`` existed,
     rows at 00:00 UTC become ``day`` and all others ``hour``.

@@ -91,8 +91,8 @@ imported_by_airflow_itself = pytest.mark.airflow(">=3.1")
         ),
         (
             "nothing",
-            "mysql_conn",
-            "Connection 'mysql_conn' is of type 'mysql', which is not supported: write a file ",
+            "mssql_conn",
+            "Connection 'mssql_conn' is of type 'mssql', which is not supported: write a file ",
         ),
         pytest.param(
             "psycopg2",
@@ -110,7 +110,7 @@ def test_what_is_missing_is_named_before_the_first_request(
         "AIRFLOW_HOME": str(tmp_path),
         "AIRFLOW_CONN_AWS_CONN": json.dumps({"conn_type": "aws"}),
         "AIRFLOW_CONN_SQLITE_CONN": json.dumps({"conn_type": "sqlite", "host": str(tmp_path / "keys.db")}),
-        "AIRFLOW_CONN_MYSQL_CONN": json.dumps({"conn_type": "mysql", "host": "db"}),
+        "AIRFLOW_CONN_MSSQL_CONN": json.dumps({"conn_type": "mssql", "host": "db"}),
         "AIRFLOW_CONN_POSTGRES_CONN": json.dumps(
             {"conn_type": "postgres", "host": "db", "extra": {"sqlalchemy_scheme": "postgresql+psycopg2"}}
         ),

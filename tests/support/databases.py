@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
 import signal
 import subprocess
@@ -17,12 +18,13 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import MetaData, Table, create_engine, event, inspect, select
+from sqlalchemy import MetaData, Table, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.pool import NullPool
 from support.listings import OBSERVED_AT, listing_of, partition_of
 
 from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.snapshots.database import get_engine
 from airflow_provider_openrouter.snapshots.frame import keys_file_frame
 from airflow_provider_openrouter.snapshots.schema import IDENTITY
 from airflow_provider_openrouter.snapshots.tables import replace_partition
@@ -37,12 +39,34 @@ def keys(*numbers: int, **fields: Any) -> list[Key]:
     ]
 
 
+def connection_to(url: URL) -> str:
+    """Return a connection of Airflow to a database."""
+    if url.get_backend_name() == "sqlite":
+        return f"sqlite:///{url.database.removeprefix('/')}"
+    kinds = {"postgresql": "postgres", "mysql": "mysql"}
+    parts = {"login": url.username, "password": url.password, "host": url.host, "port": url.port}
+    query = {name: value for name, value in url.query.items() if name != "host"}
+    host = {"host": url.query["host"]} if "host" in url.query else {}
+    return json.dumps(
+        parts | host | {"conn_type": kinds[url.get_backend_name()], "schema": url.database or "", "extra": query}
+    )
+
+
+def engine_of(url: URL) -> Engine:
+    """Return an engine whose sessions are those of the operator, where it sets what they need."""
+    if url.get_backend_name() != "mysql":
+        return create_engine(url, hide_parameters=True, poolclass=NullPool)
+    name = f"database_{uuid4().hex}"
+    os.environ[f"AIRFLOW_CONN_{name.upper()}"] = connection_to(url)
+    return get_engine(name)
+
+
 class Database:
     """A database of one test's own."""
 
     def __init__(self, url: str | URL) -> None:
         self.url = url
-        self.engine = create_engine(url, hide_parameters=True, poolclass=NullPool)
+        self.engine = engine_of(make_url(url))
         self.name = self.engine.dialect.name
 
     def write(
@@ -74,6 +98,8 @@ class Database:
                 connection.exec_driver_sql(statement)
 
     def quote(self, name: str) -> str:
+        if self.name == "mysql":
+            return "`" + name.replace("`", "``").replace("%", "%%") + "`"
         return '"' + name.replace('"', '""').replace("%", "%%" if self.name == "postgresql" else "%") + '"'
 
     def reflect(self, table: str = "keys", schema: str | None = None) -> Table:
@@ -81,8 +107,11 @@ class Database:
 
     def rows(self, table: str = "keys", schema: str | None = None, **where: Any) -> list[dict[str, Any]]:
         """Return the rows as dicts in the order of what tells them apart; times are naive and in UTC."""
+        query = select(self.reflect(table, schema))
+        if self.name == "mysql":  # where a reflected DOUBLE is read as ten digits
+            query = text(f"SELECT * FROM {'.'.join(map(self.quote, filter(None, (schema, table))))}")
         with self.engine.connect() as connection:
-            found = connection.execute(select(self.reflect(table, schema))).mappings().all()
+            found = connection.execute(query).mappings().all()
         rows = [{name: _plain(value) for name, value in row.items()} for row in found]
         rows = [row for row in rows if where.items() <= row.items()]
         return sorted(rows, key=lambda row: [str(row.get(name)) for name in (*IDENTITY, "name")])
@@ -125,7 +154,7 @@ def database_of(postgresql: str) -> Iterator[URL]:
 
 def make_schema(database: Database, name: str, folder: Path) -> None:
     """Make a schema, which SQLite calls an attached database."""
-    if database.name == "postgresql":
+    if database.name != "sqlite":
         database.do(f"CREATE SCHEMA {database.quote(name)}")
         return
     path = str(folder / "attached.db")
@@ -164,7 +193,7 @@ def killable_writer(database: Database, rows: int) -> Iterator[Callable[..., int
     It takes the version, which the rows have as their usage, the table, the number of the statement, and how long
     after it the process is killed. It returns -9, or how many statements there were.
     """
-    url = database.engine.url.render_as_string(hide_password=False)
+    url = make_url(database.url).render_as_string(hide_password=False)
     program = [sys.executable, "-m", "support.databases", url, str(rows)]
     pipe = subprocess.PIPE
     folder = Path(__file__).parents[1]

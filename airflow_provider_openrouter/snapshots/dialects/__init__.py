@@ -5,10 +5,11 @@ from __future__ import annotations
 from sqlalchemy.engine import Connection, Engine
 
 from airflow_provider_openrouter.snapshots.dialects.base import Dialect
+from airflow_provider_openrouter.snapshots.dialects.mysql import MySQL
 from airflow_provider_openrouter.snapshots.dialects.postgresql import PostgreSQL
 from airflow_provider_openrouter.snapshots.dialects.sqlite import SQLite
 
-DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), SQLite())}
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (PostgreSQL(), MySQL(), SQLite())}
 """Each by SQLAlchemy's name of it."""
 
 

@@ -1,0 +1,288 @@
+"""MySQL and MariaDB."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import re
+from collections.abc import Iterable, Iterator
+from contextlib import closing
+from functools import partial
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.compute as pc
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from sqlalchemy import Boolean, String, Table, create_engine, func, select, text
+from sqlalchemy.dialects.mysql import DATETIME, DOUBLE
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateColumn
+
+from airflow_provider_openrouter.snapshots.dialects.base import (
+    Dialect,
+    cause_of,
+    first_connection,
+    shown_name,
+    unsupported,
+)
+from airflow_provider_openrouter.snapshots.files import SCHEMA
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
+from airflow_provider_openrouter.text import plain
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection as AirflowConnection
+
+log = logging.getLogger(__name__)
+
+DRIVERS = {"MySQLdb": "mysqldb", "pymysql": "pymysql", "mysql": "mysqlconnector"}
+"""SQLAlchemy's names of the drivers, by the packages that their connections are from."""
+SESSION = (
+    "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION', time_zone = '+00:00', "
+    "default_storage_engine = 'InnoDB'"
+)
+"""What makes the server refuse a value that it would cut or replace, and keep times and transactions."""
+OLDEST = {"MariaDB": (10, 5), "MySQL": (8, 0, 17)}
+KEY_LENGTH = 190
+"""The characters of a text in the key: four of them and a time fit into InnoDB's 3,072 bytes."""
+ROWS_A_BATCH = 1_000
+A_YEAR = 31_536_000
+"""Seconds: the one server waits for ever with a negative number, the other not at all."""
+ENDING = {1205, 1213}
+"""The errors in which a lock is held too long, or by two that wait for each other."""
+_VALUE = re.compile(r"\b(value|entry|near|string|double):? '.*?'(?= for (?:key|column) |[^']*$)")
+_COLLATION = re.compile(r"_(nopad|0900)_bin$")
+"""The collations in which no two texts are equal; the others pass over case, or spaces at the end."""
+
+
+class _Exact(String):
+    """Text in which case and spaces at the end count, whatever the defaults of the table are."""
+
+    cache_ok = True
+
+
+@compiles(_Exact, "mysql")
+def _exact(type_: _Exact, compiler: Any, **_: Any) -> str:
+    kind = f"VARCHAR({type_.length})" if type_.length else "LONGTEXT"
+    family = "nopad" if compiler.dialect.is_mariadb else "0900"
+    return f"{kind} CHARACTER SET utf8mb4 COLLATE utf8mb4_{family}_bin"
+
+
+_TYPES: dict[str, Any] = {
+    "string": _Exact(),
+    "boolean": Boolean(),
+    "number": DOUBLE(asdecimal=False),
+    "timestamp": DATETIME(fsp=6),  # in UTC
+}
+
+
+class MySQL(Dialect):
+    """MySQL and MariaDB, with mysqlclient, mysql-connector-python, or PyMySQL in the place of the first."""
+
+    name: ClassVar[str] = "mysql"
+    conn_type: ClassVar[str] = "mysql"
+    changes_key: ClassVar[bool] = True
+    after_failure: ClassVar[str] = "its partition is as it was"
+
+    def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
+        """Connect as the hook does, and return an engine whose connections are made in the same way."""
+        connect = partial(_connect, hook)
+        with first_connection(connection, connect) as opened:
+            with closing(opened.cursor()) as cursor:
+                cursor.execute("SELECT version()")
+                (version,) = cursor.fetchone()
+            product = "MariaDB" if "MariaDB" in version else "MySQL"
+            if tuple(map(int, re.findall(r"\d+", version)[:3])) < OLDEST[product]:
+                oldest = ".".join(map(str, OLDEST[product]))
+                raise unsupported(connection, f"leads to {product} {version}, which is older than {oldest}")
+            # It has no database, as that is what a schema is here.
+            driver = f"mysql+{DRIVERS[_package(opened)]}"
+            url = URL.create(driver, host=connection.host or "localhost", port=connection.port)
+        # A connection is closed at its end, and with it ends the lock of the writer.
+        return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
+
+    def column_type(self, kind: str, *, is_key: bool) -> Any:
+        """Return the type of a column."""
+        return _Exact(KEY_LENGTH) if is_key and kind == "string" else _TYPES[kind]
+
+    def take_turn(self, connection: Connection, target: Table) -> None:
+        """Wait for a lock of the connection, as DDL ends a transaction. Its name may have 64 characters."""
+        schema = self.schema_of(connection, target)
+        digest = hashlib.sha256(f"{schema}.{target.name}".lower().encode()).hexdigest()
+        if connection.execute(select(func.get_lock(f"openrouter-{digest[:48]}", A_YEAR))).scalar() != 1:
+            raise AirflowException(f"The server gave no lock for table {shown_name(target)}.")
+
+    def change_key(self, connection: Connection, target: Table) -> None:
+        """Change the key and its columns in one statement."""
+        target.c.granularity.nullable = False
+        changes = (
+            "DROP PRIMARY KEY",
+            *_modifications(connection, target, IDENTITY),
+            f"ADD PRIMARY KEY ({', '.join(IDENTITY)})",
+        )
+        name = connection.dialect.identifier_preparer.format_table(target)
+        try:
+            connection.exec_driver_sql(f"ALTER TABLE {name} {', '.join(changes)}")
+        except DBAPIError as error:
+            if error.connection_invalidated or _parts(error)[0] in ENDING:
+                raise
+            raise self.cannot_change_key(target, f"Database error: {self.reason(error)}.") from None
+
+    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+        """Replace the rows of a partition, if the table holds exactly what is written to it."""
+        self._check(connection, target)
+        return super().replace(connection, target, partition, frame)
+
+    def _check(self, connection: Connection, target: Table) -> None:
+        """Refuse a table without transactions, and one whose columns do not hold exactly what they are given."""
+        name = connection.dialect.identifier_preparer.format_table(target)
+        engine = connection.execute(_about(target, "engine", "tables")).scalar()
+        if engine is None:
+            raise AirflowFailException(f"{shown_name(target)} is a view. Set table to the table itself.")
+        transactions = text("SELECT transactions FROM information_schema.engines WHERE engine = :engine")
+        if connection.execute(transactions, {"engine": engine}).scalar() != "YES":
+            raise AirflowFailException(
+                f"Table {shown_name(target)} has the engine {engine}, which has no transactions. "
+                f"Run: ALTER TABLE {name} ENGINE = InnoDB"
+            )
+        columns = _columns(connection, target)
+        if wrong := [column for column in columns if column.is_wrong]:
+            shown = ", ".join(f"{column.name} {column.type} {column.collation or ''}".strip() for column in wrong)
+            changes = ", ".join(_modifications(connection, target, [column.name for column in wrong]))
+            raise AirflowFailException(
+                f"Table {shown_name(target)} does not keep apart all that differs: {shown}. "
+                f"Run: ALTER TABLE {name} {changes}"
+            )
+        if rounding := [f"{column.name} {column.type}" for column in columns if column.rounds]:
+            log.warning("Table %s rounds amounts: %s", shown_name(target), ", ".join(rounding))
+
+    def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
+        """Insert the rows of a frame in batches that the server takes."""
+        columns = [column for column in _columns(connection, target) if FILE_COLUMNS[column.name] == "string"]
+        packet = connection.execute(text("SELECT @@max_allowed_packet")).scalar_one()
+        for start in range(0, len(frame), ROWS_A_BATCH):
+            rows = pa.Table.from_pandas(frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False)
+            for column in columns:
+                column.check(rows[column.name], target)
+            for batch in _batches(rows, packet):
+                if batch.nbytes > packet:
+                    raise AirflowFailException(
+                        f"A key has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
+                        f"{packet:,}. Raise it."
+                    )
+                connection.execute(target.insert(), batch.to_pylist())
+
+    def is_collision(self, error: Exception) -> bool:
+        """Return whether the error is that of a duplicate entry."""
+        return _parts(error)[0] == 1062
+
+    def reason(self, error: Exception) -> str:
+        """Return what the server says, without the values that it quotes."""
+        number, said = _parts(error)
+        if not number:
+            return super().reason(error)
+        return plain(f"{_VALUE.sub(lambda found: found[1], said)} ({number})", longest=500)
+
+
+class _Column(NamedTuple):
+    """A column that a table has, as the server describes it."""
+
+    name: str
+    kind: str
+    """The type without its arguments."""
+    type: str
+    characters: int | None
+    octets: int | None
+    collation: str | None
+
+    @property
+    def is_wrong(self) -> bool:
+        """Whether two times or two keys may be one for it."""
+        if FILE_COLUMNS[self.name] == "timestamp":  # a timestamp ends in 2038, and depends on who reads it
+            return self.kind != "datetime" if self.name == "snapshot" else self.type != "datetime(6)"
+        in_key = self.name in IDENTITY and self.name != "granularity"
+        return bool(in_key and self.collation and not _COLLATION.search(self.collation))
+
+    @property
+    def rounds(self) -> bool:
+        """Whether it holds fewer digits of an amount than were sent."""
+        return FILE_COLUMNS[self.name] == "number" and self.kind != "double"
+
+    def check(self, values: Any, target: Table) -> None:
+        """Refuse values that it would cut. The server itself cuts spaces at the end of them in any mode."""
+        if self.kind.endswith("char"):
+            longest, lengths, unit = self.characters, pc.utf8_length(values), "characters"
+        elif self.kind.endswith(("text", "binary", "blob")):
+            longest, lengths, unit = self.octets, pc.binary_length(values), "bytes"
+        else:  # the server refuses what does not fit into other types
+            return
+        found = pc.max(lengths).as_py() or 0
+        if longest and found > longest:
+            raise AirflowFailException(
+                f"Column {self.name} of table {shown_name(target)} takes {longest:,} {unit}, and a "
+                f"value has {found:,}. Make it longer."
+            )
+
+
+def _connect(hook: Any) -> Any:
+    """Return a connection of the hook, in which nothing is lost."""
+    try:
+        connection = hook.get_conn()
+    except RuntimeError as error:  # which the hook raises where mysqlclient is not installed
+        raise ImportError(error) from None
+    package = _package(connection)
+    if package == "mysql":
+        connection.config(buffered=True)  # SQLAlchemy leaves results unread
+    else:
+        connection.cursorclass = import_module(f"{package}.cursors").Cursor
+        connection.set_character_set("utf8mb4")
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(SESSION)
+    return connection
+
+
+def _package(connection: Any) -> str:
+    return type(connection).__module__.partition(".")[0]
+
+
+def _about(target: Table, what: str, view: str) -> Any:
+    return text(
+        f"SELECT {what} FROM information_schema.{view} "  # noqa: S608  # nosec B608
+        "WHERE table_schema = coalesce(:schema, database()) AND table_name = :name"
+    ).bindparams(schema=target.schema, name=target.name)
+
+
+def _columns(connection: Connection, target: Table) -> list[_Column]:
+    """Return the columns that the table has of ours."""
+    what = "column_name, data_type, column_type, character_maximum_length, character_octet_length, collation_name"
+    found = (_Column(*row) for row in connection.execute(_about(target, what, "columns")))
+    return [column for column in found if column.name in FILE_COLUMNS]
+
+
+def _modifications(connection: Connection, target: Table, names: Iterable[str]) -> list[str]:
+    """Return what makes columns of a table as we create them."""
+    return [f"MODIFY {CreateColumn(target.c[name]).compile(dialect=connection.dialect)}" for name in names]
+
+
+def _batches(rows: pa.Table, packet: int) -> Iterator[pa.Table]:
+    """Divide rows until a part surely fits into a packet: text may double, and other values become 30 bytes."""
+    if len(rows) > 1 and 2 * rows.nbytes + 30 * len(rows) * rows.num_columns > packet:
+        half = len(rows) // 2
+        yield from _batches(rows[:half], packet)
+        yield from _batches(rows[half:], packet)
+    else:
+        yield rows
+
+
+def _parts(error: Exception) -> tuple[int, str]:
+    """Return the number and the words of an error of the server, or of its driver."""
+    cause = cause_of(error)
+    number, said = (*cause.args, None, None)[:2]
+    if not isinstance(number, int):
+        return 0, ""
+    return number, str(getattr(cause, "msg", said))
