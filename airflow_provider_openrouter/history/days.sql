@@ -42,10 +42,10 @@ SELECT
     name, prefix, label, workspace_id, external_user,
     CASE WHEN disabled THEN 1 ELSE 0 END AS disabled,
     CASE WHEN expires_at <= observed_at THEN 1 ELSE 0 END AS expired,
-    "limit", limit_remaining, limit_reset,
+    spending_limit, limit_remaining, limit_reset,
     CASE WHEN include_byok_in_limit THEN 1 ELSE 0 END AS include_byok_in_limit,
     days_until_monday, days_until_next_month,
-    usage, byok_usage,
+    ranked.usage, byok_usage,
     created_at, created_day_number, day_number - created_day_number AS days_since_creation,
     last_used_day, day_number - last_used_day_number AS days_since_last_use,
     expires_day, expires_day_number - day_number AS days_until_expiry

@@ -21,7 +21,7 @@ pace AS (
 ),
 limited AS (
     SELECT
-        newest.source, newest.hash, newest.name, newest."limit", newest.limit_remaining, newest.limit_reset,
+        newest.source, newest.hash, newest.name, newest.spending_limit, newest.limit_remaining, newest.limit_reset,
         CASE
             WHEN newest.include_byok_in_limit = 1 THEN pace.spend_per_day + pace.byok_spend_per_day
             ELSE pace.spend_per_day
@@ -50,7 +50,7 @@ judged AS (
 ),
 answers AS (
     SELECT
-        source, hash, name, "limit", limit_remaining, limit_reset, spend_per_day, outcome,
+        source, hash, name, spending_limit, limit_remaining, limit_reset, spend_per_day, outcome,
         CASE
             WHEN outcome = 'dry' THEN 0
             WHEN outcome = 'runs dry' THEN limit_remaining / spend_per_day

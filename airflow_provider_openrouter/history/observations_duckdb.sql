@@ -17,8 +17,8 @@ CREATE VIEW openrouter_key_observations AS
 WITH dated AS (
     SELECT
         source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
-        disabled, "limit", limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage,
-        created_at, expires_at,
+        disabled, limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage, created_at, expires_at,
+        "limit" AS spending_limit,
         CAST(snapshot AT TIME ZONE 'UTC' AS date) AS snapshot_date,
         CAST(created_at AT TIME ZONE 'UTC' AS date) AS created_date,
         CAST(last_used_at AT TIME ZONE 'UTC' AS date) AS last_used_date,

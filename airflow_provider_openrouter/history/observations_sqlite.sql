@@ -16,8 +16,8 @@ CREATE VIEW openrouter_key_observations AS
 WITH dated AS (
     SELECT
         source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
-        disabled, "limit", limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage,
-        created_at, expires_at,
+        disabled, limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage, created_at, expires_at,
+        "limit" AS spending_limit,
         substr(snapshot, 1, 10) AS snapshot_date,
         substr(created_at, 1, 10) AS created_date,
         substr(last_used_at, 1, 10) AS last_used_date,

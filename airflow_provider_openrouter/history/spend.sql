@@ -13,18 +13,18 @@ DROP VIEW IF EXISTS openrouter_key_spend;
 CREATE VIEW openrouter_key_spend AS
 WITH steps AS (
     SELECT
-        source, hash, day, day_number, days_ago, name, prefix, workspace_id, usage, byok_usage,
+        source, hash, day, day_number, days_ago, name, prefix, workspace_id, key_days.usage, byok_usage,
         created_at, listed_before, days_since_creation,
-        lag(usage) OVER key_days AS usage_before,
-        lag(byok_usage) OVER key_days AS byok_usage_before,
-        lag(day_number) OVER key_days AS day_number_before
-    FROM openrouter_key_days
-    WHERE usage IS NOT NULL
-    WINDOW key_days AS (PARTITION BY source, hash ORDER BY day_number)
+        lag(key_days.usage) OVER earlier AS usage_before,
+        lag(byok_usage) OVER earlier AS byok_usage_before,
+        lag(day_number) OVER earlier AS day_number_before
+    FROM openrouter_key_days AS key_days
+    WHERE key_days.usage IS NOT NULL
+    WINDOW earlier AS (PARTITION BY source, hash ORDER BY day_number)
 )
 SELECT
     source, hash, day, day_number, days_ago, name, prefix, workspace_id,
-    usage - usage_before AS spend,
+    steps.usage - usage_before AS spend,
     byok_usage - byok_usage_before AS byok_spend,
     day_number - day_number_before AS days
 FROM steps
@@ -32,7 +32,7 @@ WHERE day_number_before IS NOT NULL
 UNION ALL
 SELECT
     source, hash, day, day_number, days_ago, name, prefix, workspace_id,
-    usage AS spend,
+    steps.usage AS spend,
     byok_usage AS byok_spend,
     CASE WHEN days_since_creation > 1 THEN days_since_creation ELSE 1 END AS days
 FROM steps

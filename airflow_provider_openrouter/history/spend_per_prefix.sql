@@ -7,7 +7,7 @@
 WITH settings AS (SELECT 30 AS days)
 SELECT
     source, prefix,
-    count(DISTINCT hash) AS keys,
+    count(DISTINCT hash) AS key_count,
     sum(spend) AS spend,
     coalesce(sum(byok_spend), 0) AS byok_spend
 FROM openrouter_key_spend

@@ -4,7 +4,7 @@
 -- key is in the newest snapshot, `name` is its latest name. Rows are sorted by `spend` only: byok_spend is an
 -- estimate, and paid to other providers. Spend of missed days counts on the day of the next snapshot.
 
-WITH settings AS (SELECT 30 AS days, 20 AS keys),
+WITH settings AS (SELECT 30 AS days, 20 AS places),
 spenders AS (
     SELECT source, hash, sum(spend) AS spend, coalesce(sum(byok_spend), 0) AS byok_spend
     FROM openrouter_key_spend
@@ -29,5 +29,5 @@ ranked AS (
 SELECT ranked.*
 FROM ranked
 CROSS JOIN settings
-WHERE place <= settings.keys
+WHERE place <= settings.places
 ORDER BY place;

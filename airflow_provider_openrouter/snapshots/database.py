@@ -1,4 +1,4 @@
-"""The database engine of an Airflow connection, or which package is missing."""
+"""From a connection of Airflow to the engine of its database, or to why there is none."""
 
 from __future__ import annotations
 
@@ -6,74 +6,72 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
-from airflow_provider_openrouter.text import plain
-
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
-PROVIDERS = {
-    "databricks": "databricks",
-    "gcpbigquery": "google",
-    "mssql": "microsoft-mssql",
-    "mysql": "mysql",
-    "oracle": "oracle",
-    "postgres": "postgres",
-    "redshift": "amazon",
-    "snowflake": "snowflake",
-    "sqlite": "sqlite",
-    "trino": "trino",
-    "vertica": "vertica",
+UNSUPPORTED = {
+    "databricks",
+    "duckdb",
+    "gcpbigquery",
+    "mssql",
+    "mysql",
+    "oracle",
+    "redshift",
+    "snowflake",
+    "teradata",
+    "trino",
+    "vertica",
 }
-"""The providers of common types of connections: Airflow itself knows only those that are installed."""
+"""Common databases that cannot be written to: Airflow itself knows only those whose provider is installed."""
 
 
 def get_engine(sql_conn_id: str) -> Engine:
     """
-    Return SQLAlchemy's engine for a connection of Airflow.
+    Return SQLAlchemy's engine for a connection of Airflow, which connects as the connection's hook does.
 
     :param sql_conn_id: the connection to the database.
-    :raises AirflowFailException: if it is no connection to a SQL database, or if a package is not installed.
+    :raises AirflowFailException: if it is no connection to a database that can be written to, or if a package is
+        not installed.
     """
     try:
         import airflow.providers.common.sql.hooks.sql  # noqa: F401
-        from sqlalchemy.exc import NoSuchModuleError
+        import sqlalchemy  # noqa: F401
     except ImportError as error:
         raise AirflowFailException(
             f"Cannot write to a table: {error}. Install airflow-provider-openrouter[sql]."
         ) from None
+    from airflow_provider_openrouter.snapshots.dialects import DIALECTS
+
     connection = BaseHook.get_connection(sql_conn_id)
     kind = connection.conn_type
+    said = f"Connection {sql_conn_id!r} is of type {kind!r}"
+    not_supported = AirflowFailException(
+        f"{said}, which is not supported: write a file with OpenRouterListKeysOperator and load it, as "
+        "docs/warehouses.md shows."
+    )
+    if kind in UNSUPPORTED:
+        raise not_supported
+    by_type = {dialect.conn_type: dialect for dialect in DIALECTS.values()}
     try:
         hook: Any = connection.get_hook()  # type: ignore[no-untyped-call]
         if not hasattr(hook, "get_sqlalchemy_engine"):
             raise AirflowFailException(
-                f"Connection {sql_conn_id!r} is of type {kind!r}, which is no SQL database. Set sql_conn_id to a "
-                "connection to one."
+                f"{said}, which is no SQL database. Set sql_conn_id to a connection to one."
             )
-        return hook.get_sqlalchemy_engine(engine_kwargs={"hide_parameters": True})  # type: ignore[no-any-return]
-    except (ImportError, NoSuchModuleError) as error:
-        missing = f"is of type {kind!r}, whose driver cannot be imported: {error}"
+        # A hook may extend one of ours and have a type of its own.
+        for base in type(hook).__mro__:
+            if dialect := by_type.get(getattr(base, "conn_type", "")):
+                return dialect.get_engine(hook)
+        raise not_supported
+    except ImportError as error:
+        missing = f"whose driver cannot be imported: {error}"
     except AirflowException as error:
         if not str(error).startswith("Unknown hook type"):
             raise
-        missing = f"is of type {kind!r}, whose provider is not installed"
+        missing = "whose provider is not installed"
     package = (
-        f"apache-airflow-providers-{PROVIDERS[kind]}"
-        if kind in PROVIDERS
+        f"apache-airflow-providers-{kind}"
+        if kind in by_type
         else "the Airflow provider of that type, or correct the type"
     )
-    raise AirflowFailException(f"Connection {sql_conn_id!r} {missing}. Install {package}.")
-
-
-def reason(error: Exception) -> str:
-    """Return what the database says, except where it quotes values: class 22, and errors of the driver."""
-    cause: Any = getattr(error, "orig", None) or error
-    state = sql_state(cause)
-    if state.startswith("22") or isinstance(error, ValueError):
-        return f"{type(cause).__name__} {state}".strip()
-    return plain((str(cause).strip().splitlines() or [type(cause).__name__])[0], longest=500)
-
-
-def sql_state(cause: Any) -> str:
-    """Return the five characters with which PostgreSQL tells errors apart, or nothing."""
-    return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
+    raise AirflowFailException(f"{said}, {missing}. Install {package}.")

@@ -29,6 +29,10 @@ PARTITION_COLUMNS = {
     "workspace_scope": "string",
 }
 """The columns that identify a partition, and the kind of each."""
+IDENTITY = (*PARTITION_COLUMNS, "hash")
+"""The columns that tell a row from all others."""
+OLD_IDENTITY = tuple(name for name in IDENTITY if name != "granularity")
+"""The primary key of tables that were created before the column granularity existed."""
 
 
 @dataclass(frozen=True)

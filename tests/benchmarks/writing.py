@@ -156,7 +156,7 @@ def replace_partition_again(keys: list[dict], where: str) -> Callable[[], object
 
 
 def insert_batches(keys: list[dict], where: str, size: int | None = None) -> Callable[[], object]:
-    from airflow_provider_openrouter.snapshots.tables import ROWS_A_BATCH
+    from airflow_provider_openrouter.snapshots.dialects.base import ROWS_A_BATCH
 
     engine, table = empty_table(where)
     rows = rows_of(keys)

@@ -1,0 +1,33 @@
+"""The files of the history."""
+
+import re
+from datetime import datetime
+
+from support.histories import HISTORY, KINDS, QUESTIONS, text_of, views
+
+from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+
+DATABASES = ("postgresql", "sqlite", "mysql", "duckdb")
+
+
+def test_the_columns_are_those_that_the_provider_writes():
+    kinds = {str: "string", bool: "boolean", float: "number", datetime: "timestamp"}
+    assert {name: kinds[kind] for name, kind in KINDS.items()} == FILE_COLUMNS
+
+
+def test_databases_differ_only_in_how_they_count_days():
+    texts = [text_of(f"observations_{dialect}") for dialect in DATABASES]
+    columns = {tuple(re.findall(r" AS (\w+),?$", text, re.MULTILINE)) for text in texts}
+    assert len(columns) == 1
+
+
+def test_every_file_says_what_it_answers_and_runs_as_it_is():
+    names = {path.name.removesuffix(".sql") for path in HISTORY.iterdir() if path.name.endswith(".sql")}
+    assert names == QUESTIONS | {view for dialect in DATABASES for view in views(dialect)}
+    for name in names:
+        text = text_of(name)
+        assert text.startswith("-- ")
+        assert not re.search(r"\{\{|\{%|%|(?<![\w:]):\w", text), "it would be taken for a template or a parameter"
+        assert ";" not in "".join(re.findall(r"--.*", text)), "it would be split there"
+        assert ("WITH settings AS (SELECT 30 AS days" in text) == (name in QUESTIONS)
+        assert max(map(len, text.splitlines())) <= 114
