@@ -12,9 +12,9 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 from airflow.providers.common.sql.hooks.sql import DbApiHook
-from airflow_provider_openrouter.snapshots.dialects import dialect_of
 from support.year import Year
 
+from airflow_provider_openrouter.snapshots.dialects import dialect_of
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
 from airflow_provider_openrouter.snapshots.schema import keys_table, prepare_table
