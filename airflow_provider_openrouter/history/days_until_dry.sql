@@ -1,12 +1,12 @@
 -- When does each key run dry, if it goes on spending as in the last N days?
 --
 -- Active keys with a limit in the newest snapshot of each source: keys that are neither disabled nor expired.
--- `spend_per_day` is USD, the average of the known days. It includes spend with your own provider keys where
--- that counts towards the limit. `outcome` is 'dry', 'runs dry', 'resets before' (the limit is restored first, at
--- midnight UTC: every day, on Monday, or on the 1st), 'not spending' or 'not known' (there is no second snapshot
--- yet). `days_until_dry` is null except for the first two. Days are fractions, counted from the newest snapshot.
--- A limit_reset other than daily, weekly and monthly counts as never. The account's balance, the budget of a
--- workspace or a guardrail can stop a key earlier.
+-- `spend_per_day` is USD, to a millionth of a dollar, the average of the known days. It includes spend with
+-- your own provider keys where that counts towards the limit. `outcome` is 'dry', 'runs dry', 'resets before'
+-- (the limit is restored first, at midnight UTC: every day, on Monday, or on the 1st), 'not spending' or 'not
+-- known' (there is no second snapshot yet). `days_until_dry` is null except for the first two. Days are
+-- fractions, counted from the newest snapshot. A limit_reset other than daily, weekly and monthly counts as
+-- never. The account's balance, the budget of a workspace or a guardrail can stop a key earlier.
 
 WITH settings AS (SELECT 30 AS days),
 pace AS (
@@ -59,6 +59,12 @@ answers AS (
         days_until_reset
     FROM judged
 )
-SELECT answers.*
+SELECT
+    source, name, hash,
+    round(spending_limit * 1000000) / 1000000 AS spending_limit,
+    round(limit_remaining * 1000000) / 1000000 AS limit_remaining,
+    limit_reset,
+    round(spend_per_day * 1000000) / 1000000 AS spend_per_day,
+    outcome, days_until_dry, days_until_reset
 FROM answers
 ORDER BY days_until_dry IS NULL, days_until_dry, source, hash;

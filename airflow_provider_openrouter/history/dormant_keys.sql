@@ -15,8 +15,9 @@ spenders AS (
     WHERE days_ago < settings.days AND (spend > 0 OR byok_spend > 0)
 )
 SELECT
-    newest.source, newest.hash, newest.name, newest.last_used_day, newest.days_since_last_use,
-    newest.days_since_creation, newest.usage
+    newest.source, newest.name, newest.hash, newest.last_used_day, newest.days_since_last_use,
+    newest.days_since_creation,
+    round(newest.usage * 1000000) / 1000000 AS lifetime_usage
 FROM openrouter_key_days AS newest
 CROSS JOIN settings
 LEFT JOIN spenders ON spenders.source = newest.source AND spenders.hash = newest.hash

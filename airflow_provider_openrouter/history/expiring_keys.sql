@@ -4,7 +4,7 @@
 -- from that snapshot, so 0 is later on the same day.
 
 WITH settings AS (SELECT 30 AS days)
-SELECT source, hash, name, expires_day, days_until_expiry
+SELECT source, name, hash, expires_day, days_until_expiry
 FROM openrouter_key_days
 CROSS JOIN settings
 WHERE days_ago = 0 AND still_listed = 1 AND disabled = 0 AND expired = 0

@@ -1,8 +1,9 @@
 -- Which keys cost most in the last N days?
 --
--- USD, with deleted and disabled keys. Days are counted from the newest day of each source. `listed` is 1 if the
--- key is in the newest snapshot, `name` is its latest name. Rows are sorted by `spend` only: byok_spend is an
--- estimate, and paid to other providers. Spend of missed days counts on the day of the next snapshot.
+-- USD, to a millionth of a dollar, with deleted and disabled keys. Days are counted from the newest day of
+-- each source. `listed` is 1 if the key is in the newest snapshot, `name` is its latest name. Rows are sorted
+-- by `spend` only: byok_spend is an estimate, and paid to other providers. Spend of missed days counts on the
+-- day of the next snapshot.
 
 WITH settings AS (SELECT 30 AS days, 20 AS places),
 spenders AS (
@@ -26,7 +27,11 @@ ranked AS (
     JOIN latest ON latest.source = spenders.source AND latest.hash = spenders.hash AND latest.place = 1
     WHERE spenders.spend > 0
 )
-SELECT ranked.*
+SELECT
+    place, source, name, hash,
+    round(spend * 1000000) / 1000000 AS spend,
+    round(byok_spend * 1000000) / 1000000 AS byok_spend,
+    listed
 FROM ranked
 CROSS JOIN settings
 WHERE place <= settings.places
