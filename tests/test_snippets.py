@@ -26,7 +26,9 @@ def results(tmp_path_factory):
         cwd=TESTS,
         env={
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(TESTS), os.environ.get("PYTHONPATH")])),
+            "PYTHONPATH": os.pathsep.join(
+                filter(None, [str(TESTS), str(TESTS.parent / "scripts"), os.environ.get("PYTHONPATH")])
+            ),
         },
         capture_output=True,
         text=True,

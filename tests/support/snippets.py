@@ -15,6 +15,8 @@ import sys
 import traceback
 from pathlib import Path
 
+from sqlalchemy.engine import make_url
+
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 ELSEWHERE = {"warehouses.md"}
@@ -58,9 +60,12 @@ def run(path: Path) -> str:
 
 
 def main(home: Path) -> None:
+    from postgresql import running_postgresql
+
     from airflow_provider_openrouter.sandbox import Sandbox
 
-    with Sandbox() as sandbox:
+    with Sandbox() as sandbox, running_postgresql() as server:
+        warehouse = make_url(server.get_uri())
         sandbox.create_key(name="nearly-spent", limit=10.0, limit_remaining=0.25, expires_at=None)
         os.environ |= {
             "AIRFLOW_HOME": str(home),
@@ -68,7 +73,14 @@ def main(home: Path) -> None:
             "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
-            "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": str(home / "warehouse.db")}),
+            "AIRFLOW_CONN_WAREHOUSE": json.dumps(
+                {
+                    "conn_type": "postgres",
+                    "host": warehouse.query["host"],
+                    "login": warehouse.username,
+                    "schema": warehouse.database,
+                }
+            ),
             "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
         }
         from airflow.utils.db import initdb
