@@ -1,4 +1,4 @@
-"""Run the tests on every supported line of Airflow, and print the results as a table for docs/compatibility.md."""
+"""Run the tests on every supported line of Airflow, and print the table of docs/compatibility.md."""
 
 import argparse
 import os

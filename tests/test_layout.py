@@ -29,7 +29,7 @@ FLOORS = [
 NEIGHBOURS = FLOORS[:2]
 """The floors on which modules may import each other."""
 
-APART = {"sandbox": set(), "get_provider_info": {"connection"}}
+APART = {"sandbox": set(), "history": {"exceptions"}, "get_provider_info": {"connection"}}
 """The rooms that are on no floor, and what they may import."""
 
 NEVER = {("api", "snapshots"), ("watch", "snapshots"), ("snapshots", "watch")}

@@ -10,6 +10,7 @@ import pytest
 from support.snippets import snippets
 
 TESTS = Path(__file__).parent
+PATHS = (str(TESTS), str(TESTS.parent / "scripts"), os.environ.get("PYTHONPATH"))
 
 pytestmark = [pytest.mark.xdist_group("snippets"), pytest.mark.airflow(">=3.3", or_pandas="<3")]
 
@@ -24,12 +25,7 @@ def results(tmp_path_factory):
     program = subprocess.run(
         [sys.executable, "-m", "support.snippets", str(home)],
         cwd=TESTS,
-        env={
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join(
-                filter(None, [str(TESTS), str(TESTS.parent / "scripts"), os.environ.get("PYTHONPATH")])
-            ),
-        },
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, PATHS))},
         capture_output=True,
         text=True,
         timeout=240,
