@@ -154,9 +154,11 @@ class MySQL(Dialect):
         if wrong := [column for column in columns if column.is_wrong]:
             shown = ", ".join(f"{column.name} {column.type} {column.collation or ''}".strip() for column in wrong)
             changes = ", ".join(_modifications(connection, target, [column.name for column in wrong]))
+            # Another zone of the session would become that of the times.
+            zone = "SET time_zone = '+00:00'; " if any(column.kind == "timestamp" for column in wrong) else ""
             raise AirflowFailException(
                 f"Table {shown_name(target)} does not keep apart all that differs: {shown}. "
-                f"Run: ALTER TABLE {name} {changes}"
+                f"Run: {zone}ALTER TABLE {name} {changes}"
             )
         if rounding := [f"{column.name} {column.type}" for column in columns if column.rounds]:
             log.warning("Table %s rounds amounts: %s", shown_name(target), ", ".join(rounding))
