@@ -127,7 +127,7 @@ def test_failures_are_forgotten_later_if_the_server_asked_to_wait(asked, forgott
         (OpenRouterResponseError(""), ends_a_wait),
         (OpenRouterConnectionError("", transient=False), ends_a_wait),
     ],
-    ids=repr,
+    ids=lambda value: getattr(value, "__name__", repr(value)),
 )
 def test_an_error_is_of_one_of_three_kinds(error, kind):
     assert [each for each in (is_temporary, is_refusal, ends_a_wait) if each(error)] == [kind]
