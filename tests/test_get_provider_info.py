@@ -58,7 +58,7 @@ def test_every_module_of_the_package_that_a_dag_may_import_is_named():
         f"airflow_provider_openrouter.{file.parent.name}.{file.stem}"
         for part in parts
         for file in (package / part).glob("*.py")
-        if file.stem not in ("__init__", "base")
+        if file.stem not in ("__init__", "base", "fields")
     }
     assert set(MODULES) == written
 

@@ -402,7 +402,8 @@ def test_what_is_said_of_a_file_is_fit(tmp_path):
 
 @pytest.mark.usefixtures("hostile", "outside_the_task_runner")
 def test_what_is_said_of_a_table_is_fit(tmp_path, monkeypatch):
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite:///{tmp_path / 'a.db'}")
+    database = {"conn_type": "sqlite", "host": str(tmp_path / "a.db")}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(database))
     operator = OpenRouterKeysToSqlOperator(task_id="a", sql_conn_id="warehouse", table="keys", source="é")
     returned = operator.execute(Context())
     assert returned["rows"] == 1

@@ -89,7 +89,7 @@ def bucket(s3_server, monkeypatch):
 READERS = {
     ".parquet": pd.read_parquet,
     ".csv": pd.read_csv,
-    ".jsonl": lambda file: pd.read_json(file, lines=True),
+    ".jsonl": lambda file: pd.read_json(file, lines=True, precise_float=True),
 }
 
 

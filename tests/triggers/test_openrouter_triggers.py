@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import support.polling as polling
@@ -75,8 +76,14 @@ def patience(monkeypatch):
     return outlast
 
 
-connect = polling.connect
+connect_to = polling.connect
 nothing_is_left = polling.nothing_is_left
+
+
+@pytest.fixture
+def connect(connect_to):
+    """Return what connects to a server; pages come one by one, so that those of a poll are of one round."""
+    return partial(connect_to, max_concurrency=1)
 
 
 def timeouts(fault: Answer) -> dict[str, float]:
