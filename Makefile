@@ -11,7 +11,7 @@ export UV_COMPILE_BYTECODE := 1
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
 
-demo: .venv/ready ## run the example DAGs through Airflow against a sandbox
+demo: .venv/ready ## run two of the example DAGs through Airflow against a sandbox
 	$(BIN)/python scripts/demo.py
 
 demo-events: .venv/ready ## run a whole Airflow, which starts a DAG when a sandbox's key runs low

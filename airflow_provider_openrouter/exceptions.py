@@ -59,7 +59,7 @@ class OpenRouterRequestError(OpenRouterError, AirflowFailException):
 
 class OpenRouterRateLimitError(OpenRouterError):
     """
-    Too many requests (429), even after every retry, or with a longer wait than those may take.
+    Too many requests (429), even after every retry, or the server asks for a longer wait than retries may take.
 
     :param retry_after: the seconds that the server asked to wait, a year at most, or None if it did not say.
     """

@@ -149,6 +149,6 @@ class PostgreSQL(Dialect):
 
 
 def _sql_state(error: Exception) -> str:
-    """Return the five characters with which PostgreSQL tells errors apart, or nothing."""
+    """Return the five characters with which PostgreSQL distinguishes errors, or nothing."""
     cause = cause_of(error)
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""
