@@ -56,8 +56,8 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     :raises OpenRouterError: if the keys cannot be listed; ``transient`` says whether trying again may help.
     :raises OpenRouterRequestError: if an argument makes no sense.
     :raises AirflowFailException: if a setting of the connection makes no sense, if it leads to another
-        database, if a package is not installed, if there is no table to write to, or if a column of it cannot hold
-        its values.
+        database, if a package is not installed, if there is no table to write to, or if a column of it cannot
+        hold its values.
     :raises AirflowException: if the database cannot be reached, or refuses.
     """
 

@@ -223,21 +223,21 @@ ALTER = "Run: ALTER TABLE own "
 UNFIT = {
     "a collation": (
         {"source": "VARCHAR(100) COLLATE utf8mb4_general_ci NOT NULL"},
-        f"does not keep apart all that differs: source varchar(100) utf8mb4_general_ci. {ALTER}MODIFY source "
+        f"cannot hold every value exactly: source varchar(100) utf8mb4_general_ci. {ALTER}MODIFY source "
         f"{KEY_TYPE}",
     ),
     "padding": (
         {"hash": "VARCHAR(100) COLLATE utf8mb4_bin NOT NULL"},
-        f"does not keep apart all that differs: hash varchar(100) utf8mb4_bin. {ALTER}MODIFY hash {KEY_TYPE}",
+        f"cannot hold every value exactly: hash varchar(100) utf8mb4_bin. {ALTER}MODIFY hash {KEY_TYPE}",
     ),
     "times without fractions": (
         {"created_at": "DATETIME", "expires_at": "TIMESTAMP NULL"},
-        "does not keep apart all that differs: created_at datetime, expires_at timestamp. Run: SET "
+        "cannot hold every value exactly: created_at datetime, expires_at timestamp. Run: SET "
         "time_zone = '+00:00'; ALTER TABLE own MODIFY created_at DATETIME(6), MODIFY expires_at DATETIME(6)",
     ),
     "a day": (
         {"snapshot": "DATE NOT NULL"},
-        f"does not keep apart all that differs: snapshot date. {ALTER}MODIFY snapshot DATETIME(6) NOT NULL",
+        f"cannot hold every value exactly: snapshot date. {ALTER}MODIFY snapshot DATETIME(6) NOT NULL",
     ),
     "no transactions": ({"end": "ENGINE = MyISAM"}, f"has no transactions. {ALTER}ENGINE = InnoDB"),
 }
@@ -280,7 +280,7 @@ def test_a_value_that_is_too_long_is_refused_and_never_cut(kind, value, said, da
     database.write(keys(1), table="own")
     with pytest.raises(AirflowFailException) as caught:
         database.write([{"hash": "b", "name": value}], table="own")
-    assert str(caught.value) == f"Column name of table own takes {said}. Make it longer."
+    assert str(caught.value) == f"Column name of table own takes {said}. Make the column longer."
     assert hashes(database, "own") == ["hash-00001"]
     database.write([{"hash": "b", "name": value[:-1]}], table="own")
     assert database.rows("own")[0]["name"] == value[:-1]
@@ -325,7 +325,7 @@ def test_an_older_table_becomes_as_a_new_one_is(database):
     database.do(
         "SET time_zone = '+05:00'", f"INSERT INTO own (snapshot, source, workspace_scope, hash) VALUES {rows}"
     )
-    with pytest.raises(AirflowException, match="does not keep apart"):
+    with pytest.raises(AirflowException, match="cannot hold every value exactly"):
         database.write(keys(1), table="own", source="b", create_table=False)
     database.write(keys(1), table="own", source="Team")
     rows = database.rows("own")

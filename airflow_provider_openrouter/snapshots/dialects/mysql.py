@@ -115,7 +115,7 @@ class MySQL(Dialect):
         schema = self.schema_of(connection, target)
         digest = hashlib.sha256(f"{schema}.{target.name}".lower().encode()).hexdigest()
         if connection.execute(select(func.get_lock(f"openrouter-{digest[:48]}", A_YEAR))).scalar() != 1:
-            raise AirflowException(f"The server gave no lock for table {shown_name(target)}.")
+            raise AirflowException(f"The server gave no lock for table {shown_name(target)}. Run the task again.")
 
     def change_key(self, connection: Connection, target: Table) -> None:
         """Change the key and its columns in one statement."""
@@ -157,7 +157,7 @@ class MySQL(Dialect):
             # Another zone of the session would become that of the times.
             zone = "SET time_zone = '+00:00'; " if any(column.kind == "timestamp" for column in wrong) else ""
             raise AirflowFailException(
-                f"Table {shown_name(target)} does not keep apart all that differs: {shown}. "
+                f"Table {shown_name(target)} cannot hold every value exactly: {shown}. "
                 f"Run: {zone}ALTER TABLE {name} {changes}"
             )
         if rounding := [f"{column.name} {column.type}" for column in columns if column.rounds]:
@@ -175,7 +175,7 @@ class MySQL(Dialect):
                 if batch.nbytes > packet:
                     raise AirflowFailException(
                         f"A key has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
-                        f"{packet:,}. Raise it."
+                        f"{packet:,}. Raise max_allowed_packet."
                     )
                 connection.execute(target.insert(), batch.to_pylist())
 
@@ -227,7 +227,7 @@ class _Column(NamedTuple):
         if longest and found > longest:
             raise AirflowFailException(
                 f"Column {self.name} of table {shown_name(target)} takes {longest:,} {unit}, and a "
-                f"value has {found:,}. Make it longer."
+                f"value has {found:,}. Make the column longer."
             )
 
 
