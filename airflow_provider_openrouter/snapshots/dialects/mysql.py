@@ -239,7 +239,7 @@ def _connect(hook: Any) -> Any:
         raise ImportError(error) from None
     package = _package(connection)
     if package == "mysql":
-        connection.config(buffered=True)  # SQLAlchemy leaves results unread
+        connection.config(buffered=True)  # as SQLAlchemy asks for, which may leave results unread
     else:
         connection.cursorclass = import_module(f"{package}.cursors").Cursor
         connection.set_character_set("utf8mb4")
