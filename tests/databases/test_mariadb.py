@@ -97,7 +97,7 @@ def test_each_driver_and_extra_writes_the_same(connected, database):
     assert row["observed_at"] == OBSERVED_AT.replace(tzinfo=None)
     assert len(database.rows()) == 3_001
     with pytest.raises(AirflowException, match=r"Duplicate entry for key 'PRIMARY' \(1062\)$"):
-        database.write([*keys(1), *keys(1)], source="a")
+        database.write(keys(1, hash="two\nlines") * 2, source="a")
     assert len(database.rows()) == 3_001
 
 

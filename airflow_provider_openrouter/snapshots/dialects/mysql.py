@@ -56,7 +56,7 @@ A_YEAR = 31_536_000
 TEMPORARY = {1205, 1213}
 """The errors in which a lock is held too long, or by two that wait for each other."""
 # Where the server quotes a value, which may be a name of a key or the SQL with all of them.
-_VALUE = re.compile(r"\b(value|entry|near|string|double):? '.*?'(?= for (?:key|column) |[^']*$)")
+_VALUE = re.compile(r"\b(value|entry|near|string|double):? '.*?'(?= for (?:key|column) |[^']*$)", re.DOTALL)
 _COLLATION = re.compile(r"_(nopad|0900)_bin$")
 """The collations in which no two texts are equal; the others pass over case, or spaces at the end."""
 
