@@ -7,19 +7,15 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
-import pyarrow as pa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import Table, and_, inspect
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_openrouter.snapshots.files import SCHEMA
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
-
-ROWS_A_BATCH = 5_000
 
 
 class Dialect:
@@ -29,8 +25,6 @@ class Dialect:
     """What SQLAlchemy calls it."""
     conn_type: ClassVar[str]
     """The type of its connections in Airflow, which is also the end of the name of its provider."""
-    changes_key: ClassVar[bool]
-    """Whether it can change the key of a table that was created before the column granularity existed."""
     after_failure: ClassVar[str] = "nothing was changed"
     """What a failed transaction leaves behind, in words: DDL may not be part of it."""
 
@@ -103,9 +97,7 @@ class Dialect:
 
     def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
         """Insert the rows of a frame."""
-        for start in range(0, len(frame), ROWS_A_BATCH):
-            batch = pa.Table.from_pandas(frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False)
-            connection.execute(target.insert(), batch.to_pylist())
+        raise NotImplementedError
 
     def errors(self, engine: Engine) -> type[Exception]:
         """Return the base class of the driver's errors, which SQLAlchemy does not wrap where it is passed by."""

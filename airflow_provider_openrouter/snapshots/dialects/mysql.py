@@ -87,7 +87,6 @@ class MySQL(Dialect):
 
     name: ClassVar[str] = "mysql"
     conn_type: ClassVar[str] = "mysql"
-    changes_key: ClassVar[bool] = True
     after_failure: ClassVar[str] = "its partition is as it was"
 
     def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
