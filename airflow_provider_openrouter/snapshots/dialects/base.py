@@ -134,13 +134,15 @@ def unsupported(connection: AirflowConnection, what: str) -> AirflowFailExceptio
 @contextmanager
 def first_connection(connection: AirflowConnection, connect: Callable[[], Any]) -> Iterator[Any]:
     """
-    Connect to see whether that works, and close the connection at the end.
+    Connect to see whether that and the first query work, and close the connection at the end.
 
     :param connection: the connection in Airflow.
     :param connect: what returns a connection of the driver.
     """
     try:
-        opened = connect()
+        with closing(connect()) as opened:
+            yield opened
+            opened.rollback()  # a pooler ends a session whose client leaves it amid a transaction
     except (ImportError, AirflowException):
         raise
     except Exception as error:
@@ -148,9 +150,6 @@ def first_connection(connection: AirflowConnection, connect: Callable[[], Any]) 
         kind = AirflowFailException if isinstance(error, TypeError | ValueError) else AirflowException
         said = _first_line(error)
         raise kind(f"Could not connect to the database of {connection.conn_id!r}: {said}") from None
-    with closing(opened):
-        yield opened
-        opened.rollback()  # a pooler ends a session whose client leaves it amid a transaction
 
 
 def cause_of(error: Exception) -> Any:
