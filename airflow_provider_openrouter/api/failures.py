@@ -259,7 +259,7 @@ def _is_page(response: requests.Response, text: str) -> bool:
 
 
 def _asks(asked: float | None) -> str:
-    return f". It asks to wait {duration(asked)}" if asked else ""
+    return f". It asks to wait {duration(asked)}" if asked and asked >= 0.05 else ""  # less reads as 0 s
 
 
 def _host(url: str) -> str | None:

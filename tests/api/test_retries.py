@@ -1,4 +1,5 @@
 import logging
+import re
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
@@ -41,7 +42,7 @@ def test_retries_are_bounded_in_number(status, kind, max_retries):
         get(server, max_retries=max_retries)
     assert len(server.requests) == max_retries + 1
     assert caught.value.status_code == status
-    assert caught.value.retry_after == 0
+    assert caught.value.retry_after == float(RETRY_AT_ONCE["Retry-After"])
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 407, 409, 418, 423])
@@ -104,6 +105,18 @@ def test_a_wait_of_a_minute_is_waited_and_stopping_wakes(headers, waited, status
         with pytest.raises(CancelledError):
             opened.get("/keys", {})
     assert f"Trying again in {waited} s" in caplog.text
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("value", ["0", "-0.0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_asks_for_no_wait_is_given_time_nevertheless(status, value, on_waiting, caplog):
+    again = error(status, headers={"Retry-After": value})
+    with Server(lambda request: again) as server, transport(server.base_url, max_retries=3) as opened:
+        on_waiting(opened.stopped.set)
+        with pytest.raises(CancelledError):
+            opened.get("/keys", {})
+    assert re.search(r"Trying again in [12]\.\d s", caplog.text)
     assert len(server.requests) == 1
 
 

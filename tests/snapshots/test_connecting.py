@@ -2,8 +2,10 @@
 
 import json
 import socket
+import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
@@ -13,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from support.tasks import Context
 
 from airflow_provider_openrouter.snapshots.database import get_engine
+from airflow_provider_openrouter.snapshots.dialects.base import first_connection
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
@@ -182,3 +185,13 @@ def test_a_setting_that_nobody_knows_is_an_error(extra, sandbox, connection, war
     with pytest.raises(AirflowException, match=r"^Could not connect to the database of 'warehouse': .*no_such_"):
         write()
     assert sandbox.requests == []
+
+
+def test_a_first_query_that_fails_is_a_failure_to_connect():
+    connection = SimpleNamespace(conn_id="warehouse")
+    said = "^Could not connect to the database of 'warehouse': no such table: nowhere$"
+    with (
+        pytest.raises(AirflowException, match=said),
+        first_connection(connection, lambda: sqlite3.connect(":memory:")) as opened,
+    ):
+        opened.execute("SELECT * FROM nowhere")

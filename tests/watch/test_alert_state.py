@@ -544,7 +544,7 @@ def test_state_that_is_damaged_or_of_another_version_is_survived_with_one_warnin
     asyncio.run(main())
     [warning] = warnings(caplog)
     assert STATE_KEY in warning
-    assert "reported again" in warning
+    assert warning.endswith("The watch of the keys reports keys that are low now once more.")
     assert Life(store).polls(LOW) == [[]]
     assert len(warnings(caplog)) == 1
 

@@ -54,7 +54,6 @@ class PostgreSQL(Dialect):
 
     name: ClassVar[str] = "postgresql"
     conn_type: ClassVar[str] = "postgres"
-    changes_key: ClassVar[bool] = True
 
     def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
         """Connect as the hook does, with the driver that the connection names or else the hook's own."""
