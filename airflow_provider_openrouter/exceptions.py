@@ -105,7 +105,8 @@ class OpenRouterResponseError(OpenRouterError):
     """
     A response that is not what the API promises: another format, a redirect, a record without identity.
 
-    It is temporary if it is a 200 that is not JSON, or that has an error without a status.
+    It is temporary if it is a 200 that is not JSON, or that has an error without a status, or if workspaces are
+    deleted faster than they can be listed.
     """
 
 

@@ -189,7 +189,7 @@ def connection_error(
         )
     cause = _cause(where, error, reason, hide)
     if "tunnel connection failed: 407" in cause:
-        return OpenRouterConnectionError(f"{cause}. {PROXY_ADVICE}")
+        return OpenRouterConnectionError(f"{cause}. {PROXY_ADVICE}", transient=False)
     return OpenRouterConnectionError(
         f"{cause}. Check the network, the proxy and the base URL.",
         transient=not isinstance(error, ValueError),  # such as a URL or a proxy that makes no sense

@@ -179,6 +179,23 @@ def test_a_setting_that_cannot_be_honoured_is_refused(extra, said, sandbox, conn
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize("version", ["PostgreSQL 8.0.2 on i686, Redshift 1.0.12103", "CockroachDB CCL v25.1.0"])
+def test_another_database_behind_its_protocol_is_refused(version, sandbox, connection, server, warehouse):
+    with create_engine(server, poolclass=NullPool).begin() as opened:
+        opened.exec_driver_sql("CREATE SCHEMA other")
+        opened.exec_driver_sql(f"CREATE FUNCTION other.version() RETURNS text LANGUAGE sql RETURN '{version}'")
+    try:
+        warehouse({"options": "-c search_path=other,pg_catalog"})
+        with pytest.raises(
+            AirflowFailException, match=f"^Connection 'warehouse' leads to '{version}', which is not"
+        ):
+            write()
+    finally:
+        with create_engine(server, poolclass=NullPool).begin() as opened:
+            opened.exec_driver_sql("DROP SCHEMA other CASCADE")
+    assert sandbox.requests == []
+
+
 @pytest.mark.parametrize("extra", [{"no_such_setting": 1}, {"cursor": "no_such_cursor"}], ids=str)
 def test_a_setting_that_nobody_knows_is_an_error(extra, sandbox, connection, warehouse):
     warehouse(extra)
