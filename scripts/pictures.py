@@ -69,7 +69,7 @@ def take(
 def main() -> None:
     began = time.monotonic()
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="airflow-") as folder, Sandbox(keys=120) as sandbox:
+    with tempfile.TemporaryDirectory(prefix="airflow-") as folder, Sandbox(keys=25) as sandbox:
         home = Path(folder) / "home"
         environment = {
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
