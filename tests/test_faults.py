@@ -49,7 +49,7 @@ from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKe
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
 from airflow_provider_openrouter.watch.events import read_event
 
-pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
+pytestmark = pytest.mark.usefixtures("outside_the_task_runner", "retries_at_once")
 
 PAGE = Path(__file__).parent.parent / "docs" / "errors.md"
 HEADING = "## Every fault"

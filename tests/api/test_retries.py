@@ -1,4 +1,5 @@
 import logging
+import re
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from functools import partial
@@ -28,6 +29,7 @@ def test_a_temporary_error_is_retried_without_a_warning(status, caplog):
     assert [record.levelname for record in caplog.records if "Trying again" in record.message] == ["INFO"] * 2
 
 
+@pytest.mark.usefixtures("retries_at_once")
 def test_a_broken_connection_is_tried_again():
     with Server(in_turn(BREAKS, GOOD)) as server:
         assert get(server, max_retries=1) == [{"hash": "a"}]
@@ -107,6 +109,14 @@ def test_a_wait_of_a_minute_is_waited_and_stopping_wakes(headers, waited, status
     assert len(server.requests) == 1
 
 
+def test_without_a_word_of_the_server_it_waits_a_second_or_two(on_waiting, caplog):
+    with Server(lambda request: error(503)) as server, transport(server.base_url, max_retries=3) as opened:
+        on_waiting(opened.stopped.set)
+        with pytest.raises(CancelledError):
+            opened.get("/keys", {})
+    assert re.search(r"Trying again in [12]\.\d s", caplog.text)
+
+
 @pytest.mark.parametrize("value", ["61", "36000", "Fri, 31 Dec 9999 23:59:59 GMT", "9" * 400, "1e300", "inf"])
 @pytest.mark.parametrize("status", [408, 425, 429, 503])
 def test_who_asks_for_more_than_a_minute_ends_the_attempts(status, value):
@@ -127,6 +137,7 @@ ODD = {
 }
 
 
+@pytest.mark.usefixtures("retries_at_once")
 @pytest.mark.parametrize("odd", ODD)
 def test_a_200_that_makes_no_sense_is_retried_twice(odd):
     with Server(lambda request: ODD[odd]) as server, pytest.raises(OpenRouterResponseError) as caught:

@@ -295,7 +295,7 @@ def test_a_process_killed_while_it_writes_leaves_no_torn_file(
     output_path = f"{lake.as_uri()}/{PARTITIONS}{suffix}"
     path = lake / f"keys/date=2026-11-03/openrouter_default/default{suffix}"
 
-    moments = ["open", *random_moments(6, seconds), "rename"]
+    moments = ["open", *random_moments(3, seconds), "rename"]
     outcomes = []
     for outcome, code in kill_while_writing(output_path, moments):
         outcomes.append(outcome)
@@ -333,7 +333,7 @@ def test_a_process_killed_over_an_older_file_leaves_that_one_or_its_own(large, m
         run(path)
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", large.connection)
     counts = []
-    for _ in kill_while_writing(path.as_uri(), ["open", *random_moments(6, 0.1), "rename"]):
+    for _ in kill_while_writing(path.as_uri(), ["open", *random_moments(3, 0.1), "rename"]):
         counts.append(len(pd.read_parquet(path)))
     assert set(counts) <= {7, 1_500}
     assert counts[0] == 7
@@ -341,7 +341,7 @@ def test_a_process_killed_over_an_older_file_leaves_that_one_or_its_own(large, m
 
 def test_a_process_killed_while_it_sends_to_s3_leaves_no_torn_file(bucket, bulky, monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", bulky.connection)
-    for outcome, code in kill_while_writing(f"s3://aws_conn@{BUCKET}/keys.jsonl", random_moments(8, 1.5)):
+    for outcome, code in kill_while_writing(f"s3://aws_conn@{BUCKET}/keys.jsonl", random_moments(4, 1.5)):
         assert code == ("-9" if outcome == "killed" else "0")
         assert all(size > 50 * 2**20 for size in bucket.sizes().values())
         for key in bucket.sizes():

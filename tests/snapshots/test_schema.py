@@ -15,7 +15,7 @@ from airflow_provider_openrouter.snapshots.schema import IDENTITY, OLD_IDENTITY
 database = support.databases.database
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-OLD_ROWS = 10_000
+OLD_ROWS = 600
 
 # As SQLAlchemy wrote it, tab for tab.
 OLD_TABLE = """
