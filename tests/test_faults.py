@@ -1036,7 +1036,7 @@ def assert_asked(stage: Stage, expected: int | None) -> None:
 
 
 @pytest.mark.parametrize("fault", by_name([fault for fault in FAULTS if fault.error]))
-def test_a_task_that_meets_a_fault_raises_what_the_table_says(fault, stage, log):
+def test_a_task_raises_what_the_table_says(fault, stage, log):
     fault.cause(stage)
     with pytest.raises(fault.error, match=f"(?s){says(fault)}") as caught:
         fault.task(stage)
@@ -1049,7 +1049,7 @@ def test_a_task_that_meets_a_fault_raises_what_the_table_says(fault, stage, log)
 
 
 @pytest.mark.parametrize("fault", by_name([fault for fault in FAULTS if not fault.error]))
-def test_a_task_that_meets_a_fault_that_passes_lists_every_key(fault, stage, log):
+def test_a_task_outlasts_what_passes(fault, stage, log):
     fault.cause(stage)
     listed = fault.task(stage)
     assert [key for key in listed if key in KEYS] == KEYS
@@ -1060,7 +1060,7 @@ def test_a_task_that_meets_a_fault_that_passes_lists_every_key(fault, stage, log
 
 
 @pytest.mark.parametrize("fault", by_name(LASTING))
-def test_a_sensor_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, stage, log):
+def test_a_sensor_does_as_the_table_says(fault, stage, log):
     stage.max_retries = 0
     fault.cause(stage)
     sensor = OpenRouterKeyLimitSensor(task_id="wait", threshold=5, poke_interval=0.01, timeout=0)
@@ -1073,7 +1073,7 @@ def test_a_sensor_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, s
 
 
 @pytest.mark.parametrize("fault", by_name(LASTING))
-def test_a_trigger_that_meets_a_fault_waits_on_or_ends_as_the_table_says(fault, stage, caplog):
+def test_a_trigger_does_as_the_table_says(fault, stage, caplog):
     stage.max_retries = 0
     fault.cause(stage)
     event = asyncio.run(first_event(caplog))

@@ -213,7 +213,7 @@ def test_any_bytes_as_a_body_are_a_right_answer_or_an_error(road, body, workspac
 @fuzz
 @given(BYTES | st.builds(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n%b".__mod__, st.tuples(BYTES, BYTES)))
 @example(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n{}" % TOKEN.encode())
-def test_any_bytes_in_place_of_an_answer_are_a_right_answer_or_an_error(road, raw):
+def test_any_bytes_are_a_right_answer_or_an_error(road, raw):
     assert_right(road.lists(lambda request: Answer(raw=raw), timeout=0.3))
 
 
@@ -373,7 +373,7 @@ def test_any_name_stays_within_its_line_of_the_log(road, log, name, label):
 @fuzz
 @given(st.text() | st.builds("{}{}".format, st.decimals() | st.floats() | st.integers(), TEXT | st.just("%")))
 @example("9" * 5_000)
-def test_any_threshold_is_an_amount_or_refused_and_reads_again_as_the_same(text):
+def test_any_threshold_is_refused_or_reads_again_as_the_same(text):
     try:
         threshold = Threshold.read(text)
     except OpenRouterRequestError:
@@ -414,7 +414,7 @@ def test_any_event_is_low_keys_or_an_error(event):
         },
     ),
 )
-def test_any_row_is_a_trigger_or_refused_and_is_written_again_as_the_same(kind, row):
+def test_any_row_is_refused_or_written_again_as_the_same(kind, row):
     try:
         made = kind(**row)
     except OpenRouterRequestError:

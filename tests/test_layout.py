@@ -115,6 +115,19 @@ def test_no_file_has_more_than_300_lines():
     assert {module: length for module, length in lengths.items() if length > 300} == {}
 
 
+# -- tests
+
+TESTS = {path.relative_to(ROOT): path for path in (ROOT / "tests").rglob("*.py")}
+
+
+def test_names_of_tests_have_at_most_60_characters():
+    names = {name for path in TESTS.values() for name in re.findall(r"\bdef (test_\w+)", path.read_text())}
+    assert {name for name in names if len(name) > 60} == set()
+
+
+# -- CONTRIBUTING
+
+
 def drawing() -> dict[str, str]:
     """Return what CONTRIBUTING draws: each path, a folder's with a slash at its end, and what it says of it."""
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Where things are\n")[2].partition("\n## ")[0]

@@ -106,7 +106,7 @@ def test_a_known_account_of_seven_pages_is_one_round_trip(count, requests):
 @pytest.mark.parametrize("size", [1, 30])
 @pytest.mark.parametrize("action", ["create", "delete"])
 @pytest.mark.parametrize("number", [1, 2, 3, 4, 6, 9])
-def test_keys_that_come_or_go_between_two_pages_hide_and_double_no_other(size, action, number):
+def test_keys_that_come_or_go_between_pages_hide_no_other(size, action, number):
     account = Account(1_201, latency=0.005)
 
     def change(asked: int) -> None:
@@ -119,7 +119,7 @@ def test_keys_that_come_or_go_between_two_pages_hide_and_double_no_other(size, a
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_keys_that_come_and_go_side_by_side_hide_and_double_no_other(seed):
+def test_keys_that_come_and_go_side_by_side_hide_no_other(seed):
     chance = random.Random(seed)
     page_size = chance.choice([5, 10, 40, 100])
     account = Account(page_size * 12 + chance.randint(-1, 1), page_size=page_size, latency=0.003)

@@ -73,9 +73,7 @@ def test_every_dag_file_is_imported_without_errors(dag_bag):
 
 @needs_dag_test
 @needs_frames_in_xcom
-def test_the_snapshot_dag_writes_every_key_and_passes_the_frame_on(
-    dag_bag, lake, sandbox, connection, caplog, capfd
-):
+def test_the_snapshot_dag_writes_every_key_and_passes_a_frame(dag_bag, lake, sandbox, connection, caplog, capfd):
     run = dag_bag.dags["openrouter_keys_snapshot"].test()
 
     assert run.state == "success"

@@ -59,7 +59,7 @@ def log(caplog):
 # -- the table it creates
 
 
-def test_a_missing_table_is_created_with_typed_columns_and_a_primary_key(database):
+def test_a_missing_table_is_created_with_types_and_a_primary_key(database):
     database.write(keys(1, 2))
     inspector = inspect(database.engine)
     columns = {column["name"]: column for column in inspector.get_columns("keys")}

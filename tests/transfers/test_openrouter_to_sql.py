@@ -175,7 +175,7 @@ def test_running_again_is_as_running_once(times, sandbox, connection, database):
     assert {row["observed_at"] for row in database.rows()} == {database.rows()[0]["observed_at"]}
 
 
-def test_a_key_deleted_before_the_next_run_is_not_in_its_partition(monkeypatch, database):
+def test_a_key_deleted_before_the_next_run_is_not_in_it(monkeypatch, database):
     for keys in (9, 4):
         with Sandbox(keys=keys) as sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)

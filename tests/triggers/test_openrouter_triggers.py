@@ -371,7 +371,7 @@ def test_an_outage_of_401_that_is_short_enough_ends_no_wait(connect, patience, c
         asyncio.run(main())
 
 
-def test_an_interval_of_a_day_does_not_keep_a_revoked_key_waiting(connect, patience):
+def test_an_interval_of_a_day_keeps_no_revoked_key_waiting(connect, patience):
     patience(0.3, longest_pause=0.1)
     with Server(Keys(error(401), error(500), error(401))) as server:
         connect(server)

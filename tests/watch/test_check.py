@@ -19,7 +19,7 @@ def check(*keys, threshold=5, **rule):
 # -- records
 
 
-def test_records_are_the_keys_as_they_were_sent_with_observed_at_beside():
+def test_records_are_the_keys_as_sent_with_observed_at():
     sent = [key("b", 2, limit="10", mood={"good": [1]}), key("a", -1), key("c", 9)]
     before = json.loads(json.dumps(sent))
     assert check(*sent).records == [
@@ -62,7 +62,7 @@ def test_records_name_the_workspace_where_it_is_known():
         ("monthly", datetime(2026, 2, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2026, 2, 1)),
     ],
 )
-def test_a_limit_is_reset_at_the_next_utc_midnight_monday_or_first(rhythm, now, day):
+def test_a_limit_is_reset_at_midnight_monday_or_the_first(rhythm, now, day):
     assert next_reset(rhythm, now) == day
 
 
@@ -161,7 +161,7 @@ def test_a_key_is_shown_by_name_label_or_hash_on_one_line(fields, shown):
         ({"name": " ", "label": "\t"}, "a"),
     ],
 )
-def test_a_name_is_shown_without_what_moves_a_cursor_and_if_nothing_is_left_another(fields, shown):
+def test_a_name_is_shown_without_what_moves_a_cursor(fields, shown):
     assert lines(check(key() | fields))[1].startswith(f"{shown} has $1.00 left")
 
 

@@ -417,7 +417,7 @@ def test_a_poll_that_fails_is_shared_as_a_failure(fault, kind, connect):
 
 
 @pytest.mark.parametrize(("status", "shared"), [(500, True), (401, True), (404, False)])
-def test_a_failure_that_ends_waits_is_not_shared_with_who_comes_later(status, shared, connect):
+def test_a_failure_that_ends_waits_is_not_shared_later(status, shared, connect):
     async def main():
         await take(poll_interval=NO_HURRY)
         async with asking() as first:
@@ -478,7 +478,7 @@ def test_nobody_polls_before_the_time_that_the_server_asks_for(status, backs_off
     assert all(isinstance(taken[1], Listed) for taken in users)
 
 
-def test_one_started_again_does_not_poll_before_the_server_wants_it(connect):
+def test_one_started_again_polls_no_earlier_than_it_may(connect):
     async def main():
         [first] = await take(poll_interval=0.05, backs_off=True)
         [second] = await take(poll_interval=0.05, backs_off=True)
@@ -720,7 +720,7 @@ def test_a_workspace_name_stays_resolved_while_the_server_fails(connect):
     assert names_read(server) == 1
 
 
-def test_a_name_that_another_workspace_has_by_now_is_resolved_again(connect):
+def test_a_name_that_has_moved_to_another_workspace_is_resolved(connect):
     account = Account(6, workspaces=2)
 
     async def main():
