@@ -7,7 +7,6 @@ What can go wrong, as in the table of docs/errors.md: each fault is caused for r
 import asyncio
 import gzip
 import json
-import logging
 import re
 import socket
 import sqlite3
@@ -31,7 +30,7 @@ from support.certificates import certificate
 from support.proxies import Proxy
 from support.s3 import running_s3
 from support.servers import HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Request, Server, data, error
-from support.tasks import Context
+from support.tasks import Context, logging_kind
 
 from airflow_provider_openrouter.api.answers import LARGEST_BODY
 from airflow_provider_openrouter.exceptions import (
@@ -1088,8 +1087,8 @@ def test_a_trigger_does_as_the_table_says(fault, stage, caplog):
 
 async def first_event(caplog, *, has_listed: bool = False) -> dict[str, Any] | None:
     """Return the first event of a trigger, None if it says instead that it waits on."""
-    trigger = OpenRouterKeyLimitTrigger(threshold=5, poll_interval=0.01, has_listed=has_listed)
-    trigger._log = logging.getLogger("trigger")  # what Airflow's own logger prints, caplog does not see
+    kind = logging_kind(OpenRouterKeyLimitTrigger)
+    trigger = kind(threshold=5, poll_interval=0.01, has_listed=has_listed)
     async with asyncio.timeout(20), aclosing(trigger.run()) as events:
         first = asyncio.ensure_future(anext(events))
         while not first.done() and "The wait goes on" not in caplog.text:

@@ -26,6 +26,7 @@ from support.servers import TOKEN, Answer, Server, data
 from support.tasks import Context
 
 from airflow_provider_openrouter.api.client import OpenRouterClient
+from airflow_provider_openrouter.api.transport import Transport
 from airflow_provider_openrouter.exceptions import (
     OpenRouterError,
     OpenRouterRequestError,
@@ -447,11 +448,11 @@ def test_any_connection_is_a_client_or_refused(connection):
     connection = as_sent({"conn_type": "openrouter"} | connection)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", json.dumps(connection))
+        patch.setattr(Transport, "get", lambda *request: [])  # wherever the connection leads
         began = time.monotonic()
         try:
             client = OpenRouterHook().get_conn()
-            with client._transport():
-                pass
+            client.list_keys()
             assert max(client.max_concurrency, client.max_retries) <= 100
             said = ""
         except AirflowException as error:

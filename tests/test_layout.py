@@ -118,11 +118,37 @@ def test_no_file_has_more_than_300_lines():
 # -- tests
 
 TESTS = {path.relative_to(ROOT): path for path in (ROOT / "tests").rglob("*.py")}
+OWN = {"self", "cls", "super()", "os"}
+"""Whose private names a test may use."""
 
 
 def test_names_of_tests_have_at_most_60_characters():
     names = {name for path in TESTS.values() for name in re.findall(r"\bdef (test_\w+)", path.read_text())}
     assert {name for name in names if len(name) > 60} == set()
+
+
+def test_tests_use_nothing_private():
+    used = {
+        f"{name}:{node.lineno}"
+        for name, path in TESTS.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in OWN)
+        or (isinstance(node, ast.Constant) and re.fullmatch(rf"{PACKAGE.name}(\.\w+)*\._\w+", str(node.value)))
+        or (
+            isinstance(node, ast.ImportFrom)
+            and is_ours(node)
+            and any(is_private(each.name) for each in node.names)
+        )
+    }
+    assert used == set()
+
+
+def is_ours(node: ast.ImportFrom) -> bool:
+    return str(node.module).startswith(PACKAGE.name)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
 
 
 # -- CONTRIBUTING

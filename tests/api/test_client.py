@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
 
 from airflow_provider_openrouter.api import OpenRouterClient
+from airflow_provider_openrouter.api.transport import BearerAuth
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -514,9 +515,9 @@ def test_no_thread_and_no_connection_is_left_after_a_listing():
         client(server).list_keys()
         assert not page_threads()
         deadline = time.monotonic() + 5
-        while server._http.open and time.monotonic() < deadline:
+        while server.open and time.monotonic() < deadline:
             time.sleep(0.01)
-        assert not server._http.open
+        assert not server.open
 
 
 def test_the_key_is_in_no_log_and_no_repr(caplog):
@@ -528,7 +529,7 @@ def test_the_key_is_in_no_log_and_no_repr(caplog):
     assert caplog.records
     assert TOKEN not in caplog.text
     assert all(TOKEN not in repr(record.args) for record in caplog.records)
-    assert TOKEN not in f"{asking!r} {asking} {asking._auth!r}"
+    assert TOKEN not in f"{asking!r} {asking} {BearerAuth(TOKEN)!r}"
     assert server.base_url in repr(asking)
 
 

@@ -182,8 +182,13 @@ def test_a_429_pauses_every_request_of_the_transport(on_waiting):
 
 
 @pytest.fixture
-def retries() -> Retries:
-    return Retries(max_retries=3, stopped=Event())
+def stopped() -> Event:
+    return Event()
+
+
+@pytest.fixture
+def retries(stopped) -> Retries:
+    return Retries(max_retries=3, stopped=stopped)
 
 
 def raising(*errors: Exception):
@@ -235,10 +240,16 @@ def test_a_429_is_reported_once_for_each_pause(retries):
     assert len(reports) == 2
 
 
-def test_a_server_error_pauses_no_other_request(retries):
+def test_a_server_error_pauses_no_other_request(retries, stopped):
     retries.on_rate_limit = lambda: pytest.fail("reported")
-    assert retries.run(raising(OpenRouterServerError("down", status_code=503, retry_after=0.3)))
-    assert retries._paused_until == 0
+    down = OpenRouterServerError("down", status_code=503, retry_after=60.0)
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(retries.run, raising(down))
+        while not retries.count:
+            time.sleep(0.001)
+        assert retries.run(raising())
+        assert not waiting.done()
+        stopped.set()
 
 
 def test_a_failure_after_stopping_is_raised_and_not_retried():

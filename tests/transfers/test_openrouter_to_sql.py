@@ -480,7 +480,7 @@ def test_nonsense_is_refused_when_the_dag_is_parsed():
 def test_where_to_write_must_be_said(argument):
     arguments = {"sql_conn_id": "warehouse", "table": "keys"}
     del arguments[argument]
-    with pytest.raises((TypeError, AirflowException), match=argument):
+    with pytest.raises(TypeError, match=argument):
         OpenRouterKeysToSqlOperator(task_id="write", **arguments)
 
 

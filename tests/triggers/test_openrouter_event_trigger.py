@@ -14,6 +14,7 @@ import support.polling as polling
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from support.polling import NEW_TOKEN, ROUNDING, begun, key, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+from support.tasks import logging_kind
 
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
@@ -131,8 +132,8 @@ async def polled(server, times: int = 1) -> None:
 
 
 def trigger(number: int = 0, *, store=None, **arguments) -> OpenRouterKeyLimitEventTrigger:
-    made = OpenRouterKeyLimitEventTrigger(**{"threshold": 5, "poll_interval": 0.05} | arguments)
-    made._log = logging.getLogger(f"trigger.{number}")  # what Airflow's own logger prints, caplog does not see
+    kind = logging_kind(OpenRouterKeyLimitEventTrigger, f"trigger.{number}")
+    made = kind(**{"threshold": 5, "poll_interval": 0.05} | arguments)
     made.asset_state_store = store
     return made
 

@@ -15,6 +15,7 @@ import pytest
 import support.polling as polling
 from support.polling import NEW_TOKEN, begun, key, now_and_then, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+from support.tasks import logging_kind
 
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
@@ -92,9 +93,7 @@ def timeouts(fault: Answer) -> dict[str, float]:
 
 
 def trigger(**arguments) -> OpenRouterKeyLimitTrigger:
-    made = OpenRouterKeyLimitTrigger(**{"threshold": 5, "poll_interval": 0.05} | arguments)
-    made._log = logging.getLogger("trigger")  # what Airflow's own logger prints, caplog does not see
-    return made
+    return logging_kind(OpenRouterKeyLimitTrigger)(**{"threshold": 5, "poll_interval": 0.05} | arguments)
 
 
 async def events(watching: OpenRouterKeyLimitTrigger) -> list[dict]:

@@ -26,7 +26,7 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterServerError,
 )
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.watch.polling import Failed, Listed, Poll, _sleep_until, polls
+from airflow_provider_openrouter.watch.polling import Failed, Listed, Poll, polls, sleep_until
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 RULE = LimitRule(threshold=5)
@@ -71,9 +71,9 @@ def rests(monkeypatch):
 
     async def noting(*moments):
         seen.append(moments[:2])  # the third is when the server wants the next poll
-        await _sleep_until(*moments)
+        await sleep_until(*moments)
 
-    monkeypatch.setattr("airflow_provider_openrouter.watch.polling._sleep_until", noting)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.polling.sleep_until", noting)
     return seen
 
 
