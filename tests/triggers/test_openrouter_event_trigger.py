@@ -12,8 +12,10 @@ from itertools import pairwise
 import pytest
 import support.polling as polling
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
-from support.polling import NEW_TOKEN, ROUNDING, begun, key, until
+from support.keys import key
+from support.polling import NEW_TOKEN, ROUNDING, begun, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+from support.state_store import Store
 from support.tasks import logging_kind
 
 from airflow_provider_openrouter.exceptions import (
@@ -57,31 +59,6 @@ class Keys:
 
     def delete(self, hash_: str) -> None:
         self.keys = {name: each for name, each in self.keys.items() if name != hash_}
-
-
-class Store:
-    """The state store of one asset."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.failure: Exception | None = None
-
-    async def aget(self, key, default=None):
-        self.asked.append(key)
-        if self.failure:
-            raise self.failure
-        return json.loads(self.values[key]) if key in self.values else default
-
-    async def aset(self, key, value):
-        if self.failure:
-            raise self.failure
-        self.values[key] = json.dumps(value)
-
-    @property
-    def reported(self) -> list[str]:
-        [state] = map(json.loads, self.values.values())
-        return state["told"]
 
 
 class Watcher:

@@ -13,7 +13,8 @@ from functools import partial
 
 import pytest
 import support.polling as polling
-from support.polling import NEW_TOKEN, begun, key, now_and_then, until
+from support.keys import key
+from support.polling import NEW_TOKEN, begun, now_and_then, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
 from support.tasks import logging_kind
 

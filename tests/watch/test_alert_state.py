@@ -9,47 +9,13 @@ from fractions import Fraction
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.keys import listing
+from support.keys import key, listing
+from support.state_store import STATE_KEY, Store
 
 from airflow_provider_openrouter.watch import alert_state
 from airflow_provider_openrouter.watch.alert_state import AlertState
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
-
-STATE_KEY = "openrouter_low:of-a-rule"
-
-
-class Store:
-    """The state store of an asset: JSON, kept in memory; it can fail, and it can belong to several assets."""
-
-    def __init__(self, state=None, *, assets=1) -> None:
-        self.values = {} if state is None else {STATE_KEY: json.dumps(state)}
-        self.assets = assets
-        self.read = self.written = 0
-        self.failure: Exception | None = None
-
-    async def aget(self, key, default=None):
-        self._answer()
-        self.read += 1
-        return json.loads(self.values[key]) if key in self.values else default
-
-    async def aset(self, key, value):
-        self._answer()
-        self.written += 1
-        self.values[key] = json.dumps(value)
-
-    def _answer(self) -> None:
-        if self.assets != 1:
-            raise ValueError(f"Task has {self.assets} concrete inlets and outlets")
-        if self.failure:
-            raise self.failure
-
-    @property
-    def reported(self) -> list[str]:
-        state = json.loads(self.values[STATE_KEY])
-        assert state.keys() == {"version", "told"}
-        assert state["version"] == 1
-        return state["told"]
 
 
 class Life:
@@ -113,10 +79,6 @@ def at_once(monkeypatch):
 @pytest.fixture(autouse=True)
 def logged(caplog):
     caplog.set_level(logging.DEBUG)
-
-
-def key(hash_: str, remaining: float | None, **fields) -> dict:
-    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
 
 
 def warnings(caplog) -> list[str]:

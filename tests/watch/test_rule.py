@@ -487,7 +487,7 @@ def test_a_report_takes_a_percent_sign_as_it_is(caplog):
     caplog.set_level(logging.INFO)
     check(key("100%s"), key_hashes=["100%s", "%d"]).report(logging.getLogger("tests.rule"))
     _, line, warning = (record.getMessage() for record in caplog.records)
-    assert "100%s has $1.00 left" in line
+    assert "100%s has $1.00 of $100.00 left" in line
     assert "not listed: %d. They" in warning
 
 
