@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 import time
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -606,21 +604,3 @@ def test_rendered_arguments_are_used(sandbox, monkeypatch, database):
         "workspace_scope": "default",
     }
     assert len(database.rows("team")) == 25
-
-
-# -- its price
-
-
-def test_a_dag_file_that_uses_it_imports_nothing_heavy():
-    code = (
-        "import sys\n"
-        "heavy = {'sqlalchemy', 'pandas', 'requests', 'pyarrow', 'numpy'}\n"
-        "from airflow.providers.common.compat.sdk import BaseOperator, Asset, BaseHook, AirflowFailException\n"
-        "from airflow.sdk import DAG\n"
-        "airflows = heavy & sys.modules.keys()\n"
-        "from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator\n"
-        "OpenRouterKeysToSqlOperator(task_id='x', sql_conn_id='warehouse', table='keys')\n"
-        "print('loaded:', *sorted((heavy & sys.modules.keys()) - airflows))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "loaded:"
