@@ -60,8 +60,10 @@ class Slow:
 @pytest.fixture(autouse=True)
 def collected(nothing_is_left):
     """Let asyncio complain of the tasks that were forgotten."""
+    gc.freeze()  # so that only what the test leaves is looked at
     yield
     gc.collect()
+    gc.unfreeze()
 
 
 @pytest.fixture
