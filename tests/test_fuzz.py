@@ -204,8 +204,8 @@ def assert_right(listed, identity="hash") -> None:
 
 
 @fuzz
-@given(BYTES, st.booleans())
-def test_any_bytes_as_a_body_are_a_right_answer_or_an_error(road, body, workspaces):
+@given(BYTES | JSON | JSON.map(lambda value: {"data": value}), st.booleans())
+def test_any_body_is_a_right_answer_or_an_error(road, body, workspaces):
     assert_right(
         road.lists(lambda request: Answer(body=body), workspaces=workspaces), "id" if workspaces else "hash"
     )
@@ -216,14 +216,6 @@ def test_any_bytes_as_a_body_are_a_right_answer_or_an_error(road, body, workspac
 @example(b"HTTP/1.1 200 OK\r\n%b\r\n\r\n{}" % TOKEN.encode())
 def test_any_bytes_are_a_right_answer_or_an_error(road, raw):
     assert_right(road.lists(lambda request: Answer(raw=raw), timeout=0.3))
-
-
-@fuzz
-@given(JSON | JSON.map(lambda value: {"data": value}), st.booleans())
-def test_any_json_as_a_body_is_a_right_answer_or_an_error(road, body, workspaces):
-    assert_right(
-        road.lists(lambda request: Answer(body=body), workspaces=workspaces), "id" if workspaces else "hash"
-    )
 
 
 @fuzz

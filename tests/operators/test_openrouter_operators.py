@@ -357,45 +357,30 @@ def test_an_outlet_asset_is_told_of_the_file(connection, tmp_path):
 
 # -- what it refuses
 
-BAD_PATHS = {
-    "keys.parquet": "must be absolute",
-    "data/keys.csv": "must be absolute",
-    "./keys.jsonl": "must be absolute",
-    "/data/keys": "must end in .parquet, .csv, .jsonl",
-    "/data/keys.xlsx": "must end in",
-    "/data/.parquet": "must end in",
-    "s3://lake/keys": "must end in",
-}
+BAD = [
+    *(("output_path", path, "must be absolute") for path in ("keys.parquet", "data/keys.csv", "./keys.jsonl")),
+    ("output_path", "/data/keys", "must end in .parquet, .csv, .jsonl"),
+    *(("output_path", path, "must end in") for path in ("/data/keys.xlsx", "/data/.parquet", "s3://lake/keys")),
+    ("xcom_format", "json", "must be 'frame' or 'records', not 'json'"),
+]
 
 
-@pytest.mark.parametrize(("path", "said"), BAD_PATHS.items())
-def test_a_bad_output_path_is_refused_when_the_dag_is_parsed(path, said):
+@pytest.mark.parametrize(("argument", "value", "said"), BAD)
+def test_a_bad_argument_is_refused_when_the_dag_is_parsed(argument, value, said):
     with pytest.raises(AirflowFailException, match=said):
-        OpenRouterListKeysOperator(task_id="list_keys", output_path=path)
+        OpenRouterListKeysOperator(task_id="list_keys", **{argument: value})
 
 
-@pytest.mark.parametrize(("path", "said"), BAD_PATHS.items())
-def test_a_bad_output_path_of_a_template_is_refused_at_once(path, said, sandbox, connection):
+@pytest.mark.parametrize(("argument", "value", "said"), [*BAD, ("xcom_format", None, "must be 'frame' or")])
+def test_a_bad_argument_of_a_template_is_refused_at_once(argument, value, said, sandbox, connection):
     with pytest.raises(AirflowFailException, match=said):
-        run(Context(params={"path": path}), output_path="{{ params.path }}")
+        run(Context(params={"value": value}), **{argument: value and "{{ params.value }}"})
     assert sandbox.requests == []
 
 
 def test_an_output_path_that_is_no_text_is_refused_when_parsed(tmp_path):
     with pytest.raises(AirflowFailException, match="must be text"):
         OpenRouterListKeysOperator(task_id="list_keys", output_path=tmp_path / "keys.csv")
-
-
-def test_a_bad_xcom_format_is_refused_when_the_dag_is_parsed():
-    with pytest.raises(AirflowFailException, match="must be 'frame' or 'records', not 'json'"):
-        OpenRouterListKeysOperator(task_id="list_keys", xcom_format="json")
-
-
-@pytest.mark.parametrize("xcom_format", ["{{ params.format }}", None])
-def test_a_bad_xcom_format_of_a_template_is_refused_at_once(xcom_format, sandbox, connection):
-    with pytest.raises(AirflowFailException, match="must be 'frame' or 'records'"):
-        run(Context(params={"format": "json"}), xcom_format=xcom_format)
-    assert sandbox.requests == []
 
 
 OF_A_FILE = {"granularity": "hour", "source": "team", "snapshot": "2026-11-03"}

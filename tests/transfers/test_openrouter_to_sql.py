@@ -307,14 +307,6 @@ def test_a_run_cleared_a_week_later_leaves_older_rows_alone(sandbox, connection,
     assert len(database.rows()) == 25 + 26
 
 
-def test_an_older_table_gets_missing_columns_and_keeps_its_rows(connection, database):
-    database.do("CREATE TABLE keys (hash TEXT, name TEXT, team TEXT)")
-    run(snapshot="2026-11-02")
-    database.do("UPDATE keys SET team = 'billing'")
-    run(snapshot="2026-11-03", create_table=False)
-    assert [row["team"] for row in database.rows()] == ["billing"] * 25 + [None] * 25
-
-
 def test_a_schema_is_used_and_returned(connection, database):
     schema = {"postgresql": "lake", "sqlite": "main"}[database.name]
     if database.name == "postgresql":
