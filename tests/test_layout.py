@@ -151,6 +151,11 @@ def is_private(name: str) -> bool:
     return name.startswith("_") and not name.startswith("__")
 
 
+def test_tests_expect_one_kind_of_error():
+    either = re.compile(r"pytest\.raises\(\s*\(")
+    assert {name for name, path in TESTS.items() if either.search(path.read_text())} == set()
+
+
 # -- CONTRIBUTING
 
 
