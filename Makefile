@@ -12,7 +12,7 @@ SLOW := history integration snapshots transfers test_faults.py test_fuzz.py test
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
 
-demo: .venv/ready ## run the example DAGs through Airflow against a sandbox
+demo: .venv/ready ## run two of the example DAGs through Airflow against a sandbox
 	$(BIN)/python scripts/demo.py
 
 demo-events: .venv/ready ## run a whole Airflow, which starts a DAG when a sandbox's key runs low

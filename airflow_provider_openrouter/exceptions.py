@@ -59,7 +59,7 @@ class OpenRouterRequestError(OpenRouterError, AirflowFailException):
 
 class OpenRouterRateLimitError(OpenRouterError):
     """
-    Too many requests (429), even after every retry, or with a longer wait than those may take.
+    Too many requests (429), even after every retry, or the server asks for a longer wait than retries may take.
 
     :param retry_after: the seconds that the server asked to wait, a year at most, or None if it did not say.
     """
@@ -105,7 +105,8 @@ class OpenRouterResponseError(OpenRouterError):
     """
     A response that is not what the API promises: another format, a redirect, a record without identity.
 
-    It is temporary if it is a 200 that is not JSON, or that has an error without a status.
+    It is temporary if it is a 200 that is not JSON, or that has an error without a status, or if workspaces are
+    deleted faster than they can be listed.
     """
 
 

@@ -920,7 +920,7 @@ FAULTS = [
     Fault(
         name="`output_path` has a placeholder that does not exist, or `%Y`",
         cause=serves_after(),
-        error=AirflowFailException,
+        error=OpenRouterRequestError,
         says="output_path has an unknown placeholder: {date}. There are {snapshot}, {granularity}, …",
         requests=0,
         task=writes_to_an_unknown_placeholder,
@@ -978,7 +978,7 @@ FAULTS = [
     Fault(
         name="`table` has more than one dot",
         cause=serves_after(),
-        error=AirflowFailException,
+        error=OpenRouterRequestError,
         says="table must be a name or schema.name, not 'a.b.c'. Give other names as table and schema, …",
         requests=0,
         task=partial(writes_a_table, table="a.b.c"),

@@ -264,7 +264,7 @@ def _check_base_url(base_url: str, allow_http: bool) -> None:
         well_formed = url.scheme in ("http", "https") and without_spaces
     except ValueError:  # requests raises subclasses of it
         well_formed = False
-    if "sk-or-" in base_url:
+    if "sk-or-" in base_url.lower():
         raise OpenRouterRequestError(
             "The base URL contains a key, which is not shown here. Enter the key as the management key instead.",
             about="base_url",

@@ -189,7 +189,7 @@ def connection_error(
         )
     cause = _cause(where, error, reason, hide)
     if "tunnel connection failed: 407" in cause:
-        return OpenRouterConnectionError(f"{cause}. {PROXY_ADVICE}")
+        return OpenRouterConnectionError(f"{cause}. {PROXY_ADVICE}", transient=False)
     return OpenRouterConnectionError(
         f"{cause}. Check the network, the proxy and the base URL.",
         transient=not isinstance(error, ValueError),  # such as a URL or a proxy that makes no sense
@@ -259,7 +259,7 @@ def _is_page(response: requests.Response, text: str) -> bool:
 
 
 def _asks(asked: float | None) -> str:
-    return f". It asks to wait {duration(asked)}" if asked else ""
+    return f". It asks to wait {duration(asked)}" if asked and asked >= 0.05 else ""  # less reads as 0 s
 
 
 def _host(url: str) -> str | None:

@@ -80,7 +80,7 @@ class Retries:
         return (
             state.attempt_number > self._max_retries
             or odd_responses >= MOST_ODD_RESPONSES
-            or (_asked(state) or 0.0) > LONGEST_WAIT
+            or _asked(state) > LONGEST_WAIT
             or self.waited + self._longer(state.upcoming_sleep) > LONGEST_WAIT_IN_ALL
             or self._stopped.is_set()
         )
@@ -110,14 +110,12 @@ def _is_temporary(error: BaseException) -> bool:
 
 
 def _wait(state: tenacity.RetryCallState) -> float:
-    asked = _asked(state)
-    return BACKOFF(state) if asked is None else asked
+    return _asked(state) or BACKOFF(state)  # many servers ask for 0 s while they refuse for longer
 
 
-def _asked(state: tenacity.RetryCallState) -> float | None:
-    """Return the seconds that the server asked to wait, if it did."""
-    asked: float | None = getattr(_error(state), "retry_after", None)
-    return asked
+def _asked(state: tenacity.RetryCallState) -> float:
+    """Return the seconds that the server asked to wait, 0 if it did not."""
+    return getattr(_error(state), "retry_after", None) or 0.0
 
 
 def _error(state: tenacity.RetryCallState) -> BaseException | None:

@@ -1,8 +1,8 @@
 """
 SQL over what was stored: views of the history, and questions to them.
 
-The files beside this module run as they are, in psql or duckdb; :func:`sql` returns them for a table, folder or
-number of days of your own.
+The files beside this module run as they are, in ``psql``, ``mariadb``, ``sqlite3`` or ``duckdb``; :func:`sql`
+returns them for a table, folder or number of days of your own.
 """
 
 from __future__ import annotations

@@ -61,10 +61,10 @@ answers AS (
 )
 SELECT
     source, name, hash,
-    round(spending_limit * 1000000) / 1000000 AS spending_limit,
-    round(limit_remaining * 1000000) / 1000000 AS limit_remaining,
+    round(spending_limit * 1e6) / 1e6 AS spending_limit,
+    round(limit_remaining * 1e6) / 1e6 AS limit_remaining,
     limit_reset,
-    round(spend_per_day * 1000000) / 1000000 AS spend_per_day,
+    round(spend_per_day * 1e6) / 1e6 AS spend_per_day,
     outcome, days_until_dry, days_until_reset
 FROM answers
 ORDER BY days_until_dry IS NULL, days_until_dry, source, hash;

@@ -17,7 +17,7 @@ spenders AS (
 SELECT
     newest.source, newest.name, newest.hash, newest.last_used_day, newest.days_since_last_use,
     newest.days_since_creation,
-    round(newest.usage * 1000000) / 1000000 AS lifetime_usage
+    round(newest.usage * 1e6) / 1e6 AS lifetime_usage
 FROM openrouter_key_days AS newest
 CROSS JOIN settings
 LEFT JOIN spenders ON spenders.source = newest.source AND spenders.hash = newest.hash

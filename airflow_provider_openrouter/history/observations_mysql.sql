@@ -1,4 +1,4 @@
--- openrouter_key_observations, for MySQL (8.0 or newer) and MariaDB (10.6 or newer): the rows of the snapshots,
+-- openrouter_key_observations, for MySQL (8.0 or newer) and MariaDB (10.5 or newer): the rows of the snapshots,
 -- with days as numbers. Only this file differs between databases.
 --
 -- It needs no granularity, so it reads tables with and without that column. A day and its first hour can both
@@ -17,14 +17,14 @@ CREATE VIEW openrouter_key_observations AS
 WITH dated AS (
     SELECT
         source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
-        disabled, limit_remaining, limit_reset, include_byok_in_limit, rows_of_keys.usage, byok_usage, created_at,
-        expires_at,
-        rows_of_keys.limit AS spending_limit,
+        disabled, limit_remaining, limit_reset, include_byok_in_limit, `usage`, byok_usage,
+        created_at, expires_at,
+        `limit` AS spending_limit,
         CAST(snapshot AS date) AS snapshot_date,
         CAST(created_at AS date) AS created_date,
         CAST(last_used_at AS date) AS last_used_date,
         CAST(expires_at AS date) AS expires_date
-    FROM openrouter_keys AS rows_of_keys
+    FROM openrouter_keys
 )
 SELECT
     dated.*,

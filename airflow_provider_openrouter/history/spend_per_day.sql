@@ -7,8 +7,8 @@
 WITH settings AS (SELECT 30 AS days)
 SELECT
     source, day, name, hash,
-    round(spend * 1000000) / 1000000 AS spend,
-    round(byok_spend * 1000000) / 1000000 AS byok_spend,
+    round(spend * 1e6) / 1e6 AS spend,
+    round(byok_spend * 1e6) / 1e6 AS byok_spend,
     costs.days
 FROM openrouter_key_spend AS costs
 CROSS JOIN settings

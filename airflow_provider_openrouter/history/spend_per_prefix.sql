@@ -9,8 +9,8 @@ WITH settings AS (SELECT 30 AS days)
 SELECT
     source, prefix,
     count(DISTINCT hash) AS key_count,
-    round(sum(spend) * 1000000) / 1000000 AS spend,
-    round(coalesce(sum(byok_spend), 0) * 1000000) / 1000000 AS byok_spend
+    round(sum(spend) * 1e6) / 1e6 AS spend,
+    round(coalesce(sum(byok_spend), 0) * 1e6) / 1e6 AS byok_spend
 FROM openrouter_key_spend
 CROSS JOIN settings
 WHERE days_ago < settings.days

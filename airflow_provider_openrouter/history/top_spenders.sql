@@ -29,8 +29,8 @@ ranked AS (
 )
 SELECT
     place, source, name, hash,
-    round(spend * 1000000) / 1000000 AS spend,
-    round(byok_spend * 1000000) / 1000000 AS byok_spend,
+    round(spend * 1e6) / 1e6 AS spend,
+    round(byok_spend * 1e6) / 1e6 AS byok_spend,
     listed
 FROM ranked
 CROSS JOIN settings

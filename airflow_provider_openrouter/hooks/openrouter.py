@@ -106,7 +106,7 @@ class OpenRouterHook(BaseHook):
         workspace_id: str | None = None,
     ) -> pd.DataFrame:
         """
-        List every key once into a typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`).
+        List every key once, as a typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`).
 
         :param include_disabled: whether to list keys that are disabled.
         :param include_expired: whether to list keys past their ``expires_at``; None leaves the parameter
@@ -124,7 +124,7 @@ class OpenRouterHook(BaseHook):
 
     def list_workspaces(self) -> list[dict[str, Any]]:
         """
-        List all workspaces of the account once, as the API sent it.
+        List every workspace of the account once, as the API sent it.
 
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """

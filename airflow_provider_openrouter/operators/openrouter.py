@@ -9,6 +9,7 @@ from airflow.providers.common.compat.sdk import AirflowFailException, XCom
 from airflow.sdk.bases.xcom import BaseXCom
 
 from airflow_provider_openrouter.arguments import is_literal
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
@@ -58,8 +59,9 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         keys are listed. The API shows only the present, so that another moment files today's keys under that day.
         (templated)
     :raises OpenRouterError: if the keys cannot be listed; ``transient`` says whether trying again may help.
-    :raises AirflowFailException: if an argument makes no sense, or if this Airflow cannot put a frame of this
-        pandas into XCom; both before the first request.
+    :raises OpenRouterRequestError: if an argument makes no sense; before the first request.
+    :raises AirflowFailException: if this Airflow cannot put a frame of this pandas into XCom, or if the store's
+        package is not installed; both before the first request.
     """
 
     template_fields: Sequence[str] = (
@@ -147,14 +149,14 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
             if only_literals and not is_literal(value):
                 continue
             if (value or default) != default:
-                raise AirflowFailException(
+                raise OpenRouterRequestError(
                     f"{name} has no effect without output_path. Set output_path, or leave {name} out."
                 )
 
 
 def _check_xcom_format(xcom_format: Any) -> None:
     if xcom_format not in XCOM_FORMATS:
-        raise AirflowFailException(f"xcom_format must be 'frame' or 'records', not {xcom_format!r}.")
+        raise OpenRouterRequestError(f"xcom_format must be 'frame' or 'records', not {xcom_format!r}.")
 
 
 def _check_frame_fits_xcom() -> None:

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 class OpenRouterKeyLimitSensor(BaseSensorOperator):
     """
-    Waits until less remains of any watched key than the threshold, and returns the low keys, the lowest first.
+    Waits until less than the threshold remains of any watched key, and returns the low keys, the lowest first.
 
     Watched are the active keys (neither disabled nor expired) with a limit that the other arguments select. What
     remains is ``limit_remaining``, as the API sends it. A low key is the API's own dict, with ``observed_at``

@@ -30,7 +30,7 @@ PARTITION_COLUMNS = {
 }
 """The columns that identify a partition, and the kind of each."""
 IDENTITY = (*PARTITION_COLUMNS, "hash")
-"""The columns that tell a row from all others."""
+"""The columns that identify a row."""
 OLD_IDENTITY = tuple(name for name in IDENTITY if name != "granularity")
 """The primary key of tables that were created before the column granularity existed."""
 

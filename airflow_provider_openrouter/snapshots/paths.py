@@ -6,8 +6,7 @@ import re
 from pathlib import PurePosixPath
 from typing import Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.snapshots.partition import PARTITION_COLUMNS
 
 SUFFIXES = (".parquet", ".csv", ".jsonl")
@@ -21,15 +20,15 @@ def check_output_path(path: Any) -> None:
     """
     Refuse a path that no file can be written to, or that would not mean what it seems to.
 
-    :raises AirflowFailException: if it is not text, has no known suffix, is not absolute, or has a placeholder
+    :raises OpenRouterRequestError: if it is not text, has no known suffix, is not absolute, or has a placeholder
         that does not exist.
     """
     if not isinstance(path, str):
-        raise AirflowFailException(f"output_path must be text, not {type(path).__name__}.")
+        raise OpenRouterRequestError(f"output_path must be text, not {type(path).__name__}.")
     if PurePosixPath(path).suffix.lower() not in SUFFIXES or path.endswith(("/", "/.")):
-        raise AirflowFailException(f"output_path must end in {', '.join(SUFFIXES)}, unlike {path!r}.")
+        raise OpenRouterRequestError(f"output_path must end in {', '.join(SUFFIXES)}, unlike {path!r}.")
     if not _ABSOLUTE.match(path):
-        raise AirflowFailException(
+        raise OpenRouterRequestError(
             f"output_path must be absolute, not {path!r}. Use a path such as file:///data/keys.parquet or "
             "s3://conn@bucket/keys.parquet."
         )
@@ -37,11 +36,11 @@ def check_output_path(path: Any) -> None:
     known = ", ".join(placeholders)
     unknown = [found for found in _PLACEHOLDER.findall(path) if found not in placeholders]
     if unknown:
-        raise AirflowFailException(
+        raise OpenRouterRequestError(
             f"output_path has an unknown placeholder: {', '.join(unknown)}. There are {known}."
         )
     if directive := _DIRECTIVE.search(path):
-        raise AirflowFailException(
+        raise OpenRouterRequestError(
             f"output_path has {directive[0]}, which is not filled in. Use {{snapshot}}, the UTC day "
             f"or hour. There are {known}."
         )

@@ -58,7 +58,7 @@ def prepare_table(connection: Connection, target: Table, *, create_table: bool) 
     present = {column["name"]: column["type"] for column in inspector.get_columns(target.name, target.schema)}
     dialect = dialect_of(connection)
     primary_key = dialect.primary_key(connection, target)
-    is_ours = create_table and dialect.changes_key and primary_key == OLD_IDENTITY
+    is_ours = create_table and primary_key == OLD_IDENTITY
     name = connection.dialect.identifier_preparer.format_table(target)
     for column in target.columns:
         if column.name not in present:

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException
-
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
 from airflow_provider_openrouter.payload import fit
@@ -55,9 +54,10 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         listed. The API shows only the present, so that another moment files today's keys under that day.
         (templated)
     :raises OpenRouterError: if the keys cannot be listed; ``transient`` says whether trying again may help.
-    :raises AirflowFailException: if an argument or a setting of the connection makes no sense, if the connection
-        leads to another database, if a package is not installed, if there is no table to write to, or if a column
-        of it cannot hold its values.
+    :raises OpenRouterRequestError: if an argument makes no sense.
+    :raises AirflowFailException: if a setting of the connection makes no sense, if it leads to another
+        database, if a package is not installed, if there is no table to write to, or if a column of it cannot
+        hold its values.
     :raises AirflowException: if the database cannot be reached, or refuses.
     """
 
@@ -102,7 +102,7 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """List the keys, replace their partition of the table, and return what was written."""
         if not self.table or not isinstance(self.table, str):
-            raise AirflowFailException(f"table must be the name of a table, not {self.table!r}.")
+            raise OpenRouterRequestError(f"table must be the name of a table, not {self.table!r}.")
 
         from airflow_provider_openrouter.snapshots.database import get_engine
 
@@ -146,7 +146,7 @@ def _split(table: str, schema: str | None) -> tuple[str, str | None]:
         return table, schema or None
     before, _, after = table.partition(".")
     if not (before and after) or set(after + before) & set('."`'):
-        raise AirflowFailException(
+        raise OpenRouterRequestError(
             f"table must be a name or schema.name, not {table!r}. Give other names as table and schema, without "
             "quotation marks."
         )

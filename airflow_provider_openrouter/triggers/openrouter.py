@@ -91,7 +91,7 @@ class _KeyLimitTrigger(BaseTrigger):
 
 class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
     """
-    Waits until less remains of any watched key than the threshold, and yields one event.
+    Waits until less than the threshold remains of any watched key, and yields one event.
 
     It polls at once, and then every ``poll_interval`` seconds; triggers of the same connection, workspace and
     ``include_disabled`` share their polls. After a temporary error the wait goes on, with a warning; if the

@@ -122,8 +122,8 @@ class AlertState:
             return reported
         self._stored = None
         self._log.warning(
-            "The alert state is damaged or of another version: %s. Keys that are low now are reported again by "
-            "the watch of %s.",
+            "The alert state is damaged or of another version: %s. The watch of %s reports keys that are low now "
+            "once more.",
             self._state_key,
             self._watched,
         )

@@ -106,7 +106,7 @@ class Patience:
         self._refused_since = None
 
     def left(self, now: float) -> float:
-        """Return how many seconds of refusals are outlasted yet, of which one came at ``now``."""
+        """Return for how many more seconds refusals are outlasted, of which one came at ``now``."""
         if not self.has_listed:
             return 0.0
         if self._refused_since is None:

@@ -167,7 +167,9 @@ class _SharedPoller:
     def __exit__(self, *error: object) -> None:
         self._users -= 1
         if not self._users:
-            self._last = self._client = self._previous = None
+            self._client = self._previous = None
+            if time.monotonic() >= self.pauses.not_before:  # else who comes meanwhile takes the failure
+                self._last = None
             self._threads.shutdown(wait=False)
 
     @property

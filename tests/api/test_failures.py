@@ -345,7 +345,7 @@ def test_an_error_says_nothing_of_airflow(error, cause, about):
 def test_a_tunnel_that_wants_a_password_is_the_proxys():
     refused = unreachable(requests.ConnectionError(OSError("Tunnel connection failed: 407 Who are you?")))
     assert "The proxy says so, not OpenRouter." in str(refused)
-    assert refused.transient
+    assert not refused.transient
 
 
 def test_a_url_that_makes_no_sense_is_permanent():

@@ -43,7 +43,7 @@ def test_retries_are_bounded_in_number(status, kind, max_retries):
         get(server, max_retries=max_retries)
     assert len(server.requests) == max_retries + 1
     assert caught.value.status_code == status
-    assert caught.value.retry_after == 0
+    assert caught.value.retry_after == float(RETRY_AT_ONCE["Retry-After"])
 
 
 @pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 407, 409, 418, 423])
@@ -109,12 +109,16 @@ def test_a_wait_of_a_minute_is_waited_and_stopping_wakes(headers, waited, status
     assert len(server.requests) == 1
 
 
-def test_without_a_word_of_the_server_it_waits_a_second_or_two(on_waiting, caplog):
-    with Server(lambda request: error(503)) as server, transport(server.base_url, max_retries=3) as opened:
+@pytest.mark.parametrize("value", [None, "0", "-0.0", "Wed, 21 Oct 2015 07:28:00 GMT"])
+@pytest.mark.parametrize("status", [429, 503])
+def test_who_asks_for_no_wait_is_given_time_nevertheless(status, value, on_waiting, caplog):
+    again = error(status, headers={"Retry-After": value} if value else {})
+    with Server(lambda request: again) as server, transport(server.base_url, max_retries=3) as opened:
         on_waiting(opened.stopped.set)
         with pytest.raises(CancelledError):
             opened.get("/keys", {})
     assert re.search(r"Trying again in [12]\.\d s", caplog.text)
+    assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("value", ["61", "36000", "Fri, 31 Dec 9999 23:59:59 GMT", "9" * 400, "1e300", "inf"])
@@ -146,6 +150,7 @@ def test_a_200_that_makes_no_sense_is_retried_twice(odd):
     assert caught.value.transient
 
 
+@pytest.mark.usefixtures("retries_at_once")
 @pytest.mark.parametrize(
     ("kinds", "passes"),
     [("oo", True), ("ooo", False), ("bbobo", True), ("bobobo", False), ("obbbb", True), ("bbbbbb", False)],

@@ -108,8 +108,8 @@ def main() -> None:
         return
     print(f"{machine()}; medians of {options.rounds} rounds\n")
     print(
-        "| | keys | | list s | frame s | write s | in all s | provider / it | ms a 1,000 keys "
-        "| peak MB | provider / it | kB a key |"
+        "| | keys | | list s | frame s | write s | in all s | provider / it | ms per 1,000 keys "
+        "| peak MB | provider / it | kB per key |"
     )
     print("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
     for scene, latency in SCENES:

@@ -154,11 +154,11 @@ def main() -> None:
         contend(contender, url, int(triggers), float(seconds))
         return
     print(
-        f"{machine()}; {options.triggers} triggers, one second between looks, {options.seconds:g} s; "
+        f"{machine()}; {options.triggers} triggers, one second between polls, {options.seconds:g} s; "
         f"medians of {options.rounds} rounds\n"
     )
     print(
-        "| | | requests/s | of one trigger's | looks per trigger per s | p99 lag, ms | max lag, ms | CPU % | kB |"
+        "| | | requests/s | of one trigger's | polls per trigger per s | p99 lag, ms | max lag, ms | CPU % | kB |"
     )
     print("|---|---|--:|--:|--:|--:|--:|--:|--:|")
     for scene, keys in SCENES:

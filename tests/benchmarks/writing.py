@@ -168,7 +168,7 @@ def replace_partition_3(keys: list[dict], where: str) -> Callable[[], object]:
 
 
 def insert_batches(keys: list[dict], where: str) -> Callable[[], object]:
-    from airflow_provider_openrouter.snapshots.dialects.base import ROWS_A_BATCH
+    from airflow_provider_openrouter.snapshots.dialects.sqlite import ROWS_A_BATCH
 
     engine, table = empty_table(where)
     rows = rows_of(keys)

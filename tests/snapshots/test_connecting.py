@@ -2,8 +2,10 @@
 
 import json
 import socket
+import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
@@ -13,6 +15,7 @@ from sqlalchemy.pool import NullPool
 from support.tasks import Context
 
 from airflow_provider_openrouter.snapshots.database import get_engine
+from airflow_provider_openrouter.snapshots.dialects.base import first_connection
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
@@ -176,9 +179,36 @@ def test_a_setting_that_cannot_be_honoured_is_refused(extra, said, sandbox, conn
     assert sandbox.requests == []
 
 
+@pytest.mark.parametrize("version", ["PostgreSQL 8.0.2 on i686, Redshift 1.0.12103", "CockroachDB CCL v25.1.0"])
+def test_another_database_behind_its_protocol_is_refused(version, sandbox, connection, server, warehouse):
+    with create_engine(server, poolclass=NullPool).begin() as opened:
+        opened.exec_driver_sql("CREATE SCHEMA other")
+        opened.exec_driver_sql(f"CREATE FUNCTION other.version() RETURNS text LANGUAGE sql RETURN '{version}'")
+    try:
+        warehouse({"options": "-c search_path=other,pg_catalog"})
+        with pytest.raises(
+            AirflowFailException, match=f"^Connection 'warehouse' leads to '{version}', which is not"
+        ):
+            write()
+    finally:
+        with create_engine(server, poolclass=NullPool).begin() as opened:
+            opened.exec_driver_sql("DROP SCHEMA other CASCADE")
+    assert sandbox.requests == []
+
+
 @pytest.mark.parametrize("extra", [{"no_such_setting": 1}, {"cursor": "no_such_cursor"}], ids=str)
 def test_a_setting_that_nobody_knows_is_an_error(extra, sandbox, connection, warehouse):
     warehouse(extra)
     with pytest.raises(AirflowException, match=r"^Could not connect to the database of 'warehouse': .*no_such_"):
         write()
     assert sandbox.requests == []
+
+
+def test_a_first_query_that_fails_is_a_failure_to_connect():
+    connection = SimpleNamespace(conn_id="warehouse")
+    said = "^Could not connect to the database of 'warehouse': no such table: nowhere$"
+    with (
+        pytest.raises(AirflowException, match=said),
+        first_connection(connection, lambda: sqlite3.connect(":memory:")) as opened,
+    ):
+        opened.execute("SELECT * FROM nowhere")

@@ -20,7 +20,7 @@ from support.databases import KILLED, Database, at_once, keys, killable_writer, 
 from support.listings import OBSERVED_AT
 
 from airflow_provider_openrouter.keys import FIELDS
-from airflow_provider_openrouter.snapshots.dialects.base import ROWS_A_BATCH
+from airflow_provider_openrouter.snapshots.dialects.sqlite import ROWS_A_BATCH
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.schema import IDENTITY
 

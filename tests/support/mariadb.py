@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
@@ -19,6 +20,8 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 from support.databases import Database
+
+from airflow_provider_openrouter.snapshots.partition import IDENTITY
 
 HARD = {
     "character-set-server": "latin1",
@@ -39,6 +42,13 @@ CREATE USER writer@'%' IDENTIFIED BY 'pass/word';
 GRANT ALL ON *.* TO writer@'%' WITH GRANT OPTION;
 """
 """A statement a line, as it must be in an init file."""
+
+KEY_TYPE = "VARCHAR(190) CHARACTER SET utf8mb4 COLLATE utf8mb4_nopad_bin NOT NULL"
+OWN = {
+    "snapshot": "DATETIME(6) NOT NULL",
+    "granularity": "VARCHAR(4) NOT NULL",
+    **dict.fromkeys(("source", "workspace_scope", "hash"), KEY_TYPE),
+}
 
 
 @contextmanager
@@ -93,6 +103,19 @@ def database(mariadb: URL) -> Iterator[Database]:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
         yield Database(mariadb.set(database=name))
         connection.exec_driver_sql(f"DROP DATABASE {name}")
+
+
+def own_table(database: Database, *, key: Any = IDENTITY, end: str = "ENGINE = InnoDB", **columns: Any) -> None:
+    """Create a table by hand, with columns in the place of its usual ones or beside them."""
+    columns = {name: kind for name, kind in (OWN | columns).items() if kind}
+    parts = [f"{database.quote(name)} {kind}" for name, kind in columns.items()]
+    if key:
+        parts.append(f"PRIMARY KEY ({', '.join(key)})")
+    database.do(f"CREATE TABLE own ({', '.join(parts)}) CHARACTER SET utf8mb4 {end}")
+
+
+def hashes(database: Database, table: str = "keys", **where: Any) -> list[str]:
+    return [row["hash"] for row in database.rows(table, **where)]
 
 
 def _await(process: subprocess.Popen[bytes], port: int, log: Path) -> None:

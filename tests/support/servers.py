@@ -17,7 +17,7 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, urlsplit
 
 TOKEN = "sk-or-v1-0123456789abcdef-never-to-be-shown"
-RETRY_AT_ONCE = {"Retry-After": "0"}
+RETRY_AT_ONCE = {"Retry-After": "0.001"}
 
 
 @dataclass(frozen=True)

@@ -924,6 +924,22 @@ def test_without_a_store_it_remembers_in_memory_only(store, connect, caplog):
     assert warning.startswith(f"Alert state is kept in memory only. After a restart t{WATCH[1:]} reports ")
 
 
+def test_a_warning_of_damaged_state_reads_as_a_sentence(connect, caplog):
+    class Damaged(Store):
+        async def aget(self, key, default=None):
+            return "damaged"
+
+    async def main():
+        async with watching(trigger(store=Damaged())) as [watcher]:
+            await until(lambda: watcher.events)
+
+    with Server(Keys(key("a", 4))) as server:
+        connect(server)
+        run(main())
+    [warning] = said(caplog, logging.WARNING)
+    assert warning.endswith(f". {WATCH} reports keys that are low now once more.")
+
+
 def accessors(*names: str):
     from airflow.sdk import Asset
     from airflow.sdk.execution_time.context import AssetStateStoreAccessors

@@ -363,9 +363,10 @@ def test_the_same_keys_are_never_listed_twice_at_once(seed, connect):
     with Server(answer) as server:
         connect(server)
         asyncio.run(main())
-    assert answer.most == 2  # the requests of one listing
+    assert answer.most <= 2  # the requests of one listing
     offsets = [request.offset for request in server.requests]
-    assert [{*pair} for pair in zip(offsets[::2], offsets[1::2], strict=True)] == [{0, 2}] * begun(server)
+    assert {*offsets} == {0, 2}
+    assert abs(offsets.count(0) - offsets.count(2)) <= 1  # the last listing may be given up
 
 
 def test_a_server_that_hangs_delays_no_other(connect):
@@ -880,6 +881,18 @@ def test_one_who_comes_when_all_have_left_gets_its_own_poll(connect):
     with Server(gate) as server:
         connect(server)
         asyncio.run(main())
+
+
+def test_one_who_comes_when_all_have_left_polls_as_asked(connect):
+    async def main():
+        [first], [second] = await take(), await take()
+        assert isinstance(second, Failed)
+        assert second is first
+
+    with Server(lambda request: error(429, headers={"Retry-After": "3600"})) as server:
+        connect(server)
+        asyncio.run(main())
+        assert len(server.requests) == 1
 
 
 @pytest.mark.parametrize("steps", range(12))

@@ -7,19 +7,15 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
-import pyarrow as pa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import Table, and_, inspect
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_openrouter.snapshots.files import SCHEMA
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
-
-ROWS_A_BATCH = 5_000
 
 
 class Dialect:
@@ -29,8 +25,6 @@ class Dialect:
     """What SQLAlchemy calls it."""
     conn_type: ClassVar[str]
     """The type of its connections in Airflow, which is also the end of the name of its provider."""
-    changes_key: ClassVar[bool]
-    """Whether it can change the key of a table that was created before the column granularity existed."""
     after_failure: ClassVar[str] = "nothing was changed"
     """What a failed transaction leaves behind, in words: DDL may not be part of it."""
 
@@ -103,9 +97,7 @@ class Dialect:
 
     def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
         """Insert the rows of a frame."""
-        for start in range(0, len(frame), ROWS_A_BATCH):
-            batch = pa.Table.from_pandas(frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False)
-            connection.execute(target.insert(), batch.to_pylist())
+        raise NotImplementedError
 
     def errors(self, engine: Engine) -> type[Exception]:
         """Return the base class of the driver's errors, which SQLAlchemy does not wrap where it is passed by."""
@@ -142,13 +134,15 @@ def unsupported(connection: AirflowConnection, what: str) -> AirflowFailExceptio
 @contextmanager
 def first_connection(connection: AirflowConnection, connect: Callable[[], Any]) -> Iterator[Any]:
     """
-    Connect to see whether that works, and close the connection at the end.
+    Connect to see whether that and the first query work, and close the connection at the end.
 
     :param connection: the connection in Airflow.
     :param connect: what returns a connection of the driver.
     """
     try:
-        opened = connect()
+        with closing(connect()) as opened:
+            yield opened
+            opened.rollback()  # a pooler ends a session whose client leaves it amid a transaction
     except (ImportError, AirflowException):
         raise
     except Exception as error:
@@ -156,9 +150,6 @@ def first_connection(connection: AirflowConnection, connect: Callable[[], Any]) 
         kind = AirflowFailException if isinstance(error, TypeError | ValueError) else AirflowException
         said = _first_line(error)
         raise kind(f"Could not connect to the database of {connection.conn_id!r}: {said}") from None
-    with closing(opened):
-        yield opened
-        opened.rollback()  # a pooler ends a session whose client leaves it amid a transaction
 
 
 def cause_of(error: Exception) -> Any:

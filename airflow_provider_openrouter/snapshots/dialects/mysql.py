@@ -53,9 +53,10 @@ KEY_LENGTH = 190
 ROWS_A_BATCH = 1_000
 A_YEAR = 31_536_000
 """Seconds: the one server waits for ever with a negative number, the other not at all."""
-ENDING = {1205, 1213}
+TEMPORARY = {1205, 1213}
 """The errors in which a lock is held too long, or by two that wait for each other."""
-_VALUE = re.compile(r"\b(value|entry|near|string|double):? '.*?'(?= for (?:key|column) |[^']*$)")
+# Where the server quotes a value, which may be a name of a key or the SQL with all of them.
+_VALUE = re.compile(r"\b(value|entry|near|string|double):? '.*?'(?= for (?:key|column) |[^']*$)", re.DOTALL)
 _COLLATION = re.compile(r"_(nopad|0900)_bin$")
 """The collations in which no two texts are equal; the others pass over case, or spaces at the end."""
 
@@ -86,7 +87,6 @@ class MySQL(Dialect):
 
     name: ClassVar[str] = "mysql"
     conn_type: ClassVar[str] = "mysql"
-    changes_key: ClassVar[bool] = True
     after_failure: ClassVar[str] = "its partition is as it was"
 
     def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
@@ -115,7 +115,7 @@ class MySQL(Dialect):
         schema = self.schema_of(connection, target)
         digest = hashlib.sha256(f"{schema}.{target.name}".lower().encode()).hexdigest()
         if connection.execute(select(func.get_lock(f"openrouter-{digest[:48]}", A_YEAR))).scalar() != 1:
-            raise AirflowException(f"The server gave no lock for table {shown_name(target)}.")
+            raise AirflowException(f"The server gave no lock for table {shown_name(target)}. Run the task again.")
 
     def change_key(self, connection: Connection, target: Table) -> None:
         """Change the key and its columns in one statement."""
@@ -129,7 +129,7 @@ class MySQL(Dialect):
         try:
             connection.exec_driver_sql(f"ALTER TABLE {name} {', '.join(changes)}")
         except DBAPIError as error:
-            if error.connection_invalidated or _parts(error)[0] in ENDING:
+            if error.connection_invalidated or _parts(error)[0] in TEMPORARY:
                 raise
             raise self.cannot_change_key(target, f"Database error: {self.reason(error)}.") from None
 
@@ -140,14 +140,14 @@ class MySQL(Dialect):
 
     def _check(self, connection: Connection, target: Table) -> None:
         """Refuse a table without transactions, and one whose columns do not hold exactly what they are given."""
-        name = connection.dialect.identifier_preparer.format_table(target)
+        name = shown_name(target)
         engine = connection.execute(_about(target, "engine", "tables")).scalar()
         if engine is None:
-            raise AirflowFailException(f"{shown_name(target)} is a view. Set table to the table itself.")
+            raise AirflowFailException(f"{name} is a view. Set table to the table itself.")
         transactions = text("SELECT transactions FROM information_schema.engines WHERE engine = :engine")
         if connection.execute(transactions, {"engine": engine}).scalar() != "YES":
             raise AirflowFailException(
-                f"Table {shown_name(target)} has the engine {engine}, which has no transactions. "
+                f"Table {name} has the engine {engine}, which has no transactions. "
                 f"Run: ALTER TABLE {name} ENGINE = InnoDB"
             )
         columns = _columns(connection, target)
@@ -157,11 +157,10 @@ class MySQL(Dialect):
             # Another zone of the session would become that of the times.
             zone = "SET time_zone = '+00:00'; " if any(column.kind == "timestamp" for column in wrong) else ""
             raise AirflowFailException(
-                f"Table {shown_name(target)} does not keep apart all that differs: {shown}. "
-                f"Run: {zone}ALTER TABLE {name} {changes}"
+                f"Table {name} cannot hold every value exactly: {shown}. Run: {zone}ALTER TABLE {name} {changes}"
             )
         if rounding := [f"{column.name} {column.type}" for column in columns if column.rounds]:
-            log.warning("Table %s rounds amounts: %s", shown_name(target), ", ".join(rounding))
+            log.warning("Table %s rounds amounts: %s", name, ", ".join(rounding))
 
     def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
         """Insert the rows of a frame in batches that the server takes."""
@@ -175,7 +174,7 @@ class MySQL(Dialect):
                 if batch.nbytes > packet:
                     raise AirflowFailException(
                         f"A key has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
-                        f"{packet:,}. Raise it."
+                        f"{packet:,}. Raise max_allowed_packet."
                     )
                 connection.execute(target.insert(), batch.to_pylist())
 
@@ -227,7 +226,7 @@ class _Column(NamedTuple):
         if longest and found > longest:
             raise AirflowFailException(
                 f"Column {self.name} of table {shown_name(target)} takes {longest:,} {unit}, and a "
-                f"value has {found:,}. Make it longer."
+                f"value has {found:,}. Make the column longer."
             )
 
 
@@ -239,7 +238,7 @@ def _connect(hook: Any) -> Any:
         raise ImportError(error) from None
     package = _package(connection)
     if package == "mysql":
-        connection.config(buffered=True)  # SQLAlchemy leaves results unread
+        connection.config(buffered=True)  # as SQLAlchemy asks for, which may leave results unread
     else:
         connection.cursorclass = import_module(f"{package}.cursors").Cursor
         connection.set_character_set("utf8mb4")
@@ -261,7 +260,10 @@ def _about(target: Table, what: str, view: str) -> Any:
 
 def _columns(connection: Connection, target: Table) -> list[_Column]:
     """Return the columns that the table has of ours."""
-    what = "column_name, data_type, column_type, character_maximum_length, character_octet_length, collation_name"
+    what = (
+        "column_name, CAST(data_type AS char), CAST(column_type AS char), "
+        "character_maximum_length, character_octet_length, collation_name"
+    )
     found = (_Column(*row) for row in connection.execute(_about(target, what, "columns")))
     return [column for column in found if column.name in FILE_COLUMNS]
 

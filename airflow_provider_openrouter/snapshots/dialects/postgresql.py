@@ -35,6 +35,7 @@ from airflow_provider_openrouter.snapshots.dialects.libpq import connect_as, dri
 from airflow_provider_openrouter.snapshots.dialects.relation import Relation
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
+from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
@@ -54,7 +55,6 @@ class PostgreSQL(Dialect):
 
     name: ClassVar[str] = "postgresql"
     conn_type: ClassVar[str] = "postgres"
-    changes_key: ClassVar[bool] = True
 
     def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
         """Connect as the hook does, with the driver that the connection names or else the hook's own."""
@@ -63,8 +63,9 @@ class PostgreSQL(Dialect):
         with first_connection(connection, connect) as opened:
             with opened.cursor() as cursor:
                 cursor.execute("SELECT version()")
-                if "Redshift" in cursor.fetchone()[0]:
-                    raise unsupported(connection, "leads to Amazon Redshift")
+                [version] = cursor.fetchone()
+                if not version.startswith("PostgreSQL ") or "Redshift" in version:
+                    raise unsupported(connection, f"leads to {plain(version, longest=60)!r}")
             place = {"host": opened.info.host, "port": opened.info.port, "database": opened.info.dbname}
             url = URL.create(f"postgresql+{driver_of(opened)}", **place)
         return create_engine(url, creator=connect, poolclass=NullPool, hide_parameters=True)
@@ -149,6 +150,6 @@ class PostgreSQL(Dialect):
 
 
 def _sql_state(error: Exception) -> str:
-    """Return the five characters with which PostgreSQL tells errors apart, or nothing."""
+    """Return the five characters with which PostgreSQL distinguishes errors, or nothing."""
     cause = cause_of(error)
     return getattr(cause, "sqlstate", None) or getattr(cause, "pgcode", None) or ""

@@ -84,7 +84,7 @@ class Relation:
 
     def check(self, partition: Partition) -> None:
         """
-        Refuse a column that cannot hold its values, or not tell partitions apart.
+        Refuse a column that cannot hold its values, or in which two partitions would be one.
 
         :raises AirflowFailException: if there is one.
         """

@@ -12,18 +12,14 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_openrouter.snapshots.dialects.base import (
-    ROWS_A_BATCH,
-    Dialect,
-    cause_of,
-    first_connection,
-)
+from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of, first_connection
 from airflow_provider_openrouter.snapshots.files import SCHEMA
 from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
+ROWS_A_BATCH = 5_000
 _TYPES: dict[str, Any] = {
     "string": Text(),
     "boolean": Boolean(),
@@ -43,7 +39,6 @@ class SQLite(Dialect):
 
     name: ClassVar[str] = "sqlite"
     conn_type: ClassVar[str] = "sqlite"
-    changes_key: ClassVar[bool] = True
 
     def get_engine(self, connection: AirflowConnection, hook: Any) -> Engine:
         """Connect as the hook does, and return an engine whose connections are made in the same way."""
