@@ -351,22 +351,18 @@ def test_a_wait_that_has_listed_outlasts_refusals_in_time(fault, listed, connect
 
 def test_an_outage_of_401_that_is_short_enough_ends_no_wait(connect, patience, caplog):
     patience(60, longest_pause=0.1)
-    outage = threading.Event()
-    keys = Keys(FULL, FULL, LOW)
-
-    def answer(request):
-        return error(401, "User not found.") if outage.is_set() else keys(request)
+    now = [Keys(FULL)]
 
     async def main():
         waiting = asyncio.create_task(events(trigger(poll_interval=0.02)))
-        await until(lambda: begun(server))
-        outage.set()
+        await until(lambda: begun(server) > 1)
+        now[0] = lambda request: error(401, "User not found.")
         await until(lambda: len(said(caplog, logging.WARNING)) >= 6)
-        outage.clear()
+        now[0] = Keys(LOW)
         [event] = await waiting
         assert event["status"] == "low"
 
-    with Server(answer) as server:
+    with Server(lambda request: now[0](request)) as server:
         connect(server)
         asyncio.run(main())
 
