@@ -4,7 +4,8 @@ BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
-SLOW := history integration snapshots transfers test_faults.py test_fuzz.py test_snippets.py
+SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
+	test_faults.py test_fuzz.py test_snippets.py
 
 .PHONY: help demo demo-events test test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
 	pictures check benchmark constraints clean
