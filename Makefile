@@ -4,8 +4,10 @@ BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
+SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
+	test_faults.py test_fuzz.py test_snippets.py
 
-.PHONY: help demo demo-events test test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
+.PHONY: help demo demo-events test test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
 	pictures check benchmark constraints clean
 
 help: ## show this list
@@ -17,8 +19,11 @@ demo: .venv/ready ## run two of the example DAGs through Airflow against a sandb
 demo-events: .venv/ready ## run a whole Airflow, which starts a DAG when a sandbox's key runs low
 	$(BIN)/python scripts/demo_events.py
 
-test: .venv/ready ## run the tests
-	$(BIN)/python -m pytest
+test: .venv/ready ## run the tests, and show what they do not cover
+	$(BIN)/python -m pytest --cov
+
+test-fast: .venv/ready ## run the quick tests
+	$(BIN)/python -m pytest $(addprefix --ignore=tests/,$(SLOW))
 
 test-browser: .venv/ready ## test the pages of a whole Airflow with a browser (needs chromium)
 	$(BIN)/python -m pytest tests/browser --numprocesses=0
@@ -60,7 +65,7 @@ constraints: ## compile constraints.txt again; needs no .venv
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv .demo .matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .demo .matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "=== Setting up .venv, once"

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import tenacity
 from packaging.specifiers import SpecifierSet
 from postgresql import running_postgresql
 
@@ -80,6 +81,12 @@ def connection(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> str:
     """The default connection, which leads to the sandbox."""
     monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
     return "openrouter_default"
+
+
+@pytest.fixture
+def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Retry without a pause where the server asks for none."""
+    monkeypatch.setattr("airflow_provider_openrouter.api.retries.BACKOFF", tenacity.wait_none())
 
 
 @pytest.fixture

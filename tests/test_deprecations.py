@@ -41,7 +41,7 @@ def test_a_deprecation_of_any_kind_is_an_error_in_our_code(module, category):
 
 
 @pytest.mark.parametrize("module", OURS)
-def test_an_import_that_airflow_has_deprecated_is_an_error_in_our_code(module):
+def test_a_deprecated_import_of_airflow_is_an_error_in_our_code(module):
     with pytest.raises(Warning, match=r"airflow\.operators\.python\.PythonOperator"):
         in_module(module, DEPRECATED_IMPORT)
 

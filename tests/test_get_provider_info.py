@@ -33,14 +33,14 @@ def test_it_is_what_airflows_schema_asks_for():
     jsonschema.validate(INFO, schema("provider_info.schema.json"))
 
 
-def test_the_connection_form_is_what_the_schema_of_forms_asks_for():
+def test_the_connection_form_fits_the_schema_of_forms():
     connection_types = schema("provider.yaml.schema.json")["properties"]["connection-types"]
     form = json.dumps(connection_types).replace('"additionalProperties": true', '"additionalProperties": false')
     jsonschema.validate(INFO["connection-types"], json.loads(form))
 
 
 @pytest.mark.parametrize("field", CONNECTION_TYPE["conn-fields"])
-def test_a_field_of_the_form_may_be_left_empty_and_has_a_schema_that_is_one(field):
+def test_a_field_of_the_form_may_be_empty_and_has_a_schema(field):
     field_schema = CONNECTION_TYPE["conn-fields"][field]["schema"]
     jsonschema.Draft202012Validator.check_schema(field_schema)
     jsonschema.validate(None, field_schema)
@@ -51,7 +51,7 @@ def test_a_named_module_can_be_imported(module):
     assert import_module(module).__doc__
 
 
-def test_every_module_of_the_package_that_a_dag_may_import_is_named():
+def test_every_module_that_a_dag_may_import_is_named():
     package = Path(import_module("airflow_provider_openrouter").__file__).parent
     parts = ("hooks", "operators", "sensors", "triggers", "transfers")
     written = {

@@ -80,14 +80,9 @@ def test_what_is_nested_too_deeply_is_an_error(write):
 # -- flags
 
 
-@pytest.mark.parametrize("value", [True, "true", "True", "TRUE"], ids=repr)
-def test_a_flag_is_on(value):
-    assert read_flag(value) is True
-
-
-@pytest.mark.parametrize("value", [False, "false", "False", "FALSE"], ids=repr)
-def test_a_flag_is_off(value):
-    assert read_flag(value) is False
+@pytest.mark.parametrize("flag", [True, False])
+def test_a_flag_is_a_boolean_or_its_name(flag):
+    assert [read_flag(value) for value in (flag, str(flag), str(flag).lower(), str(flag).upper())] == [flag] * 4
 
 
 @pytest.mark.parametrize("value", [None, 0, 1, 1.0, "", "yes", "1", " true", [], [True], {}], ids=repr)

@@ -115,6 +115,50 @@ def test_no_file_has_more_than_300_lines():
     assert {module: length for module, length in lengths.items() if length > 300} == {}
 
 
+# -- tests
+
+TESTS = {path.relative_to(ROOT): path for path in (ROOT / "tests").rglob("*.py")}
+OWN = {"self", "cls", "super()", "os"}
+"""Whose private names a test may use."""
+
+
+def test_names_of_tests_have_at_most_60_characters():
+    names = {name for path in TESTS.values() for name in re.findall(r"\bdef (test_\w+)", path.read_text())}
+    assert {name for name in names if len(name) > 60} == set()
+
+
+def test_tests_use_nothing_private():
+    used = {
+        f"{name}:{node.lineno}"
+        for name, path in TESTS.items()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if (isinstance(node, ast.Attribute) and is_private(node.attr) and ast.unparse(node.value) not in OWN)
+        or (isinstance(node, ast.Constant) and re.fullmatch(rf"{PACKAGE.name}(\.\w+)*\._\w+", str(node.value)))
+        or (
+            isinstance(node, ast.ImportFrom)
+            and is_ours(node)
+            and any(is_private(each.name) for each in node.names)
+        )
+    }
+    assert used == set()
+
+
+def is_ours(node: ast.ImportFrom) -> bool:
+    return str(node.module).startswith(PACKAGE.name)
+
+
+def is_private(name: str) -> bool:
+    return name.startswith("_") and not name.startswith("__")
+
+
+def test_tests_expect_one_kind_of_error():
+    either = re.compile(r"pytest\.raises\(\s*\(")
+    assert {name for name, path in TESTS.items() if either.search(path.read_text())} == set()
+
+
+# -- CONTRIBUTING
+
+
 def drawing() -> dict[str, str]:
     """Return what CONTRIBUTING draws: each path, a folder's with a slash at its end, and what it says of it."""
     section = (ROOT / "CONTRIBUTING.md").read_text().partition("\n## Where things are\n")[2].partition("\n## ")[0]

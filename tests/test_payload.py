@@ -189,7 +189,7 @@ def test_each_pair_of_reserved_names_arrives(way, name, other):
 
 
 @pytest.mark.parametrize("depth", [100, 300, 800])
-def test_what_python_could_read_is_written_however_deep_the_stack(depth):
+def test_what_python_could_read_is_written_in_any_stack(depth):
     value = json.loads('{"a":' * depth + "1" + "}" * depth)
 
     def from_deep_down(calls):

@@ -9,8 +9,9 @@ from pkgutil import resolve_name
 import pytest
 import support.polling as polling
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from support.polling import key
+from support.keys import key
 from support.servers import Server, data
+from support.state_store import Store
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError
@@ -67,21 +68,11 @@ def test_the_error_of_a_stored_event_is_raised_as_its_kind(event):
     assert not ours or error.value.status_code == event["status_code"]
 
 
-class Store(dict):
-    """The state store of an asset, as a release left it."""
-
-    async def aget(self, key):
-        return self.get(key)
-
-    async def aset(self, key, value):
-        self[key] = value
-
-
 @pytest.mark.parametrize("state", stored("states"))
 def test_what_a_release_reported_is_not_reported_again(state, connect):
     classpath, kwargs = state["trigger"]
     trigger = resolve_name(classpath)(**kwargs)
-    trigger.asset_state_store = store = Store({state["key"]: state["value"]})
+    trigger.asset_state_store = store = Store(state["value"], key=state["key"])
     keys = [key(hash_, 0.5, name="billing-eu") for hash_ in ("beef", "cafe")]
 
     async def first_event():
@@ -93,4 +84,4 @@ def test_what_a_release_reported_is_not_reported_again(state, connect):
         payload = asyncio.run(first_event())
     assert [each["hash"] for each in payload["keys"]] == ["cafe"]
     assert payload["low_count"] == 2
-    assert store == {state["key"]: {"version": 1, "told": ["beef"]}}
+    assert (list(store.values), store.reported) == ([state["key"]], ["beef"])

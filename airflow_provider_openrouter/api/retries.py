@@ -23,6 +23,8 @@ LONGEST_WAIT = 60.0
 """Seconds before one retry. If the server asks for more, there is none."""
 LONGEST_WAIT_IN_ALL = 300.0
 """Seconds of all waits of the requests that belong together."""
+BACKOFF = tenacity.wait_exponential_jitter(max=LONGEST_WAIT)
+"""How long to wait before a retry, unless the server says it."""
 MOST_ODD_RESPONSES = 3
 """How often one request may get a 200 that makes no sense, from the edge or because the base URL is wrong."""
 
@@ -107,11 +109,8 @@ def _is_temporary(error: BaseException) -> bool:
     return isinstance(error, OpenRouterError) and error.transient
 
 
-_backoff = tenacity.wait_exponential_jitter(max=LONGEST_WAIT)
-
-
 def _wait(state: tenacity.RetryCallState) -> float:
-    return _asked(state) or _backoff(state)  # many servers ask for 0 s while they refuse for longer
+    return _asked(state) or BACKOFF(state)  # many servers ask for 0 s while they refuse for longer
 
 
 def _asked(state: tenacity.RetryCallState) -> float:

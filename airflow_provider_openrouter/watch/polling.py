@@ -125,15 +125,16 @@ async def polls(
             return pauses.pause(poll_interval, backs_off=backs_off)
 
         if backs_off and not shared.is_up_to_date(poll_interval / 2):
-            await _sleep_until(pauses.began + pause(), pauses.ended + pause() / 2, pauses.not_before)
+            await sleep_until(pauses.began + pause(), pauses.ended + pause() / 2, pauses.not_before)
         began = time.monotonic()
         while True:
             poll = await shared.poll(max_age=pause() / 2, began=began)
             yield poll
-            await _sleep_until(poll.began + pause(), poll.ended + pause() / 2, pauses.not_before)
+            await sleep_until(poll.began + pause(), poll.ended + pause() / 2, pauses.not_before)
 
 
-async def _sleep_until(*moments: float) -> None:
+async def sleep_until(*moments: float) -> None:
+    """Sleep until the last of some moments of the monotonic clock."""
     await asyncio.sleep(max(moments) - time.monotonic())
 
 

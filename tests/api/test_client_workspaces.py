@@ -80,7 +80,7 @@ def test_one_workspace_that_is_deleted_is_an_error():
             client.get_key_listing(workspace_id="Workspace 1")
 
 
-def test_workspaces_that_are_deleted_without_end_are_a_temporary_error():
+def test_workspaces_deleted_without_end_are_a_temporary_error():
     account = Account(0, workspaces=100, gone=404)
     account.between = lambda number: number % 2 and account.delete_workspace(-1)
     with Server(account) as server, pytest.raises(OpenRouterResponseError, match="deleted faster") as caught:

@@ -64,8 +64,6 @@ FLOODS = {
     for name in (
         "early hints",
         "continues",
-        "body",
-        "empty blocks",
         "empty members",
         "gzip name",
         "deflated blocks",
@@ -117,15 +115,13 @@ def test_what_floods_for_ever_ends_in_time(script):
     with (
         nothing_left(),
         Hostile(*script, pause=0) as server,
-        pytest.raises(
-            (OpenRouterConnectionError, OpenRouterResponseError), match=r"within 0\.5 s|more than 100,"
-        ),
+        pytest.raises(OpenRouterConnectionError, match=r"within 0\.1 s"),
     ):
-        in_time(get, f"http://{server.host}", timeout=0.5)
+        in_time(get, f"http://{server.host}", timeout=0.1)
 
 
-@pytest.mark.parametrize("name", ["gzip name", "trailers"])
-def test_bytes_that_are_never_unpacked_are_bounded_too(name):
+@pytest.mark.parametrize("name", ["body", "empty blocks", "gzip name", "trailers"])
+def test_bytes_are_bounded_whether_or_not_they_are_unpacked(name):
     with (
         nothing_left(),
         Hostile(*TRICKLES[name], pause=0) as server,

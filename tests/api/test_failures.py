@@ -101,7 +101,7 @@ def test_a_page_of_html_is_temporary_and_blames_no_key(page, status):
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_of_html_changes_nothing_of_what_is_temporary_anyway(page):
+def test_a_page_of_html_leaves_temporary_what_is_so_anyway(page):
     for status, kind in ((429, OpenRouterRateLimitError), (502, OpenRouterServerError)):
         raised = failure(replace(PAGES[page], status=status))
         assert type(raised) is kind
@@ -139,7 +139,7 @@ def test_an_error_says_whose_fault_it_is(status, query, says, in_200):
     assert caught.value.status_code == status
 
 
-def test_only_a_missing_list_of_keys_is_blamed_on_the_default_workspace():
+def test_only_missing_keys_are_blamed_on_the_default_workspace():
     with (
         Server(lambda request: error(404)) as server,
         transport(server.base_url) as opened,

@@ -62,7 +62,7 @@ def test_any_page_size_and_any_count_are_listed_whole(page_size, count):
 
 @fuzz
 @given(page_size=st.integers(2, 250), pages=st.integers(0, 6), by=st.integers(-2, 2), seed=st.integers(0, 2**32))
-def test_what_exists_throughout_comes_once_while_keys_come_and_go(page_size, pages, by, seed):
+def test_what_exists_throughout_comes_exactly_once(page_size, pages, by, seed):
     count = max(0, pages * page_size + by)
     chance = random.Random(seed)
     account = Account(count, page_size=page_size)
@@ -125,7 +125,7 @@ def test_a_server_that_ignores_offset_is_an_error(count):
     assert account.asked <= 10
 
 
-def test_a_listing_that_changes_faster_than_it_can_be_read_ends_in_an_error():
+def test_a_listing_that_changes_too_fast_ends_in_an_error():
     account = Account(40_000)
 
     def change(number: int) -> None:
@@ -239,7 +239,7 @@ def test_a_short_page_that_stops_elsewhere_is_not_the_end():
     assert walked((0, "abcdef"), *steps) == "abcdefghijk"
 
 
-def test_a_page_within_the_overlap_that_stops_elsewhere_is_no_end():
+def test_a_page_within_the_overlap_is_no_end():
     assert walked((0, "abcdef"), (5, "e"), (5, "fg"), (6, "g"), (56, "")) == "abcdefg"
 
 

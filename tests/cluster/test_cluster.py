@@ -58,7 +58,7 @@ def warehouse(cluster):
 # -- the example DAGs
 
 
-def test_the_snapshot_dag_passes_its_frame_through_object_storage(cluster):
+def test_the_snapshot_dag_passes_its_frame_through_storage(cluster):
     ends(cluster, "openrouter_keys_snapshot")
 
     frame = hunt.unpacked(cluster.xcom_file("openrouter_keys_snapshot", "list_keys"))

@@ -94,7 +94,7 @@ def test_the_base_url_may_come_from_a_uri(uri, base_url, connect):
     assert connect(uri).get_conn().base_url == base_url
 
 
-def test_a_connection_that_airflow_writes_as_a_uri_is_the_same_connection(connect, monkeypatch):
+def test_a_connection_written_as_a_uri_is_the_same(connect, monkeypatch):
     from airflow.sdk import Connection
 
     connection = Connection(
@@ -126,7 +126,7 @@ def test_a_host_that_is_no_base_url_is_refused(host, connect):
     assert str(caught.value).endswith("The base URL is the host of connection 'team_keys'.")
 
 
-def test_plain_http_to_another_machine_needs_the_extra_that_allows_it(connect):
+def test_plain_http_to_another_machine_needs_an_extra(connect):
     host = "http://proxy.example.com"
     with pytest.raises(OpenRouterRequestError, match=r"unencrypted\. .* extra allow_http of connection"):
         connect(host=host).get_conn()
@@ -283,7 +283,7 @@ def test_a_management_key_passes_the_test(connection):
     assert OpenRouterHook().test_connection() == (True, "The key works and is a management key.")
 
 
-def test_an_inference_key_fails_the_test_and_is_told_what_is_needed(sandbox, connect):
+def test_an_inference_key_fails_and_is_told_what_is_needed(sandbox, connect):
     passed, message = connect(host=sandbox.base_url, password=INFERENCE_TOKEN).test_connection()
     assert not passed
     assert "inference key, which cannot list keys. Create a management key at https://" in message

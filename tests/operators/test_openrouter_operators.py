@@ -69,7 +69,7 @@ def test_records_are_the_apis_own_dicts(connection):
 
 @pytest.mark.parametrize("suffix", READERS)
 @pytest.mark.parametrize("form", ["path", "URL"])
-def test_with_an_output_path_it_writes_a_file_and_returns_its_path(suffix, form, connection, tmp_path):
+def test_with_an_output_path_it_writes_a_file(suffix, form, connection, tmp_path):
     path = tmp_path / "day=2026-11-03" / f"keys{suffix}"
     output_path = str(path) if form == "path" else f"file://{path}"
     assert run(output_path=output_path) == output_path
@@ -109,9 +109,7 @@ def test_a_field_new_to_the_api_is_in_frame_records_and_file(sandbox, connection
 
 @pytest.mark.airflow("<3.3", pandas=">=3")
 @pytest.mark.parametrize("arguments", [{}, {"xcom_format": "{{ params.format }}"}], ids=["default", "template"])
-def test_a_frame_that_this_airflow_cannot_hand_on_is_refused_before_the_first_request(
-    arguments, sandbox, connection
-):
+def test_a_frame_that_this_airflow_cannot_hand_on_is_refused(arguments, sandbox, connection):
     operator = OpenRouterListKeysOperator(task_id="list_keys", **arguments)
     context = Context(params={"format": "frame"})
     operator.render_template_fields(context)
@@ -256,7 +254,7 @@ class ServerWithoutExpiry(Sandbox):
 
 
 @pytest.mark.parametrize("xcom_format", [FRAME, "records"])
-def test_a_server_that_does_not_know_include_expired_is_asked_again_without_it(xcom_format, monkeypatch, log):
+def test_a_server_that_refuses_include_expired_is_asked_without(xcom_format, monkeypatch, log):
     with ServerWithoutExpiry() as server:
         monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", server.connection)
         assert len(run(xcom_format=xcom_format)) == 24
@@ -359,45 +357,30 @@ def test_an_outlet_asset_is_told_of_the_file(connection, tmp_path):
 
 # -- what it refuses
 
-BAD_PATHS = {
-    "keys.parquet": "must be absolute",
-    "data/keys.csv": "must be absolute",
-    "./keys.jsonl": "must be absolute",
-    "/data/keys": "must end in .parquet, .csv, .jsonl",
-    "/data/keys.xlsx": "must end in",
-    "/data/.parquet": "must end in",
-    "s3://lake/keys": "must end in",
-}
+BAD = [
+    *(("output_path", path, "must be absolute") for path in ("keys.parquet", "data/keys.csv", "./keys.jsonl")),
+    ("output_path", "/data/keys", "must end in .parquet, .csv, .jsonl"),
+    *(("output_path", path, "must end in") for path in ("/data/keys.xlsx", "/data/.parquet", "s3://lake/keys")),
+    ("xcom_format", "json", "must be 'frame' or 'records', not 'json'"),
+]
 
 
-@pytest.mark.parametrize(("path", "said"), BAD_PATHS.items())
-def test_a_bad_output_path_is_refused_when_the_dag_is_parsed(path, said):
+@pytest.mark.parametrize(("argument", "value", "said"), BAD)
+def test_a_bad_argument_is_refused_when_the_dag_is_parsed(argument, value, said):
     with pytest.raises(AirflowFailException, match=said):
-        OpenRouterListKeysOperator(task_id="list_keys", output_path=path)
+        OpenRouterListKeysOperator(task_id="list_keys", **{argument: value})
 
 
-@pytest.mark.parametrize(("path", "said"), BAD_PATHS.items())
-def test_a_bad_output_path_of_a_template_is_refused_before_the_first_request(path, said, sandbox, connection):
+@pytest.mark.parametrize(("argument", "value", "said"), [*BAD, ("xcom_format", None, "must be 'frame' or")])
+def test_a_bad_argument_of_a_template_is_refused_at_once(argument, value, said, sandbox, connection):
     with pytest.raises(AirflowFailException, match=said):
-        run(Context(params={"path": path}), output_path="{{ params.path }}")
+        run(Context(params={"value": value}), **{argument: value and "{{ params.value }}"})
     assert sandbox.requests == []
 
 
-def test_an_output_path_that_is_no_text_is_refused_when_the_dag_is_parsed(tmp_path):
+def test_an_output_path_that_is_no_text_is_refused_when_parsed(tmp_path):
     with pytest.raises(AirflowFailException, match="must be text"):
         OpenRouterListKeysOperator(task_id="list_keys", output_path=tmp_path / "keys.csv")
-
-
-def test_a_bad_xcom_format_is_refused_when_the_dag_is_parsed():
-    with pytest.raises(AirflowFailException, match="must be 'frame' or 'records', not 'json'"):
-        OpenRouterListKeysOperator(task_id="list_keys", xcom_format="json")
-
-
-@pytest.mark.parametrize("xcom_format", ["{{ params.format }}", None])
-def test_a_bad_xcom_format_of_a_template_is_refused_before_the_first_request(xcom_format, sandbox, connection):
-    with pytest.raises(AirflowFailException, match="must be 'frame' or 'records'"):
-        run(Context(params={"format": "json"}), xcom_format=xcom_format)
-    assert sandbox.requests == []
 
 
 OF_A_FILE = {"granularity": "hour", "source": "team", "snapshot": "2026-11-03"}
@@ -503,15 +486,3 @@ def test_records_are_listed_without_pandas(sandbox):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stdout.splitlines()[-1] == "listed: 25"
-
-
-def test_a_dag_file_that_uses_it_parses_without_pandas_requests_and_pyarrow():
-    code = (
-        "import sys\n"
-        "from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook\n"
-        "from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator\n"
-        "OpenRouterListKeysOperator(task_id='x', output_path='/data/keys.parquet'), OpenRouterHook()\n"
-        "print('loaded:', *sorted({'pandas', 'requests', 'pyarrow', 'numpy'} & sys.modules.keys()))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "loaded:"

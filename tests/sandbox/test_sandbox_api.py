@@ -106,7 +106,7 @@ def test_workspaces_come_by_offset_and_limit_with_their_total(query, slugs):
     assert [workspace["slug"] for workspace in body["data"]] == slugs
 
 
-def test_a_page_of_workspaces_is_50_unless_a_limit_up_to_100_is_given():
+def test_a_page_of_workspaces_is_50_or_the_limit_up_to_100():
     made_up = account(keys=0, workspaces=101)
     pages = [data(made_up, f"/workspaces{query}") for query in ("", "?limit=100", "?limit=1", "?offset=60")]
     assert [len(page) for page in pages] == [50, 100, 1, 41]

@@ -456,7 +456,7 @@ def test_silent_fail_changes_nothing_of_a_fatal_error(mode, when, fault, serve):
 
 
 @pytest.mark.parametrize(("mode", "goes_on"), [("poke", True), ("reschedule", True), ("deferrable", False)])
-def test_silent_fail_hides_a_refused_key_from_all_but_deferred_waits(mode, goes_on, serve):
+def test_silent_fail_hides_a_refused_key_but_not_if_deferred(mode, goes_on, serve):
     serve(FULL, *[error(401)] * 30, LOW)
     if goes_on:
         assert hashes(wait(mode, poke_interval=0.02, silent_fail=True)) == ["low"]
@@ -624,11 +624,11 @@ def test_a_wait_that_does_not_defer_does_not_warn_of_back_off(serve, log):
 @in_every_mode
 @at_the_first_poke_and_later
 def test_no_poll_comes_before_the_time_that_the_server_asks_for(mode, when, status, serve, log):
-    asks = error(status, headers={"Retry-After": "1"})
+    asks = error(status, headers={"Retry-After": "0.4"})
     server = serve(*[FULL] * (when == "later"), asks, LOW)
     assert hashes(wait(mode)) == ["low"]
     *_, asked, again = (request.arrived for request in server.requests if not request.offset)
-    assert again - asked >= 1
+    assert again - asked >= 0.4
     assert len(warnings(log())) == 1
 
 
@@ -719,7 +719,7 @@ def test_execution_timeout_leaves_its_retries_to_a_deferred_wait(flag, serve):
         wait("deferrable", execution_timeout=timedelta(seconds=0.2), **{flag: True})
 
 
-def test_a_key_that_runs_low_within_the_execution_timeout_is_found(serve):
+def test_a_key_low_within_the_execution_timeout_is_found(serve):
     serve(FULL, FULL, LOW)
     assert hashes(wait("deferrable", execution_timeout=timedelta(seconds=20))) == ["low"]
 
@@ -868,7 +868,7 @@ def test_watching_in_vain_is_an_error_where_that_is_wanted(mode, when, flag, lis
 
 
 @in_every_mode
-def test_who_wants_an_error_for_watching_in_vain_gets_none_otherwise(mode, serve, log):
+def test_an_error_for_watching_in_vain_comes_only_then(mode, serve, log):
     serve(FULL, LOW)
     assert hashes(wait(mode, key_hashes=["low"], fail_if_unwatched=True)) == ["low"]
     assert warnings(log()) == []
@@ -908,13 +908,13 @@ def test_nonsense_is_refused_when_the_dag_is_parsed(name, value, said):
 
 
 @pytest.mark.parametrize("poke_interval", [0, 0.0, timedelta(0)])
-def test_a_deferrable_sensor_without_pause_is_refused_when_the_dag_is_parsed(poke_interval):
+def test_a_deferrable_sensor_without_pause_is_refused(poke_interval):
     OpenRouterKeyLimitSensor(task_id="wait", threshold=5, poke_interval=poke_interval)
     with pytest.raises(OpenRouterRequestError, match="poke_interval must be a number of seconds above 0"):
         OpenRouterKeyLimitSensor(task_id="wait", threshold=5, poke_interval=poke_interval, deferrable=True)
 
 
-def test_what_is_not_known_yet_is_not_refused_when_the_dag_is_parsed():
+def test_what_is_not_known_yet_is_not_refused_when_parsed():
     with DAG("later", schedule=None, params={"threshold": 5}) as dag:
         unknown = BaseOperator(task_id="unknown").output
         for number, value in enumerate(
@@ -928,7 +928,7 @@ def test_what_is_not_known_yet_is_not_refused_when_the_dag_is_parsed():
 
 @in_every_mode
 @pytest.mark.parametrize(("name", "value", "said"), NONSENSE)
-def test_nonsense_of_a_template_is_refused_before_the_first_request(mode, name, value, said, serve):
+def test_nonsense_of_a_template_is_refused_at_once(mode, name, value, said, serve):
     server = serve(LOW)
     with pytest.raises(OpenRouterRequestError, match=said) as caught:
         wait(
@@ -944,7 +944,7 @@ def test_nonsense_of_a_template_is_refused_before_the_first_request(mode, name, 
 # -- its templates
 
 
-def test_every_argument_of_its_own_but_deferrable_is_a_template_field():
+def test_every_argument_of_its_own_is_a_template_field():
     parameters = signature(OpenRouterKeyLimitSensor.__init__).parameters.keys() - {"self", "kwargs"}
     assert set(OpenRouterKeyLimitSensor.template_fields) == FIELDS == parameters - {"deferrable"}
 
@@ -1028,7 +1028,7 @@ def low_keys(instance):
 
 
 @pytest.mark.xdist_group("airflow database")
-def test_xcom_args_give_threshold_and_hashes_and_the_result_is_an_xcom(run_dag, serve):
+def test_xcom_args_give_threshold_and_hashes(run_dag, serve):
     serve(LOW)
     instances = run_dag(
         "openrouter_sensor_xcom_args",
@@ -1080,7 +1080,7 @@ def test_a_mapped_sensor_waits_for_each_threshold_and_connection(run_dag, monkey
 
 
 @pytest.mark.xdist_group("airflow database")
-def test_a_mapped_nonsense_threshold_fails_without_task_retries_and_before_any_request(run_dag, serve):
+def test_a_mapped_nonsense_threshold_fails_before_any_request(run_dag, serve):
     server = serve(LOW)
     instances = run_dag(
         "openrouter_sensor_mapped_nonsense",
@@ -1134,17 +1134,3 @@ def test_the_key_is_shown_nowhere(mode, when, fault, serve, log, caplog):
     assert server.requests[-1].headers["Authorization"] == f"Bearer {TOKEN}"
     assert "http" in logged
     assert TOKEN not in "\n".join(shown)
-
-
-# -- its price
-
-
-def test_a_dag_file_that_uses_it_parses_without_pandas_requests_and_pyarrow():
-    code = (
-        "import sys\n"
-        "from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor\n"
-        "OpenRouterKeyLimitSensor(task_id='x', threshold='10%', deferrable=True)\n"
-        "print('loaded:', *sorted({'pandas', 'requests', 'pyarrow', 'numpy'} & sys.modules.keys()))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "loaded:"

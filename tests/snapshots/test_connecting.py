@@ -121,7 +121,7 @@ def test_a_service_says_where_the_database_is(driver, warehouse, server, monkeyp
 
 
 @either_driver
-def test_a_server_without_tls_gets_nothing_where_tls_is_asked_for(driver, sandbox, connection, server, warehouse):
+def test_a_server_without_tls_gets_nothing_where_it_is_asked(driver, sandbox, connection, server, warehouse):
     path = f"{server.query['host']}/.s.PGSQL.{server.port or 5432}"
     with without_tls(path) as port:
         place = {"host": "127.0.0.1", "port": port}

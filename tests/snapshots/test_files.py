@@ -151,7 +151,7 @@ def test_a_file_that_cannot_replace_a_folder_leaves_it(path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_frame_that_cannot_be_written_leaves_the_old_file_as_it_was(path):
+def test_a_frame_that_cannot_be_written_leaves_the_old_file(path):
     write_file(file_frame(*KEYS), str(path))
     before = path.read_bytes()
     with pytest.raises(pa.ArrowException):
@@ -184,7 +184,7 @@ def test_hostile_text_reads_back_as_it_was(text, path):
     assert frame["hash"].tolist() == ["f01d", "beef"]
 
 
-def test_listings_with_different_unknown_fields_read_as_one_table(tmp_path):
+def test_listings_with_other_unknown_fields_read_as_one_table(tmp_path):
     listings = {
         "1": [],
         "2": [{"hash": "f01d", "rank": 1}],

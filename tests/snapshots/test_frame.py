@@ -84,7 +84,7 @@ def test_known_columns_come_in_the_order_of_the_api_reference():
     ]
 
 
-def test_unknown_columns_follow_by_name_wherever_they_first_occur():
+def test_unknown_columns_follow_by_name():
     frame = frame_of({"zeal": 1} | KEY, KEY | {"age": 2, "mood": "good"})
     assert list(frame) == [*FIELDS, "workspace_name", "observed_at", "age", "mood", "zeal"]
 
@@ -230,7 +230,7 @@ def test_an_unknown_field_of_one_scalar_type_keeps_it(values, dtype):
     assert [None if pd.isna(value) else value for value in column] == values
 
 
-def test_an_unknown_field_that_is_always_null_is_a_column_of_missing_text():
+def test_an_unknown_field_that_is_always_null_is_missing_text():
     column = frame_of(KEY | {"rank": None}, KEY)["rank"]
     assert column.dtype == pd.StringDtype()
     assert column.isna().all()
@@ -255,7 +255,7 @@ def test_any_other_unknown_field_becomes_json_text(values):
     assert [None if pd.isna(text) else json.loads(text) for text in column] == values
 
 
-def test_an_unknown_field_missing_from_some_keys_is_missing_there():
+def test_an_unknown_field_that_some_keys_lack_is_missing_there():
     assert frame_of(KEY | {"rank": 3}, KEY)["rank"].tolist() == [3, pd.NA]
 
 

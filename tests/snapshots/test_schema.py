@@ -15,7 +15,7 @@ from airflow_provider_openrouter.snapshots.schema import IDENTITY, OLD_IDENTITY
 database = support.databases.database
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-OLD_ROWS = 10_000
+OLD_ROWS = 600
 
 # As SQLAlchemy wrote it, tab for tab.
 OLD_TABLE = """
@@ -115,7 +115,7 @@ def test_an_older_table_becomes_as_a_new_one_is(times, database):
     assert {row["workspace_name"] for row in rows} == {None}
 
 
-def test_old_rows_are_days_at_midnight_in_utc_wherever_the_session_is(database):
+def test_old_rows_are_days_at_midnight_in_utc_in_any_session(database):
     if database.name == "postgresql":
         database.do(f"ALTER DATABASE \"{database.url.database}\" SET timezone TO 'Asia/Kathmandu'")
     old_table(database)
@@ -281,7 +281,7 @@ def test_a_table_whose_statement_is_not_understood_stays(database):
 # -- a table of the user's own
 
 
-def test_a_table_of_the_users_own_gets_the_columns_and_no_other_key(database):
+def test_a_table_of_the_users_own_gets_columns_and_no_key(database):
     old_table(database)
     old_rows(database, MIDNIGHT, SIX)
     for _ in range(2):
@@ -388,7 +388,7 @@ def test_a_lock_that_may_pass_leaves_the_task_its_retries(database):
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_key_that_another_table_refers_to_is_the_users_to_change(database):
+def test_a_key_that_is_referred_to_is_the_users_to_change(database):
     old_table(database)
     database.do(
         "CREATE TABLE notes (snapshot timestamptz, source text, workspace_scope text, hash text, "

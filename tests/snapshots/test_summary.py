@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 from datetime import UTC, datetime
 
 import pytest
@@ -141,19 +139,3 @@ def test_the_summary_is_logged_one_key_a_line(caplog):
         "$0.50 of $10.00 left: bill ing (sk-1, Billing)",
         "$3.00 left: key-2",
     ]
-
-
-def test_a_summary_imports_no_pandas():
-    code = (
-        "import sys\n"
-        "from datetime import UTC, datetime\n"
-        "from airflow_provider_openrouter.keys import KeyListing\n"
-        "from airflow_provider_openrouter.scope import WorkspaceScope\n"
-        "from airflow_provider_openrouter.snapshots.summary import summarize\n"
-        "keys = [{'hash': '1', 'limit_remaining': 1}]\n"
-        "scope = WorkspaceScope.read('*')\n"
-        "print(summarize(KeyListing(keys=keys, observed_at=datetime.now(UTC), scope=scope))['keys'])\n"
-        "print(*sorted({'pandas', 'numpy', 'pyarrow', 'requests'} & sys.modules.keys()))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == ["1", ""]

@@ -14,8 +14,9 @@ from airflow_provider_openrouter.watch.check import LimitCheck
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 
 
-def key(name: str = "a", remaining: Any = 1.0, **fields: Any) -> Key:
-    return {"hash": name, "name": name, "limit_remaining": remaining} | fields
+def key(hash_: str = "a", remaining: Any = 1.0, **fields: Any) -> Key:
+    """Return a key whose name is its hash, unless another is given."""
+    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
 
 
 def listing(

@@ -61,10 +61,6 @@ class Gate:
         return self.account(request)
 
 
-def key(hash_: str, remaining: float | None, **fields: Any) -> dict[str, Any]:
-    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
-
-
 def listing_threads() -> list[str]:
     names = [thread.name for thread in threading.enumerate()]
     return [name for name in names if name.startswith("openrouter-") and name != "openrouter-sandbox"]

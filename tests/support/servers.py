@@ -108,6 +108,11 @@ class Server:
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
         self._thread = Thread(target=self._http.serve_forever, args=(0.02,), name="test-server")
 
+    @property
+    def open(self) -> int:
+        """How many connections are open."""
+        return len(self._http.open)
+
     def __enter__(self) -> Self:
         self._thread.start()
         return self

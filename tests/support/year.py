@@ -11,7 +11,9 @@ DAY = timedelta(days=1)
 
 START = date(2026, 1, 1)
 MISSED = {45, 46, 47, 48}
-HOURLY = {*range(200, 206), 363, 364}
+RARE = {day for day in range(220, 320) if day % 4}
+"""Days of a season in which only every fourth is listed."""
+HOURLY = {200, 201, 363, 364}
 TEAMS = ("billing", "search", "support", "équipe")
 END_OF_2025 = date(2025, 12, 31)
 """A key that was not used since then has no ``last_used_at``."""
@@ -127,7 +129,7 @@ class Year:
     def _listings(self, random):
         """Source, scope, snapshot and moment of each listing: daily or hourly, some missed, some failed."""
         for source, scopes, days in (("prod", ("default", "*"), 365), ("research", ("ws-a", "ws-b"), 362)):
-            missed = MISSED | set(random.sample(range(5, 360), 10))
+            missed = MISSED | RARE | set(random.sample(range(5, 360), 10))
             for day in range(days):
                 if day in missed - HOURLY:
                     continue

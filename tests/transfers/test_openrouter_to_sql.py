@@ -2,8 +2,6 @@
 
 import json
 import logging
-import subprocess
-import sys
 import time
 import traceback
 from datetime import UTC, datetime, timedelta
@@ -175,7 +173,7 @@ def test_running_again_is_as_running_once(times, sandbox, connection, database):
     assert {row["observed_at"] for row in database.rows()} == {database.rows()[0]["observed_at"]}
 
 
-def test_a_key_deleted_before_the_next_run_is_not_in_its_partition(monkeypatch, database):
+def test_a_key_deleted_before_the_next_run_is_not_in_it(monkeypatch, database):
     for keys in (9, 4):
         with Sandbox(keys=keys) as sandbox:
             monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", sandbox.connection)
@@ -307,14 +305,6 @@ def test_a_run_cleared_a_week_later_leaves_older_rows_alone(sandbox, connection,
     assert datetime.fromisoformat(returned["snapshot"]).date() == datetime.now(UTC).date()
     assert database.rows()[:25] == before
     assert len(database.rows()) == 25 + 26
-
-
-def test_an_older_table_gets_missing_columns_and_keeps_its_rows(connection, database):
-    database.do("CREATE TABLE keys (hash TEXT, name TEXT, team TEXT)")
-    run(snapshot="2026-11-02")
-    database.do("UPDATE keys SET team = 'billing'")
-    run(snapshot="2026-11-03", create_table=False)
-    assert [row["team"] for row in database.rows()] == ["billing"] * 25 + [None] * 25
 
 
 def test_a_schema_is_used_and_returned(connection, database):
@@ -480,7 +470,7 @@ def test_nonsense_is_refused_when_the_dag_is_parsed():
 def test_where_to_write_must_be_said(argument):
     arguments = {"sql_conn_id": "warehouse", "table": "keys"}
     del arguments[argument]
-    with pytest.raises((TypeError, AirflowException), match=argument):
+    with pytest.raises(TypeError, match=argument):
         OpenRouterKeysToSqlOperator(task_id="write", **arguments)
 
 
@@ -606,21 +596,3 @@ def test_rendered_arguments_are_used(sandbox, monkeypatch, database):
         "workspace_scope": "default",
     }
     assert len(database.rows("team")) == 25
-
-
-# -- its price
-
-
-def test_a_dag_file_that_uses_it_imports_nothing_heavy():
-    code = (
-        "import sys\n"
-        "heavy = {'sqlalchemy', 'pandas', 'requests', 'pyarrow', 'numpy'}\n"
-        "from airflow.providers.common.compat.sdk import BaseOperator, Asset, BaseHook, AirflowFailException\n"
-        "from airflow.sdk import DAG\n"
-        "airflows = heavy & sys.modules.keys()\n"
-        "from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator\n"
-        "OpenRouterKeysToSqlOperator(task_id='x', sql_conn_id='warehouse', table='keys')\n"
-        "print('loaded:', *sorted((heavy & sys.modules.keys()) - airflows))"
-    )
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines()[-1] == "loaded:"

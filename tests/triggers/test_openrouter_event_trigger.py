@@ -12,8 +12,11 @@ from itertools import pairwise
 import pytest
 import support.polling as polling
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
-from support.polling import NEW_TOKEN, ROUNDING, begun, key, until
+from support.keys import key
+from support.polling import NEW_TOKEN, ROUNDING, begun, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+from support.state_store import Store
+from support.tasks import logging_kind
 
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
@@ -56,31 +59,6 @@ class Keys:
 
     def delete(self, hash_: str) -> None:
         self.keys = {name: each for name, each in self.keys.items() if name != hash_}
-
-
-class Store:
-    """The state store of one asset."""
-
-    def __init__(self) -> None:
-        self.values: dict[str, str] = {}
-        self.asked: list[str] = []
-        self.failure: Exception | None = None
-
-    async def aget(self, key, default=None):
-        self.asked.append(key)
-        if self.failure:
-            raise self.failure
-        return json.loads(self.values[key]) if key in self.values else default
-
-    async def aset(self, key, value):
-        if self.failure:
-            raise self.failure
-        self.values[key] = json.dumps(value)
-
-    @property
-    def reported(self) -> list[str]:
-        [state] = map(json.loads, self.values.values())
-        return state["told"]
 
 
 class Watcher:
@@ -131,8 +109,8 @@ async def polled(server, times: int = 1) -> None:
 
 
 def trigger(number: int = 0, *, store=None, **arguments) -> OpenRouterKeyLimitEventTrigger:
-    made = OpenRouterKeyLimitEventTrigger(**{"threshold": 5, "poll_interval": 0.05} | arguments)
-    made._log = logging.getLogger(f"trigger.{number}")  # what Airflow's own logger prints, caplog does not see
+    kind = logging_kind(OpenRouterKeyLimitEventTrigger, f"trigger.{number}")
+    made = kind(**{"threshold": 5, "poll_interval": 0.05} | arguments)
     made.asset_state_store = store
     return made
 

@@ -13,8 +13,10 @@ from functools import partial
 
 import pytest
 import support.polling as polling
-from support.polling import NEW_TOKEN, begun, key, now_and_then, until
+from support.keys import key
+from support.polling import NEW_TOKEN, begun, now_and_then, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
+from support.tasks import logging_kind
 
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
@@ -92,9 +94,7 @@ def timeouts(fault: Answer) -> dict[str, float]:
 
 
 def trigger(**arguments) -> OpenRouterKeyLimitTrigger:
-    made = OpenRouterKeyLimitTrigger(**{"threshold": 5, "poll_interval": 0.05} | arguments)
-    made._log = logging.getLogger("trigger")  # what Airflow's own logger prints, caplog does not see
-    return made
+    return logging_kind(OpenRouterKeyLimitTrigger)(**{"threshold": 5, "poll_interval": 0.05} | arguments)
 
 
 async def events(watching: OpenRouterKeyLimitTrigger) -> list[dict]:
@@ -351,27 +351,23 @@ def test_a_wait_that_has_listed_outlasts_refusals_in_time(fault, listed, connect
 
 def test_an_outage_of_401_that_is_short_enough_ends_no_wait(connect, patience, caplog):
     patience(60, longest_pause=0.1)
-    outage = threading.Event()
-    keys = Keys(FULL, FULL, LOW)
-
-    def answer(request):
-        return error(401, "User not found.") if outage.is_set() else keys(request)
+    now = [Keys(FULL)]
 
     async def main():
         waiting = asyncio.create_task(events(trigger(poll_interval=0.02)))
-        await until(lambda: begun(server))
-        outage.set()
+        await until(lambda: begun(server) > 1)
+        now[0] = lambda request: error(401, "User not found.")
         await until(lambda: len(said(caplog, logging.WARNING)) >= 6)
-        outage.clear()
+        now[0] = Keys(LOW)
         [event] = await waiting
         assert event["status"] == "low"
 
-    with Server(answer) as server:
+    with Server(lambda request: now[0](request)) as server:
         connect(server)
         asyncio.run(main())
 
 
-def test_an_interval_of_a_day_does_not_keep_a_revoked_key_waiting(connect, patience):
+def test_an_interval_of_a_day_keeps_no_revoked_key_waiting(connect, patience):
     patience(0.3, longest_pause=0.1)
     with Server(Keys(error(401), error(500), error(401))) as server:
         connect(server)

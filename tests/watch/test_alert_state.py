@@ -9,47 +9,13 @@ from fractions import Fraction
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.keys import listing
+from support.keys import key, listing
+from support.state_store import STATE_KEY, Store
 
 from airflow_provider_openrouter.watch import alert_state
 from airflow_provider_openrouter.watch.alert_state import AlertState
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
-
-STATE_KEY = "openrouter_low:of-a-rule"
-
-
-class Store:
-    """The state store of an asset: JSON, kept in memory; it can fail, and it can belong to several assets."""
-
-    def __init__(self, state=None, *, assets=1) -> None:
-        self.values = {} if state is None else {STATE_KEY: json.dumps(state)}
-        self.assets = assets
-        self.read = self.written = 0
-        self.failure: Exception | None = None
-
-    async def aget(self, key, default=None):
-        self._answer()
-        self.read += 1
-        return json.loads(self.values[key]) if key in self.values else default
-
-    async def aset(self, key, value):
-        self._answer()
-        self.written += 1
-        self.values[key] = json.dumps(value)
-
-    def _answer(self) -> None:
-        if self.assets != 1:
-            raise ValueError(f"Task has {self.assets} concrete inlets and outlets")
-        if self.failure:
-            raise self.failure
-
-    @property
-    def reported(self) -> list[str]:
-        state = json.loads(self.values[STATE_KEY])
-        assert state.keys() == {"version", "told"}
-        assert state["version"] == 1
-        return state["told"]
 
 
 class Life:
@@ -115,10 +81,6 @@ def logged(caplog):
     caplog.set_level(logging.DEBUG)
 
 
-def key(hash_: str, remaining: float | None, **fields) -> dict:
-    return {"hash": hash_, "name": hash_, "limit": 100, "limit_remaining": remaining, "disabled": False} | fields
-
-
 def warnings(caplog) -> list[str]:
     said = [record for record in caplog.records if record.name == "alert_state"]
     assert {record.levelno for record in said} <= {logging.WARNING}
@@ -131,7 +93,7 @@ FULL, LOW, LOWER, EDGE = [key("a", 90)], [key("a", 4)], [key("a", -1)], [key("a"
 # -- what is reported, and what re-arms a key
 
 
-def test_a_key_is_reported_when_it_crosses_and_not_while_it_stays_low():
+def test_a_key_is_reported_when_it_crosses_not_while_it_is_low():
     assert Life().polls(FULL, EDGE, LOW, LOW, LOWER, LOW, LOWER) == [[], [], ["a"], [], [], [], []]
 
 
@@ -150,13 +112,13 @@ def test_a_key_is_reported_whole_as_the_api_sent_it():
     asyncio.run(main())
 
 
-def test_keys_that_cross_at_once_are_reported_together_the_lowest_first():
+def test_keys_that_cross_at_once_are_reported_lowest_first():
     before = [key(name, 90) for name in "abcd"]
     after = [key("a", 3), key("b", 90), key("c", -2), key("d", 0)]
     assert Life().polls(before, after, after) == [[], ["c", "d", "a"], []]
 
 
-def test_of_many_low_keys_only_those_are_reported_that_newly_crossed():
+def test_of_many_low_keys_only_new_ones_are_reported():
     listings = [
         [key("a", 1), key("b", 90), key("c", 90)],
         [key("a", 1), key("b", 2), key("c", 90)],
@@ -187,7 +149,7 @@ def test_a_key_that_recovered_is_reported_when_it_crosses_again(recovered):
         pytest.param([key("a", 4, name="other")], id="renamed"),
     ],
 )
-def test_a_key_that_is_no_longer_watched_is_reported_when_it_comes_back_low(away):
+def test_a_key_that_comes_back_low_is_reported(away):
     life = Life(name_pattern="[ab]", rearm_margin=20)
     assert life.polls(LOW, away, LOW, LOW, away, away, FULL) == [["a"], [], ["a"], [], [], [], []]
 
@@ -208,7 +170,7 @@ def test_a_percentage_is_of_each_keys_own_limit():
     assert life.polls(*listings) == [["c", "b"], ["a"], ["c", "b"]]
 
 
-def test_with_a_percentage_a_changed_limit_reports_or_re_arms_a_key():
+def test_a_changed_limit_reports_or_re_arms_by_percentage():
     life = Life(threshold="10%")
     listings = [[key("a", 15, limit=limit)] for limit in (100, 200, 200, 100, 200)]
     assert life.polls(*listings) == [[], ["a"], [], [], ["a"]]
@@ -225,7 +187,7 @@ def test_keys_of_the_same_name_are_reported_apart_by_their_hash():
 TREMBLING = [[key("a", remaining)] for remaining in (4.9, 5, 4.9, 5.1, 4.9, 5.9, 4.9)]
 
 
-def test_a_key_that_hovers_is_reported_again_and_again_without_a_margin():
+def test_without_a_margin_a_key_that_hovers_is_reported_again():
     assert Life().polls(*TREMBLING) == [["a"], [], ["a"], [], ["a"], [], ["a"]]
 
 
@@ -258,7 +220,7 @@ def test_a_margin_in_percent_is_nothing_to_a_key_without_a_limit():
     assert life.polls(*listings) == [["a"], [], ["a"]]
 
 
-def test_a_margin_neither_makes_a_key_low_nor_keeps_one_from_being_reported():
+def test_a_margin_neither_makes_a_key_low_nor_hides_one():
     life = Life(rearm_margin=50)
     listings = [[key("a", 20)], [key("a", 5)], [key("a", 4)], [key("a", 54)], [key("a", 4)], [key("b", 4)]]
     assert life.polls(*listings) == [[], [], ["a"], [], [], ["b"]]
@@ -275,7 +237,7 @@ def test_what_was_reported_is_not_reported_again_after_a_restart(at_once):
     assert Life(store).polls(LOW, FULL, LOW) == [[], [], ["a"]]
 
 
-def test_what_recovered_meanwhile_is_reported_when_it_crosses_after_the_restart(at_once):
+def test_what_recovered_meanwhile_is_reported_when_it_crosses(at_once):
     store = Store()
     low = [key("a", 1), key("b", 1)]
     Life(store).polls(low, low)
@@ -300,7 +262,7 @@ def test_what_is_stored_is_plain_sorted_json_with_a_version(at_once):
     assert list(store.values) == [STATE_KEY]
 
 
-def test_nothing_is_stored_while_nothing_changes_and_it_is_read_once(at_once):
+def test_nothing_is_stored_while_nothing_changes(at_once):
     store = Store()
     Life(store).polls(FULL, FULL, FULL)
     assert (store.read, store.written) == (1, 0)
@@ -310,7 +272,7 @@ def test_nothing_is_stored_while_nothing_changes_and_it_is_read_once(at_once):
     assert (store.read, store.written) == (3, 1)
 
 
-def test_what_is_reported_in_a_poll_is_never_stored_in_the_same_poll(at_once):
+def test_what_a_poll_reports_is_not_stored_in_it(at_once):
     async def main():
         store = Store()
         life = Life(store)
@@ -343,7 +305,7 @@ def test_a_key_that_crosses_again_as_it_settles_is_not_settled(at_once):
     asyncio.run(main())
 
 
-def test_a_poll_that_fails_stores_what_has_settled_meanwhile_and_finds_nothing(clock):
+def test_a_poll_that_fails_stores_what_has_settled_meanwhile(clock):
     async def main():
         store = Store()
         life = Life(store)
@@ -361,7 +323,7 @@ def test_a_poll_that_fails_stores_what_has_settled_meanwhile_and_finds_nothing(c
     asyncio.run(main())
 
 
-def test_a_poll_that_fails_before_anything_was_read_stores_nothing(at_once, caplog):
+def test_a_poll_that_fails_before_it_has_read_stores_nothing(at_once, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
@@ -405,7 +367,7 @@ def test_it_is_stored_no_sooner_than_the_event_has_settled(settling):
     asyncio.run(main())
 
 
-def test_it_is_not_stored_before_the_next_poll_even_if_handed_on_late(clock):
+def test_it_is_not_stored_before_the_next_poll_even_if_late(clock):
     async def main():
         store = Store()
         life = Life(store)
@@ -448,7 +410,7 @@ def test_the_next_poll_stores_it_even_if_it_comes_late(clock):
     asyncio.run(main())
 
 
-def test_a_key_that_recovers_before_it_was_stored_is_never_stored(clock):
+def test_a_key_that_recovers_before_it_is_stored_never_is(clock):
     async def main():
         store = Store()
         life = Life(store)
@@ -462,7 +424,7 @@ def test_a_key_that_recovers_before_it_was_stored_is_never_stored(clock):
     asyncio.run(main())
 
 
-def test_a_key_that_crosses_again_is_stored_five_seconds_after_the_second_time(clock):
+def test_a_key_that_crosses_again_is_stored_after_the_second(clock):
     async def main():
         store = Store()
         life = Life(store)
@@ -530,7 +492,7 @@ def test_a_restart_before_it_was_stored_reports_it_again(clock):
     ],
     ids=json.dumps,
 )
-def test_state_that_is_damaged_or_of_another_version_is_survived_with_one_warning(state, at_once, caplog):
+def test_damaged_or_newer_state_is_survived_with_one_warning(state, at_once, caplog):
     store = Store(state)
 
     async def main():
@@ -567,7 +529,7 @@ def test_damaged_state_is_replaced_by_the_first_poll_in_any_case(caplog):
     assert len(warnings(caplog)) == 2
 
 
-def test_state_that_is_damaged_and_could_not_be_replaced_is_replaced_by_the_next_poll(caplog):
+def test_damaged_state_is_replaced_by_a_later_poll(caplog):
     async def main():
         store = Store("damaged")
         life = Life(store)
@@ -599,7 +561,7 @@ def test_state_with_unknown_fields_and_repeated_hashes_is_read(caplog, at_once):
 
 
 @pytest.mark.parametrize("store", [None, Store(assets=2), Store(assets=0)], ids=["none", "two", "no asset"])
-def test_without_a_store_for_one_asset_it_is_remembered_in_memory_with_one_warning(store, at_once, caplog):
+def test_without_a_store_it_is_remembered_with_one_warning(store, at_once, caplog):
     assert Life(store).polls(LOW, LOW, FULL, LOW, FULL) == [["a"], [], [], ["a"], []]
     [warning] = warnings(caplog)
     assert "in memory only" in warning
@@ -609,7 +571,7 @@ def test_without_a_store_for_one_asset_it_is_remembered_in_memory_with_one_warni
         assert not store.written
 
 
-def test_a_store_that_cannot_be_written_is_warned_of_and_tried_again_at_each_poll(at_once, caplog):
+def test_a_store_that_cannot_be_written_is_tried_at_each_poll(at_once, caplog):
     async def main():
         store = Store()
         life = Life(store)
@@ -632,7 +594,7 @@ def test_a_store_that_cannot_be_written_is_warned_of_and_tried_again_at_each_pol
     asyncio.run(main())
 
 
-def test_a_recovery_that_could_not_be_stored_is_stored_with_the_next(at_once, caplog):
+def test_a_recovery_that_was_not_stored_is_stored_with_the_next(at_once, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
@@ -647,7 +609,7 @@ def test_a_recovery_that_could_not_be_stored_is_stored_with_the_next(at_once, ca
     asyncio.run(main())
 
 
-def test_a_crossing_after_a_recovery_that_was_not_stored_is_not_settled(clock, caplog):
+def test_a_crossing_after_an_unstored_recovery_is_not_settled(clock, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
@@ -664,7 +626,7 @@ def test_a_crossing_after_a_recovery_that_was_not_stored_is_not_settled(clock, c
     asyncio.run(main())
 
 
-def test_a_store_that_cannot_be_read_fails_the_poll_and_is_asked_again_at_the_next(at_once, caplog):
+def test_a_store_that_cannot_be_read_is_asked_at_the_next_poll(at_once, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
@@ -682,7 +644,7 @@ def test_a_store_that_cannot_be_read_fails_the_poll_and_is_asked_again_at_the_ne
     asyncio.run(main())
 
 
-def test_an_unreadable_store_delays_an_alert_by_two_polls_at_most(at_once, caplog):
+def test_an_unreadable_store_delays_an_alert_by_two_polls(at_once, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         store.failure = RuntimeError("away")
@@ -703,7 +665,7 @@ def test_an_unreadable_store_delays_an_alert_by_two_polls_at_most(at_once, caplo
     [json.JSONDecodeError("Expecting value", "<html>", 0), UnicodeDecodeError("utf-8", b"\xff", 0, 1, "invalid")],
     ids=lambda failure: type(failure).__name__,
 )
-def test_an_answer_that_cannot_be_decoded_is_not_taken_for_several_assets(failure, at_once, caplog):
+def test_an_answer_that_cannot_be_decoded_is_not_several_assets(failure, at_once, caplog):
     async def main():
         store = Store({"version": 1, "told": ["a"]})
         life = Life(store)
@@ -802,7 +764,7 @@ HANDED_ON = 1.5
     ),
 )
 @anything
-def test_despite_crashes_every_crossing_is_reported_at_least_once(margin, polls):
+def test_despite_crashes_every_crossing_is_reported(margin, polls):
     """A crash comes some seconds after a poll, or within a poll: after a report and before it is stored."""
 
     async def main():

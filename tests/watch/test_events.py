@@ -83,7 +83,7 @@ def test_an_event_of_up_to_4_mb_is_kept_whole():
         {"name": "é" * 10_000_000},
         {"blob": [1.5] * 2_000_000},
         {"x" * 5_000_000: 1},
-        {str(number): number for number in range(500_000)},
+        {str(number): number for number in range(300_000)},
     ],
     ids=["a text", "a name", "a list", "the name of a field", "many fields"],
 )
@@ -160,7 +160,7 @@ def test_an_error_is_plain_json():
     }
 
 
-def test_an_error_of_airflow_arrives_with_its_message_and_leaves_retries_to_the_task():
+def test_an_error_of_airflow_arrives_with_its_message():
     error = AirflowNotFoundException("The conn_id `openrouter_default` isn't defined")
     event = stored(error_event(error))
     assert event["error"] == "AirflowNotFoundException"
@@ -186,7 +186,7 @@ def test_of_a_foreign_error_only_the_kind_arrives():
     ],
     ids=repr,
 )
-def test_an_error_that_is_not_ours_by_name_arrives_as_an_airflow_exception(name):
+def test_an_error_that_is_not_ours_is_an_airflow_exception(name):
     arrived = raised(ERROR | {"error": name})
     assert type(arrived) is AirflowException
     assert str(arrived) == "No."
@@ -204,7 +204,7 @@ def test_an_error_without_a_name_or_a_status_code_still_arrives():
 
 @pytest.mark.parametrize("version", [0, 2, "1", None, [], {}], ids=repr)
 @pytest.mark.parametrize("event", [LOW, ERROR], ids=["low", "error"])
-def test_an_event_of_another_version_asks_for_the_same_release_everywhere(event, version):
+def test_an_event_of_another_version_asks_for_one_release(event, version):
     event = event | {"version": version}
     assert is_understood_as_no_error_of_ours(event)
     assert str(raised(event)) == (

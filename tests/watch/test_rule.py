@@ -158,7 +158,7 @@ def test_any_keys_are_low_exactly_if_the_oracle_says_so(listed, threshold, hashe
 
 @anything
 @given(st.integers(1, 10**7), st.integers(0, 100))
-def test_exactly_a_percentage_of_any_limit_in_cents_is_not_low_and_the_next_float_is(cents, percent):
+def test_exactly_a_percentage_is_not_low_and_the_next_float_is(cents, percent):
     limit = float(Decimal(cents) / 100)
     remaining = float(Decimal(cents) * percent / 10_000)
     assert not is_low(remaining, f"{percent}%", limit)
@@ -216,7 +216,7 @@ def test_a_key_whose_remainder_is_no_number_is_not_measurable(remaining):
 
 
 @pytest.mark.parametrize("limit", [None, 0, -1, 0.0, "0", "ten", True, math.inf])
-def test_a_key_without_a_limit_above_0_is_measurable_in_usd_but_not_in_percent(limit):
+def test_without_a_limit_above_0_a_key_is_measurable_in_usd_only(limit):
     found = check(key(limit=limit), threshold="10%")
     assert (found.not_measurable, found.watched) == (1, [])
     assert names(check(key(limit=limit)).low) == ["a"]
@@ -226,7 +226,7 @@ def test_a_key_without_the_fields_of_a_limit_is_not_measurable():
     assert check({"hash": "a"}).not_measurable == 1
 
 
-def test_a_key_that_the_rule_does_not_select_is_not_counted_as_not_measurable():
+def test_a_key_that_is_not_selected_is_not_counted():
     assert check(key(remaining=None), name_pattern="b*").not_measurable == 0
 
 
@@ -234,7 +234,7 @@ def test_limit_less_usage_is_not_what_remains():
     assert not check(key(remaining=50, limit=50, usage=4000)).low
 
 
-def test_the_lowest_come_first_and_equals_in_the_order_of_the_listing():
+def test_the_lowest_come_first_and_equals_as_listed():
     found = check(key("a", 3), key("b", 9), key("c", -0.5), key("d", 3.0), key("e", 0), key("f", 7))
     assert names(found.low) == ["c", "e", "a", "d"]
     assert names(found.watched) == ["c", "e", "a", "d", "f", "b"]
@@ -289,7 +289,7 @@ def test_a_pattern_matches_whole_names_as_a_shell_does(pattern, watched):
     assert names(found.watched) == watched
 
 
-def test_a_key_without_a_name_matches_only_what_an_empty_name_does():
+def test_a_key_without_a_name_matches_as_an_empty_name():
     nameless = [key() | {"name": None}, {"hash": "b", "limit_remaining": 1}]
     assert len(check(*nameless, name_pattern="*").watched) == 2
     assert not check(*nameless, name_pattern="?*").watched
@@ -329,7 +329,7 @@ def test_anything_else_is_refused_as_hashes(value):
         LimitRule(threshold=5, key_hashes=value)
 
 
-def test_text_that_a_template_made_of_a_list_is_refused_with_the_remedy():
+def test_text_that_a_template_made_of_a_list_is_refused():
     with pytest.raises(OpenRouterRequestError, match="render_template_as_native_obj=True"):
         LimitRule(threshold=5, key_hashes="['a', 'b']")
 
@@ -410,7 +410,7 @@ def test_five_missing_hashes_are_named_and_the_rest_is_counted():
     assert "not listed: a, b, c, d, e. They" in check(key_hashes=list("edcba")).warning
 
 
-def test_a_listed_key_that_is_not_active_is_neither_missing_nor_watched():
+def test_a_key_that_is_not_active_is_neither_missing_nor_watched():
     found = check(key(disabled=True), key_hashes=["a"])
     assert found.missing == []
     assert found.is_unwatched
@@ -427,7 +427,7 @@ def test_a_listed_key_that_is_not_active_is_neither_missing_nor_watched():
         ({"key_hashes": list("abcdefgh")}, "key_hashes a, b, c, d, e and 3 more"),
     ],
 )
-def test_a_warning_that_nothing_is_watched_says_what_matches_nothing(rule, matches):
+def test_a_warning_of_nothing_watched_says_what_matches_nothing(rule, matches):
     unlimited = [key(hash_, limit_remaining=None) for hash_ in "abcdefgh"]
     assert check(*unlimited, **rule).warning == UNWATCHED.format(matches)
 
@@ -487,7 +487,7 @@ def test_a_report_takes_a_percent_sign_as_it_is(caplog):
     caplog.set_level(logging.INFO)
     check(key("100%s"), key_hashes=["100%s", "%d"]).report(logging.getLogger("tests.rule"))
     _, line, warning = (record.getMessage() for record in caplog.records)
-    assert "100%s has $1.00 left" in line
+    assert "100%s has $1.00 of $100.00 left" in line
     assert "not listed: %d. They" in warning
 
 

@@ -1,0 +1,50 @@
+"""The state store of an asset, kept in memory."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+STATE_KEY = "openrouter_low:of-a-rule"
+
+
+class Store:
+    """
+    A store of JSON that can fail, and that can belong to several assets.
+
+    :param state: what is stored already.
+    """
+
+    def __init__(self, state: Any = None, *, key: str = STATE_KEY, assets: int = 1) -> None:
+        self.values = {} if state is None else {key: json.dumps(state)}
+        self.assets = assets
+        self.asked: list[str] = []
+        self.written = 0
+        self.failure: Exception | None = None
+
+    async def aget(self, key: str, default: Any = None) -> Any:
+        self._respond()
+        self.asked.append(key)
+        return json.loads(self.values[key]) if key in self.values else default
+
+    async def aset(self, key: str, value: Any) -> None:
+        self._respond()
+        self.written += 1
+        self.values[key] = json.dumps(value)
+
+    @property
+    def read(self) -> int:
+        return len(self.asked)
+
+    @property
+    def reported(self) -> list[str]:
+        [state] = map(json.loads, self.values.values())
+        assert state.keys() == {"version", "told"}
+        assert state["version"] == 1
+        return state["told"]
+
+    def _respond(self) -> None:
+        if self.assets != 1:
+            raise ValueError(f"Task has {self.assets} concrete inlets and outlets")
+        if self.failure:
+            raise self.failure
