@@ -93,7 +93,8 @@ class LimitCheck:
 
     def _describe(self, limited: LimitedKey) -> str:
         key = limited.key
-        name = next(filter(None, (plain(read_text(key.get(field))) for field in ("name", "label", "hash"))))
+        names = (plain(read_text(key.get(field))) for field in ("name", "label", "hash"))
+        name = next(filter(None, names), "A key without a name")
         workspace_name = plain(self.listing.workspace_name(key))
         workspace = f" ({workspace_name})" if workspace_name else ""
         digits = self.threshold.digits_of(limited)

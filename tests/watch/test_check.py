@@ -146,6 +146,7 @@ def test_the_workspace_is_named_beside_the_key_where_it_is_known():
         ({"name": None}, "sk-or-v1-0e6...1c96"),
         ({"name": ""}, "sk-or-v1-0e6...1c96"),
         ({"name": None, "label": None}, "f01d"),
+        ({"name": None, "label": "", "hash": " "}, "A key without a name"),
         ({"name": "two\r\nlines\u2028and\x85more\x0b\t."}, "two lines and more ."),
         ({"name": "n" * 81}, "n" * 80),
     ],
