@@ -173,7 +173,8 @@ def serve(monkeypatch):
 
         def start(*listings, **extras):
             server = stack.enter_context(Server(Polls(*listings)))
-            said = connection(server.base_url, **{"max_retries": 0} | extras)
+            # One page at a time, so that those of a poll are of one round.
+            said = connection(server.base_url, **{"max_retries": 0, "max_concurrency": 1} | extras)
             monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", said)
             return server
 

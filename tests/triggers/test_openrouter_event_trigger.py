@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from contextlib import aclosing, asynccontextmanager
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -32,8 +33,14 @@ from airflow_provider_openrouter.triggers.openrouter import (
 from airflow_provider_openrouter.watch.polling import polls
 from airflow_provider_openrouter.watch.rule import LimitRule
 
-connect = polling.connect
+connect_to = polling.connect
 nothing_is_left = polling.nothing_is_left
+
+
+@pytest.fixture
+def connect(connect_to):
+    """Return what connects to a server; pages come one by one, so that those of a poll are of one moment."""
+    return partial(connect_to, max_concurrency=1)
 
 
 TEAM_ID = "5f0c1f2e-0f3a-4c55-9a0b-0d7a52d6a001"
