@@ -9,7 +9,7 @@ the keys of today, under today's date.
 It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
-- **Variable** `openrouter_lake`: the folder or bucket to write to, such as `file:///data/openrouter` or
+- **Variable** `openrouter_lake`: the folder or bucket to write to, such as `file:///data/lake` or
   `s3://aws_default@my-lake/openrouter`.
 """
 

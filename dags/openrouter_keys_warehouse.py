@@ -11,7 +11,7 @@ It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
 - **Connection** `openrouter_warehouse`: the database.
-- **Variable** `openrouter_lake`: the folder or bucket to write to, such as `file:///data/openrouter` or
+- **Variable** `openrouter_lake`: the folder or bucket to write to, such as `file:///data/lake` or
   `s3://aws_default@my-lake/openrouter`.
 """
 

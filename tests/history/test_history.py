@@ -7,7 +7,7 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from support.databases import connection_to
-from support.histories import KINDS, PARQUET_TYPES, QUESTIONS, make_database
+from support.histories import KINDS, PARQUET_TYPES, make_database
 from support.year import DAY
 from test_history_rules import NIGHT, row
 
@@ -16,10 +16,6 @@ from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.snapshots.schema import keys_table
 
 ROWS = [row("key", NIGHT + day * DAY, usage=day / 3) for day in range(10)]
-
-
-def test_there_is_a_name_for_every_question():
-    assert set(history.QUESTIONS) == QUESTIONS
 
 
 def test_a_table_of_any_name_is_read(table_dialect, request, tmp_path_factory, monkeypatch):

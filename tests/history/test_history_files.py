@@ -3,8 +3,9 @@
 import re
 from datetime import datetime
 
-from support.histories import HISTORY, KINDS, QUESTIONS, text_of, views
+from support.histories import HISTORY, KINDS, text_of, views
 
+from airflow_provider_openrouter.history import QUESTIONS
 from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 
 DATABASES = ("postgresql", "sqlite", "mysql", "duckdb")
@@ -23,7 +24,7 @@ def test_databases_differ_only_in_how_they_count_days():
 
 def test_every_file_says_what_it_answers_and_runs_as_it_is():
     names = {path.name.removesuffix(".sql") for path in HISTORY.iterdir() if path.name.endswith(".sql")}
-    assert names == QUESTIONS | {view for dialect in DATABASES for view in views(dialect)}
+    assert names == {*QUESTIONS} | {view for dialect in DATABASES for view in views(dialect)}
     for name in names:
         text = text_of(name)
         assert text.startswith("-- ")

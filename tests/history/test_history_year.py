@@ -1,8 +1,10 @@
 """The answers about a simulated year, compared with its ledger."""
 
 import pytest
-from support.histories import QUESTIONS, ask, text_of, views
+from support.histories import ask, text_of, views
 from support.year import moment
+
+from airflow_provider_openrouter.history import QUESTIONS
 
 
 def by_hash(rows):

@@ -21,14 +21,6 @@ from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTI
 from airflow_provider_openrouter.snapshots.schema import keys_table, prepare_table
 
 HISTORY = files("airflow_provider_openrouter") / "history"
-QUESTIONS = {
-    "spend_per_day",
-    "top_spenders",
-    "spend_per_prefix",
-    "dormant_keys",
-    "expiring_keys",
-    "days_until_dry",
-}
 KINDS = {
     **dict.fromkeys(("granularity", "source", "workspace_scope", "hash", "name", "label", "limit_reset"), str),
     **dict.fromkeys(("workspace_id", "workspace_name", "creator_user_id", "external_user", "extra_fields"), str),
