@@ -216,7 +216,9 @@ def test_the_interval_counts_from_the_beginning_of_a_poll(backs_off, connect, re
         assert before.ended - before.began >= 0.05
         assert after.began - before.began >= 0.25 - ROUNDING
         assert before.listing.observed_at < after.listing.observed_at
-    assert rests[backs_off:] == [(poll.began + 0.25, poll.ended + 0.125) for poll in taken[:-1]]
+    assert rests[backs_off:] == [
+        pytest.approx((poll.began + 0.25, poll.ended + 0.125), abs=1e-6) for poll in taken[:-1]
+    ]
 
 
 @pytest.mark.parametrize("backs_off", [False, True])
@@ -235,7 +237,7 @@ def test_a_long_poll_is_followed_by_half_an_interval_of_rest(fails, backs_off, c
     assert all(isinstance(poll, Failed) is fails for poll in taken)
     assert first.ended - first.began >= 0.2
     assert second.began - first.ended >= 0.1 - ROUNDING
-    assert rests[backs_off:] == [(first.began + 0.2, first.ended + 0.1)]
+    assert rests[backs_off:] == [pytest.approx((first.began + 0.2, first.ended + 0.1), abs=1e-6)]
 
 
 @pytest.mark.parametrize("left", ["after a listing", "after a failure", "in flight"])
