@@ -12,6 +12,7 @@ from airflow_provider_openrouter.arguments import is_literal, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.snapshots.lineage import Target, lineage
@@ -35,6 +36,7 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         "source",
         "snapshot",
     )
+    operator_extra_links = (OpenRouterKeysLink(),)
     ui_color = "#e4e7fb"
 
     def __init__(
