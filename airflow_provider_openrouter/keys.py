@@ -146,6 +146,8 @@ class LimitedKey:
         """The identity of the key."""
         return self.key["hash"]  # type: ignore[no-any-return]
 
+    id = hash
+
 
 class KeyGroup(NamedTuple):
     """

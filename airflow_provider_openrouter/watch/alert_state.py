@@ -6,10 +6,9 @@ import math
 import time
 from typing import Any
 
-from airflow_provider_openrouter.keys import LimitedKey
 from airflow_provider_openrouter.text import sentence
-from airflow_provider_openrouter.watch.check import LimitCheck
-from airflow_provider_openrouter.watch.threshold import Threshold
+from airflow_provider_openrouter.watch.check import Check
+from airflow_provider_openrouter.watch.threshold import L, Threshold
 
 VERSION = 1
 SETTLING = 5.0
@@ -78,16 +77,16 @@ class AlertState:
         self._settled = set(self._reported)
         self._loaded = True
 
-    def find_crossed(self, check: LimitCheck) -> list[LimitedKey]:
+    def find_crossed(self, check: Check[L]) -> list[L]:
         """Return the low keys that were not reported since they crossed the threshold, the lowest first."""
         still_reported = self._still_reported(check)
-        return [key for key in check.low if key.hash not in still_reported]
+        return [left for left in check.low if left.id not in still_reported]
 
-    def update(self, check: LimitCheck) -> None:
+    def update(self, check: Check[Any]) -> None:
         """Take the low keys as reported, and re-arm those that have recovered or are no longer watched."""
         now = time.monotonic()
         still_reported = self._still_reported(check)
-        self._reported = {key.hash: self._reported.get(key.hash, now) for key in check.low} | still_reported
+        self._reported = {left.id: self._reported.get(left.id, now) for left in check.low} | still_reported
         self._settled &= still_reported.keys()
 
     async def store(self) -> None:
@@ -106,11 +105,11 @@ class AlertState:
         else:
             self._stored = settled
 
-    def _still_reported(self, check: LimitCheck) -> dict[str, float]:
+    def _still_reported(self, check: Check[Any]) -> dict[str, float]:
         return {
-            key.hash: self._reported[key.hash]
-            for key in check.watched
-            if key.hash in self._reported and check.threshold.is_low(key, margin=self._rearm_margin)
+            left.id: self._reported[left.id]
+            for left in check.watched
+            if left.id in self._reported and check.threshold.is_low(left, margin=self._rearm_margin)
         }
 
     def _read(self, state: Any) -> list[str]:

@@ -12,15 +12,17 @@ more than 4 MB a long key lacks its longest fields, and ``fields_left_out`` says
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
-from airflow_provider_openrouter.keys import FIELDS, Key, LimitedKey
+from airflow_provider_openrouter.keys import FIELDS, Key
 from airflow_provider_openrouter.payload import fit
-from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.watch.check import Check
+from airflow_provider_openrouter.watch.threshold import L
 
 VERSION = 1
 
@@ -35,15 +37,22 @@ Airflow 3.3.2 two events of 50 MB kept it for 160 seconds; after 30 it counts as
 SHARE = 2_000
 """Characters that each key of a larger event may have in any case: a usual key has 700."""
 
+NOT_UNDERSTOOD = "The trigger's event has neither low keys nor an error. Run the task again."
+
 KEPT_FIRST = FIELDS.keys() | {"observed_at", "workspace_name", "threshold"}
 
 
-def low_event(keys: list[Key]) -> dict[str, Any]:
-    """Return the event of low keys, the lowest first."""
-    if len(json.dumps(keys)) > LARGEST:
-        share = max(LARGEST // len(keys), SHARE)
-        keys = [_shorten(key, share) for key in keys]
-    return {"version": VERSION, "status": "low", "keys": keys}
+def low_event(check: Check[L], found: Sequence[L]) -> dict[str, Any]:
+    """Return the event of some of what is low, the lowest first."""
+    return {"version": VERSION, "status": "low", **check.event(found)}
+
+
+def shorten(keys: list[Key]) -> list[Key]:
+    """Return the keys of an event, without their longest fields if it would be too long."""
+    if len(json.dumps(keys)) <= LARGEST:
+        return keys
+    share = max(LARGEST // len(keys), SHARE)
+    return [_shorten(key, share) for key in keys]
 
 
 def _shorten(key: Key, share: int) -> Key:
@@ -56,12 +65,6 @@ def _shorten(key: Key, share: int) -> Key:
             share -= sizes[name]
     left_out = len(key) - len(kept)
     return {name: key[name] for name in key if name in kept} | {"fields_left_out": left_out} if left_out else key
-
-
-def crossing_event(check: LimitCheck, crossed: list[LimitedKey]) -> dict[str, Any]:
-    """Return the event of keys that newly crossed the threshold, and of how many are low in all."""
-    threshold = {"threshold": fit(check.threshold.argument)}
-    return low_event([check.record(key) | threshold for key in crossed]) | {"low_count": len(check.low)}
 
 
 def error_event(error: Exception) -> dict[str, Any]:
@@ -82,9 +85,9 @@ def error_event(error: Exception) -> dict[str, Any]:
     }
 
 
-def read_event(event: Any) -> list[Key]:
+def read_event(event: Any) -> dict[str, Any]:
     """
-    Return the low keys of an event.
+    Return the event of what is low.
 
     :raises OpenRouterError: the error of the event; without task retries, unless the key was refused.
     :raises AirflowException: if the event has an error that is not ours, or cannot be understood.
@@ -95,18 +98,25 @@ def read_event(event: Any) -> list[Key]:
             f"The trigger's event is of version {version!r}, not {VERSION}. Run the same version of "
             "airflow-provider-openrouter on triggerers and workers."
         )
-    keys = event.get("keys")
-    if (
-        event.get("status") == "low"
-        and isinstance(keys, list)
-        and keys
-        and all(isinstance(key, dict) for key in keys)
-    ):
-        return keys
+    if event.get("status") == "low":
+        return event
     message = event.get("message")
     if event.get("status") != "error" or not isinstance(message, str):
-        raise AirflowException("The trigger's event has neither low keys nor an error. Run the task again.")
+        raise AirflowException(NOT_UNDERSTOOD)
     kind = getattr(exceptions, str(event.get("error")), None)
     if not (isinstance(kind, type) and issubclass(kind, OpenRouterError)):
         raise AirflowException(message)
     raise without_task_retries(kind(message, status_code=event.get("status_code")))
+
+
+def read_keys(event: Any) -> list[Key]:
+    """
+    Return the low keys of an event.
+
+    :raises OpenRouterError: as :func:`read_event` does.
+    :raises AirflowException: as :func:`read_event` does, and if the event has no low keys.
+    """
+    keys = read_event(event).get("keys")
+    if not (isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys)):
+        raise AirflowException(NOT_UNDERSTOOD)
+    return keys

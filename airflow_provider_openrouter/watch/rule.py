@@ -17,7 +17,7 @@ from airflow_provider_openrouter.arguments import require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import Key, KeyListing, read_text
 from airflow_provider_openrouter.text import plain
-from airflow_provider_openrouter.watch.check import LimitCheck, name_hashes
+from airflow_provider_openrouter.watch.key_check import LimitCheck, name_hashes
 from airflow_provider_openrouter.watch.threshold import Threshold
 
 
@@ -79,6 +79,7 @@ class LimitRule:
             others = [key for key in others if self._selects(key)]
         watched = [key for key in limited if self.threshold.measures(key)] if self.threshold.of_limit else limited
         check = LimitCheck(
+            observed_at=listing.observed_at,
             threshold=self.threshold,
             selection=self._selection,
             listing=listing,

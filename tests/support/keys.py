@@ -9,7 +9,7 @@ from typing import Any
 
 from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.watch.key_check import LimitCheck
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 

@@ -144,7 +144,7 @@ def beginnings(monkeypatch):
                     seen.append(poll.began)
                 yield poll
 
-    monkeypatch.setattr("airflow_provider_openrouter.triggers.openrouter.polls", noting)
+    monkeypatch.setattr("airflow_provider_openrouter.triggers.base.polls", noting)
     return seen
 
 
@@ -400,7 +400,7 @@ def test_watchers_of_other_connections_or_workspaces_list_theirs(connect):
         async with watching(*triggers) as watchers:
             await until(lambda: all(each.events for each in watchers))
         for each, watcher in zip(triggers, watchers, strict=True):
-            assert watcher.reported == [[f"{each.openrouter_conn_id} {each.scope.typed}"]]
+            assert watcher.reported == [[f"{each.source.openrouter_conn_id} {each.source.scope.typed}"]]
 
     with Server(answer("one")) as one, Server(answer("other")) as other:
         connect(one, "one")

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.keys import OBSERVED_AT, key, lines, listing
 
-from airflow_provider_openrouter.watch.check import next_reset
+from airflow_provider_openrouter.watch.key_check import next_reset
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 
@@ -23,8 +23,8 @@ def test_records_are_the_keys_as_sent_with_observed_at():
     sent = [key("b", 2, limit="10", mood={"good": [1]}), key("a", -1), key("c", 9)]
     before = json.loads(json.dumps(sent))
     assert check(*sent).records == [
-        before[1] | {"observed_at": "2026-11-03T06:30:00+00:00"},
-        before[0] | {"observed_at": "2026-11-03T06:30:00+00:00"},
+        before[1] | {"observed_at": "2026-11-03T06:30:00+00:00", "threshold": 5},
+        before[0] | {"observed_at": "2026-11-03T06:30:00+00:00", "threshold": 5},
     ]
     assert sent == before
 
