@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from airflow_provider_openrouter.arguments import is_literal
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
-from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.sensors.base import DEFERRABLE, WaitSensor
 from airflow_provider_openrouter.text import count
@@ -70,8 +69,6 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         "workspace_id",
         "fail_if_unwatched",
     )
-    operator_extra_links = (OpenRouterKeysLink(),)
-    ui_color = "#e4e7fb"
     trigger_class = OpenRouterKeyLimitTrigger
 
     def __init__(
@@ -107,6 +104,7 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         """
         keys = read_keys(event)
         self.log.info("The trigger found %s", count(len(keys), "low key"))
+        self._push_words(context, event, keys)
         return keys
 
     def _make_rule(self) -> LimitRule:
