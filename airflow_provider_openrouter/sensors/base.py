@@ -19,9 +19,13 @@ from airflow.sdk.bases.operator import TriggerFailureReason
 
 from airflow_provider_openrouter.arguments import read_interval
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.text import duration
 from airflow_provider_openrouter.triggers.base import WaitTrigger
 from airflow_provider_openrouter.watch.check import Check, Rule
+from airflow_provider_openrouter.watch.events import low_event
+from airflow_provider_openrouter.watch.messages import format_message, format_report
+from airflow_provider_openrouter.watch.metrics import counted_poll
 from airflow_provider_openrouter.watch.pauses import Patience, Pauses, ends_a_wait
 from airflow_provider_openrouter.watch.sources import Reader, Source, Stop, get_client
 
@@ -42,10 +46,13 @@ class WaitSensor(BaseSensorOperator):
     :param deferrable: whether to wait in the triggerer, which costs no worker slot.
     """
 
+    operator_extra_links = (OpenRouterKeysLink(),)
+    ui_color = "#e4e7fb"
     trigger_class: ClassVar[type[WaitTrigger]]
 
     _began: float | None  # when the first poke began, on the monotonic clock
     _reader: Reader[Any] | None
+    _found: Check[Any] | None  # what the last poke found, if something is low
 
     def __init__(self, *, deferrable: bool = DEFERRABLE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -70,7 +77,7 @@ class WaitSensor(BaseSensorOperator):
         """Wait; in ``reschedule`` mode until the server wants the next poll, but not beyond the timeout."""
         self._begin()
         try:
-            return super().execute(context)
+            result = super().execute(context)
         except AirflowException as error:
             hold = self._pauses.not_before - time.monotonic()
             if hold > 0 and hasattr(error, "reschedule_date"):  # its class is elsewhere in each Airflow
@@ -79,6 +86,9 @@ class WaitSensor(BaseSensorOperator):
                 end = began + timedelta(seconds=self.timeout)
                 error.reschedule_date = max(error.reschedule_date, min(now + timedelta(seconds=hold), end))
             raise
+        if self._found is not None:
+            self._push_words(context, low_event(self._found, self._found.low), result)
+        return result
 
     def poke(self, context: Context) -> PokeReturnValue:
         """
@@ -96,7 +106,8 @@ class WaitSensor(BaseSensorOperator):
             self._defer(rule, source, self._began)
         while check is None and not self.reschedule and self._sleep(self._began + self.timeout):
             check = self._check(rule, source)
-        return PokeReturnValue(check is not None and bool(check.low), self._result(check))
+        self._found = check if check and check.low else None
+        return PokeReturnValue(self._found is not None, self._result(check))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -109,8 +120,17 @@ class WaitSensor(BaseSensorOperator):
             raise AirflowTaskTimeout(f"The execution_timeout of {self._execution_timeout} has passed.")
         return super().resume_execution(next_method, next_kwargs, context)
 
+    def _push_words(self, context: Context, event: dict[str, Any], result: Any) -> None:
+        """Push what people read: the message, and low keys as a table."""
+        if not self.do_xcom_push:
+            return
+        context["ti"].xcom_push(key="message", value=event.get("message") or format_message(event))
+        if isinstance(result, list):
+            context["ti"].xcom_push(key="report", value=format_report(result))
+
     def _begin(self) -> None:
         self._began = None
+        self._found = None
         self._reader = None
         self._pauses = Pauses()
         self._patience = Patience()
@@ -127,7 +147,8 @@ class WaitSensor(BaseSensorOperator):
         if self._reader is None:
             self._reader = source.reader()
         try:
-            reading = self._reader.read(get_client(source), Stop())
+            with counted_poll(source.openrouter_conn_id, source.scope):
+                reading = self._reader.read(get_client(source), Stop())
         except OpenRouterError as error:
             if ends_a_wait(error):
                 raise without_task_retries(error) from None

@@ -69,7 +69,6 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         "workspace_id",
         "fail_if_unwatched",
     )
-    ui_color = "#e4e7fb"
     trigger_class = OpenRouterKeyLimitTrigger
 
     def __init__(
@@ -105,6 +104,7 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         """
         keys = read_keys(event)
         self.log.info("The trigger found %s", count(len(keys), "low key"))
+        self._push_words(context, event, keys)
         return keys
 
     def _make_rule(self) -> LimitRule:

@@ -22,6 +22,7 @@ from airflow_provider_openrouter.exceptions import OpenRouterError, without_task
 from airflow_provider_openrouter.keys import FIELDS, Key
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.watch.check import Check
+from airflow_provider_openrouter.watch.messages import format_message
 from airflow_provider_openrouter.watch.threshold import L
 
 VERSION = 1
@@ -44,7 +45,8 @@ KEPT_FIRST = FIELDS.keys() | {"observed_at", "workspace_name", "threshold"}
 
 def low_event(check: Check[L], found: Sequence[L]) -> dict[str, Any]:
     """Return the event of some of what is low, the lowest first."""
-    return {"version": VERSION, "status": "low", **check.event(found)}
+    event = {"version": VERSION, "status": "low", **check.event(found)}
+    return event | {"message": format_message(event)}
 
 
 def shorten(keys: list[Key]) -> list[Key]:

@@ -19,6 +19,7 @@ from weakref import WeakKeyDictionary
 from asgiref.sync import sync_to_async
 
 from airflow_provider_openrouter.watch.check import Check, Rule
+from airflow_provider_openrouter.watch.metrics import counted_poll
 from airflow_provider_openrouter.watch.pauses import Pauses, ends_a_wait
 from airflow_provider_openrouter.watch.sources import Source, Stop, get_client
 
@@ -188,7 +189,8 @@ class _SharedPoller(Generic[R]):
     async def _poll(self) -> Poll[R]:
         self.pauses.began = began = time.monotonic()
         try:
-            reading = await self._read()
+            with counted_poll(self._source.openrouter_conn_id, self._source.scope):
+                reading = await self._read()
         except Exception as error:
             self._client = None
             self._last = Failed(began=began, ended=time.monotonic(), error=error)

@@ -15,6 +15,7 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import sentence
+from airflow_provider_openrouter.watch.metrics import record_keys
 
 if TYPE_CHECKING:
     from airflow_provider_openrouter.api import OpenRouterClient
@@ -69,6 +70,10 @@ class Source(Protocol[R_co]):
     @property
     def openrouter_conn_id(self) -> str:
         """The connection to OpenRouter."""
+
+    @property
+    def scope(self) -> WorkspaceScope | None:
+        """Which workspaces are read; None if the account is."""
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -130,6 +135,7 @@ class KeyReader:
         if self._previous is None:
             self._looked_up = began
         self._previous = replace(listing, keys=())
+        record_keys(self._source.openrouter_conn_id, listing)
         return listing
 
     def _list(self, client: OpenRouterClient, stop: Stop) -> KeyListing:
