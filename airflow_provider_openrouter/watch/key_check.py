@@ -1,20 +1,17 @@
-"""
-What a rule found in a listing of keys, as records and as lines that a person can read.
-
-When limits reset is from OpenRouter's guide to limits (https://openrouter.ai/docs/api-reference/limits) of 2026.
-"""
+"""What a rule found in a listing of keys, as records and as lines that a person can read."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey, read_text
 from airflow_provider_openrouter.text import count, plain, usd
 from airflow_provider_openrouter.watch.check import Check
 from airflow_provider_openrouter.watch.events import shorten
+from airflow_provider_openrouter.watch.pace import next_reset
 
 SHOWN = 20
 """How many low keys the log names."""
@@ -105,21 +102,4 @@ def _describe_reset(limit_reset: str | None, now: datetime) -> str:
     if limit_reset is None:
         return "never resets"
     after = next_reset(limit_reset, now)
-    return f"resets {plain(limit_reset)}" + (f", next on {after} at 00:00 UTC" if after else "")
-
-
-def next_reset(limit_reset: Any, now: datetime) -> date | None:
-    """
-    Return the UTC day on which a limit resets next: at midnight, on Monday, or on the 1st; None if not known.
-
-    :param limit_reset: the key's ``limit_reset``.
-    :param now: with its time zone.
-    """
-    today = now.astimezone(UTC).date()
-    if limit_reset == "daily":
-        return today + timedelta(days=1)
-    if limit_reset == "weekly":
-        return today + timedelta(days=7 - today.weekday())
-    if limit_reset == "monthly":
-        return (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return None
+    return f"resets {plain(limit_reset)}" + (f", next on {after.date()} at 00:00 UTC" if after else "")

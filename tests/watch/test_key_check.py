@@ -1,14 +1,10 @@
 """What a rule found: its records, and its lines in the log."""
 
 import json
-from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from support.keys import OBSERVED_AT, key, lines, listing
+from support.keys import key, lines, listing
 
-from airflow_provider_openrouter.watch.key_check import next_reset
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 
@@ -38,46 +34,6 @@ def test_records_name_the_workspace_where_it_is_known():
         listing(key("a", workspace_id="1f"), key("b", workspace_id="2e"), workspace_names={"1f": "Marketing"})
     )
     assert [record.get("workspace_name") for record in found.records] == ["Marketing", None]
-
-
-# -- resets
-
-
-@pytest.mark.parametrize(
-    ("rhythm", "now", "day"),
-    [
-        ("daily", datetime(2026, 11, 3, tzinfo=UTC), date(2026, 11, 4)),
-        ("daily", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), date(2027, 1, 1)),
-        ("daily", datetime(2028, 2, 28, 12, tzinfo=UTC), date(2028, 2, 29)),
-        ("weekly", datetime(2026, 11, 1, 23, 59, tzinfo=UTC), date(2026, 11, 2)),
-        ("weekly", datetime(2026, 11, 2, tzinfo=UTC), date(2026, 11, 9)),
-        ("weekly", datetime(2026, 12, 31, tzinfo=UTC), date(2027, 1, 4)),
-        ("monthly", datetime(2026, 1, 31, 23, 59, tzinfo=UTC), date(2026, 2, 1)),
-        ("monthly", datetime(2026, 2, 1, tzinfo=UTC), date(2026, 3, 1)),
-        ("monthly", datetime(2028, 2, 29, tzinfo=UTC), date(2028, 3, 1)),
-        ("monthly", datetime(2026, 12, 31, 23, 59, tzinfo=UTC), date(2027, 1, 1)),
-        ("daily", datetime(2027, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2027, 1, 1)),
-        ("weekly", datetime(2026, 11, 1, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 11, 9)),
-        ("monthly", datetime(2026, 1, 31, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 3, 1)),
-        ("monthly", datetime(2026, 2, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2026, 2, 1)),
-    ],
-)
-def test_a_limit_is_reset_at_midnight_monday_or_the_first(rhythm, now, day):
-    assert next_reset(rhythm, now) == day
-
-
-@pytest.mark.parametrize("rhythm", [None, "", "yearly", "Daily", 1, [], {}])
-def test_the_next_reset_of_an_unknown_rhythm_is_not_known(rhythm):
-    assert next_reset(rhythm, OBSERVED_AT) is None
-
-
-@settings(max_examples=100, deadline=None, database=None)
-@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
-def test_a_reset_is_the_first_day_after_today_that_fits(now):
-    days = [(now + timedelta(days=ahead)).date() for ahead in range(1, 33)]
-    assert next_reset("daily", now) == days[0]
-    assert next_reset("weekly", now) == next(day for day in days if day.isoweekday() == 1)
-    assert next_reset("monthly", now) == next(day for day in days if day.day == 1)
 
 
 # -- the lines of the log
