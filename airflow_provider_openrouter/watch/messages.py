@@ -99,7 +99,7 @@ def _error(event: Mapping[str, Any]) -> list[str]:
     polls = f", {count(failures, 'poll')} in a row" if isinstance(failures, int) else ""
     return [
         f"OpenRouter cannot be watched{f' since {moment(since)}' if since else ''}{polls}",
-        sentence(plain(event.get("message"), longest=500)),
+        sentence(plain(event.get("cause", event.get("message")), longest=500)),
         *_watched(event),
         f"Nothing is reported until this is over. OpenRouter's status: {STATUS_PAGE}",
     ]
