@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from inspect import signature
@@ -194,8 +194,13 @@ class Context(dict):
         self.deferred = []
         self.trigger_rows = []
         self.payloads = []
+        self.xcoms = {}
         self.began = None
-        super().__init__(ti=SimpleNamespace(get_first_reschedule_date=lambda context: self.began), **values)
+        ti = SimpleNamespace(
+            get_first_reschedule_date=lambda context: self.began,
+            xcom_push=lambda key, value: self.xcoms.update({key: value}),
+        )
+        super().__init__(ti=ti, **values)
 
 
 def wait(mode, context=None, **arguments):
@@ -278,6 +283,36 @@ def test_it_returns_the_low_keys_the_lowest_first(mode, when, serve):
     assert datetime.fromisoformat(observed_at).utcoffset() == timedelta(0)
     assert server.answer.count == (3 if when == "later" else 1)
     assert len(context.deferred) == (mode == "deferrable" and when == "later")
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_it_pushes_a_message_and_all_low_keys_as_a_table(mode, when, serve):
+    serve(*[FULL] * (when == "later"), [key(f"k{number}", number / 10) for number in range(30)])
+    context = Context()
+    assert len(wait(mode, context)) == 30
+    message, report = context.xcoms["message"].splitlines(), context.xcoms["report"].splitlines()
+    assert (message[0], len(message)) == ("30 OpenRouter keys are low", 23)
+    assert message[2] == "- name of k1 has $0.10 of $10.00 left, below $5.00, never resets"
+    assert (report[3], len(report)) == ("| name of k1 | $0.10 | $10.00 | never resets | below $5.00 |", 32)
+
+
+@in_every_mode
+@pytest.mark.parametrize(("do_xcom_push", "account"), [(False, LOW), (True, FULL)])
+def test_it_pushes_nothing_if_none_is_low_or_none_is_wanted(do_xcom_push, account, mode, serve):
+    serve(account)
+    context = Context()
+    with suppress(AirflowSensorTimeout):
+        wait(mode, context, timeout=0, do_xcom_push=do_xcom_push)
+    assert context.xcoms == {}
+
+
+def test_an_event_of_an_earlier_release_gets_a_message_too():
+    context = Context()
+    event = {"version": 1, "status": "low", "keys": [key("low", 1.5)]}
+    sensor = OpenRouterKeyLimitSensor(task_id="wait", threshold=5)
+    assert sensor.execute_complete(context, event) == event["keys"]
+    assert "- name of low has $1.50 of $10.00 left, never resets" in context.xcoms["message"].splitlines()
 
 
 @in_every_mode

@@ -191,6 +191,7 @@ def test_the_event_has_the_keys_as_the_api_sent_them(sandbox, connection):
     [event] = asyncio.run(main())
     sent = sandbox.answer(f"/api/v1/keys/{hash_}", f"Bearer {sandbox.token}")[1]["data"]
     [reported] = event.pop("keys")
+    assert "- billing-prod (sk-or-v1-" in event.pop("message")
     assert event == {"version": 1, "status": "low", "low_count": 1}
     assert reported.pop("threshold") == "10%"
     assert reported.pop("observed_at").endswith("+00:00")
