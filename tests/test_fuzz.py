@@ -338,7 +338,7 @@ def test_any_listed_records_can_be_checked_by_any_rule(road, records, threshold,
     except OpenRouterRequestError:
         return
     check = rule.check(listing(*keys))
-    assert all(key in check.watched for key in check.low)
+    assert all(finding.left in check.watched for finding in check.low)
     assert all(limited.key in keys for limited in check.watched)
     assert all(line.isprintable() for line in lines(check))
     assert check.warning.isprintable()

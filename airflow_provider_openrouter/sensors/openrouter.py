@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openrouter.arguments import is_literal
+from airflow_provider_openrouter.exceptions import OpenRouterError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -15,7 +17,7 @@ from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTr
 from airflow_provider_openrouter.watch.check import Check
 from airflow_provider_openrouter.watch.events import read_keys
 from airflow_provider_openrouter.watch.rule import LimitRule
-from airflow_provider_openrouter.watch.sources import KeySource
+from airflow_provider_openrouter.watch.sources import KeySource, Stop, get_client
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -27,7 +29,9 @@ class OpenRouterKeyLimitSensor(WaitSensor):
 
     Watched are the active keys (neither disabled nor expired) with a limit that the other arguments select. What
     remains is ``limit_remaining``, as the API sends it. A low key is the API's own dict, with ``observed_at``
-    (ISO 8601, UTC) added, and with ``workspace_name`` where that was read.
+    (ISO 8601, UTC), ``reason`` (``limit``, ``runway`` or ``expiry``), ``threshold``, ``next_reset_at`` and, for a
+    threshold in time, ``pace_usd_per_day`` and ``runs_dry_at`` added, and with ``workspace_name`` where that was
+    read. A key that is low and expires is returned once for each reason.
 
     After a temporary error the wait goes on, with a warning; if the server asks to wait, there is no poll before
     that. A permanent error ends the task without task retries.
@@ -42,8 +46,9 @@ class OpenRouterKeyLimitSensor(WaitSensor):
     only a deferred task, ``exponential_backoff`` and ``max_wait`` serve ``poke`` and ``reschedule`` only, and
     with ``silent_fail`` a refused key ends only a deferred wait.
 
-    :param threshold: USD such as ``5``, or a percentage of the key's own limit such as ``"10%"``; what remains
-        must be strictly below it. (templated)
+    :param threshold: USD such as ``5``, or a percentage of the key's own limit such as ``"10%"``: what remains
+        must be strictly below it. Or a time such as ``"3 days"`` (or a ``timedelta``): the key must run dry
+        within it, at its pace and before its next reset. (templated)
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param key_hashes: the hashes of the keys to watch, a list, or text with commas or white space between; None
         for every key. (templated)
@@ -55,6 +60,8 @@ class OpenRouterKeyLimitSensor(WaitSensor):
     :param fail_if_unwatched: whether it is an error, and not a warning at each poke, that no key is watched or a
         hash is not listed. (templated)
     :param deferrable: whether to wait in the triggerer, which costs no worker slot.
+    :param expires_within: a time such as ``"7 days"`` (or a ``timedelta``): keys that expire within it are low,
+        too, with a limit or without. None for no such keys. (templated)
     :raises OpenRouterRequestError: if an argument makes no sense: a literal one when the DAG is parsed.
     :raises OpenRouterError: if an error ends the wait; unless it is an ``OpenRouterAuthError``, it fails without
         task retries.
@@ -68,13 +75,14 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         "include_disabled",
         "workspace_id",
         "fail_if_unwatched",
+        "expires_within",
     )
     trigger_class = OpenRouterKeyLimitTrigger
 
     def __init__(
         self,
         *,
-        threshold: float | str,
+        threshold: float | str | timedelta,
         openrouter_conn_id: str = OpenRouterHook.default_conn_name,
         key_hashes: Sequence[str] | str | None = None,
         name_pattern: str | None = None,
@@ -82,6 +90,7 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         workspace_id: str | None = None,
         fail_if_unwatched: bool | str = False,
         deferrable: bool = DEFERRABLE,
+        expires_within: str | timedelta | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(deferrable=deferrable, **kwargs)
@@ -92,6 +101,7 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         self.include_disabled = include_disabled
         self.workspace_id = workspace_id
         self.fail_if_unwatched = fail_if_unwatched
+        self.expires_within = expires_within
         LimitRule(**{"threshold": 0} | {name: value for name, value in self._rule.items() if is_literal(value)})
         if is_literal(workspace_id):
             WorkspaceScope.read(workspace_id)
@@ -100,12 +110,28 @@ class OpenRouterKeyLimitSensor(WaitSensor):
         """
         Return the low keys that the trigger found, or raise the error that ended its wait.
 
+        An event carries a hundred keys. If there are more, they are listed again, and those that are low now are
+        returned; if that fails, with a warning, or none is low any more, those of the event.
+
         :raises OpenRouterError: if an error ends the wait; without task retries, unless the key was refused.
         """
         keys = read_keys(event)
-        self.log.info("The trigger found %s", count(len(keys), "low key"))
+        total = event.get("total", len(keys))
+        self.log.info("The trigger found %s", count(total, "low key"))
+        if total > len(keys):
+            keys = self._list_again() or keys
         self._push_words(context, event, keys)
         return keys
+
+    def _list_again(self) -> list[Key]:
+        rule = self._make_rule()
+        source = self._make_source(rule)
+        try:
+            check = rule.check(source.reader().read(get_client(source), Stop()))
+        except OpenRouterError as error:
+            self.log.warning("%s Only the keys of the trigger's event are returned.", error)
+            return []
+        return check.records
 
     def _make_rule(self) -> LimitRule:
         return LimitRule(**self._rule)
@@ -124,5 +150,12 @@ class OpenRouterKeyLimitSensor(WaitSensor):
     def _rule(self) -> dict[str, Any]:
         return {
             name: getattr(self, name)
-            for name in ("threshold", "key_hashes", "name_pattern", "include_disabled", "fail_if_unwatched")
+            for name in (
+                "threshold",
+                "key_hashes",
+                "name_pattern",
+                "include_disabled",
+                "fail_if_unwatched",
+                "expires_within",
+            )
         }

@@ -7,21 +7,23 @@ import hashlib
 import json
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import AirflowException
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_provider_openrouter.arguments import read_count, read_interval, read_time, require_flag
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.text import duration, sentence
 from airflow_provider_openrouter.watch.alert_state import AlertState
 from airflow_provider_openrouter.watch.check import Rule
 from airflow_provider_openrouter.watch.events import error_event, low_event
+from airflow_provider_openrouter.watch.outage import Outage
 from airflow_provider_openrouter.watch.pauses import Patience, ends_a_wait, is_temporary
 from airflow_provider_openrouter.watch.polling import Poll, polls
 from airflow_provider_openrouter.watch.sources import Source
-from airflow_provider_openrouter.watch.threshold import Threshold
+from airflow_provider_openrouter.watch.threshold import read_margin
 
 STATE_NAMES = {"openrouter_conn_id": "connection", "workspace_id": "workspace"}
 """What the names of arguments are in a state key, where they differ."""
@@ -130,14 +132,24 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
 
     :param rearm_margin: how much above the threshold something must be before it is re-armed.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never.
+    :param report_failures_after: after how many polls in a row that fail, or find nothing to watch, to yield an
+        event that says so, None for never.
     """
 
     backs_off = True
 
-    def __init__(self, *, rearm_margin: float | str, max_consecutive_failures: int | None, **watch: Any) -> None:
+    def __init__(
+        self,
+        *,
+        rearm_margin: float | str | timedelta,
+        max_consecutive_failures: int | None,
+        report_failures_after: int | None,
+        **watch: Any,
+    ) -> None:
         super().__init__(**watch)
-        self.rearm_margin = Threshold.read(rearm_margin, name="rearm_margin")
+        self.rearm_margin = read_margin(rearm_margin, self.rule.thresholds[0])
         self.max_consecutive_failures = read_count("max_consecutive_failures", max_consecutive_failures)
+        self.report_failures_after = read_count("report_failures_after", report_failures_after)
 
     @property
     def _arguments(self) -> dict[str, Any]:
@@ -147,16 +159,24 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
             **arguments,
             "rearm_margin": self.rearm_margin.argument,
             "max_consecutive_failures": self.max_consecutive_failures,
+            # Only if it is given: the arguments identify the trigger, also to an earlier release.
+            **({"report_failures_after": after} if (after := self.report_failures_after) else {}),
         }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield an event for each poll in which something newly crossed the threshold."""
         store = getattr(self, "asset_state_store", None)
         watched = f"{self.source}, {self.rule},"
-        state = AlertState(self.rearm_margin, self._state_key, store, watched, self.log)
+        key = self._state_digest
+        state = AlertState(
+            self.rule.thresholds, self.rearm_margin, f"openrouter_low:{key}", store, watched, self.log
+        )
+        fields = {"connection": self.source.openrouter_conn_id, "rule": str(self.rule)}
+        outage = Outage(self.report_failures_after, f"openrouter_failing:{key}", store, fields)
         failures = 0
         async with aclosing(self._polls()) as shared:
             async for poll in shared:
+                await outage.load()
                 try:
                     await state.load()
                     check = await poll.check(self.rule)
@@ -166,6 +186,8 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
                     ends = failures == self.max_consecutive_failures
                     then = "ends, and Airflow starts it again" if ends else "goes on"
                     self._warn(error, f"The watch of %s {then} (failure %s in a row).", watched, failures)
+                    if event := outage.failed(error):
+                        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
                     if ends:
                         raise
                     continue
@@ -174,16 +196,18 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
                 crossed = state.find_crossed(check)
                 state.update(check)
                 await state.store()
+                nothing = OpenRouterRequestError(check.warning)
+                if event := outage.failed(nothing) if check.is_blind else outage.ended():
+                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
                 if crossed:
                     self.log.info("Reporting %s that crossed the threshold", check.count(crossed))
-                    event = low_event(check, crossed)
-                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+                    yield TriggerEvent(low_event(check, crossed))  # type: ignore[no-untyped-call]
 
     @property
-    def _state_key(self) -> str:
+    def _state_digest(self) -> str:
         # Nothing may be added, renamed or left out: every low key would be reported again after an upgrade.
         arguments = self._arguments
-        for name in ("poll_interval", "max_consecutive_failures"):
-            del arguments[name]
+        for name in ("poll_interval", "max_consecutive_failures", "report_failures_after"):
+            arguments.pop(name, None)
         watched = {STATE_NAMES.get(name, name): value for name, value in arguments.items()}
-        return f"openrouter_low:{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:32]}"
+        return hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:32]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import timedelta
+
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.triggers.base import EventTrigger, WaitTrigger
@@ -23,7 +26,8 @@ class OpenRouterKeyLimitTrigger(WaitTrigger):
     the triggerer the hour begins again. Whatever ends the wait becomes an event (see
     :mod:`airflow_provider_openrouter.watch.events`).
 
-    :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
+    :param threshold: an amount of USD, a percentage of the key's own limit such as ``"10%"``, or a time such as
+        ``"3 days"`` (or a ``timedelta``): the key runs dry within it, at its pace and before its next reset.
     :param openrouter_conn_id: the connection to OpenRouter.
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param key_hashes: the hashes of the keys to watch, None for every key.
@@ -35,13 +39,15 @@ class OpenRouterKeyLimitTrigger(WaitTrigger):
         listed.
     :param has_listed: whether the wait has listed before with this connection, as a sensor has before it defers.
     :param first_poll_at: when to poll first (ISO 8601, with its time zone), None for at once.
+    :param expires_within: a time such as ``"7 days"`` (or a ``timedelta``): keys that expire within it are low,
+        too, with a limit or without. None for no such keys.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 
     def __init__(
         self,
         *,
-        threshold: float | str,
+        threshold: float | str | timedelta,
         openrouter_conn_id: str = OpenRouterHook.default_conn_name,
         poll_interval: float = 60,
         key_hashes: list[str] | None = None,
@@ -51,6 +57,7 @@ class OpenRouterKeyLimitTrigger(WaitTrigger):
         fail_if_unwatched: bool = False,
         has_listed: bool = False,
         first_poll_at: str | None = None,
+        expires_within: str | timedelta | None = None,
     ) -> None:
         rule = LimitRule(
             threshold=threshold,
@@ -58,6 +65,7 @@ class OpenRouterKeyLimitTrigger(WaitTrigger):
             name_pattern=name_pattern,
             include_disabled=include_disabled,
             fail_if_unwatched=fail_if_unwatched,
+            expires_within=expires_within,
         )
         super().__init__(
             source=_source(openrouter_conn_id, workspace_id, rule),
@@ -81,7 +89,9 @@ class OpenRouterKeyLimitEventTrigger(EventTrigger):
     After a failure the watch goes on, with a warning and with pauses that grow to ten minutes; the connection is
     read again after each. Watchers of the same connection, workspace and ``include_disabled`` share their polls.
 
-    :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
+    :param threshold: an amount of USD, a percentage of the key's own limit such as ``"10%"``, or a time such as
+        ``"3 days"`` (or a ``timedelta``): the key runs dry within it, at its pace and before its next reset.
+        Several steps of one kind can be given as a list: a key is reported at each one that it newly crosses.
     :param openrouter_conn_id: the connection to OpenRouter.
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param key_hashes: the hashes of the keys to watch, None for every key.
@@ -90,30 +100,39 @@ class OpenRouterKeyLimitEventTrigger(EventTrigger):
     :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all of
         them.
     :param rearm_margin: how much above the threshold a key must be before it is re-armed: an amount of USD, or a
-        percentage of its limit. It keeps a key that hovers around the threshold from being reported repeatedly.
+        percentage of its limit; of a threshold in time a time, by default half of it. It keeps a key that hovers
+        around the threshold from being reported repeatedly.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
         trigger again then: use it to make failures visible; it does not stop the watch.
+    :param expires_within: a time such as ``"7 days"`` (or a ``timedelta``): keys that expire within it are
+        reported, too, with a limit or without, once for each key and expiry. None for no such keys.
+    :param report_failures_after: after how many polls in a row that fail, or find no key to watch, to yield one
+        event of the status ``error``, and when that is over one of the status ``recovered``. None for never.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 
     def __init__(
         self,
         *,
-        threshold: float | str,
+        threshold: float | str | timedelta | Sequence[float | str | timedelta],
         openrouter_conn_id: str = OpenRouterHook.default_conn_name,
         poll_interval: float = 60,
         key_hashes: list[str] | None = None,
         name_pattern: str | None = None,
         include_disabled: bool = False,
         workspace_id: str | None = None,
-        rearm_margin: float | str = 0,
+        rearm_margin: float | str | timedelta = 0,
         max_consecutive_failures: int | None = None,
+        expires_within: str | timedelta | None = None,
+        report_failures_after: int | None = None,
     ) -> None:
         rule = LimitRule(
             threshold=threshold,
             key_hashes=key_hashes,
             name_pattern=name_pattern,
             include_disabled=include_disabled,
+            expires_within=expires_within,
+            has_steps=True,
         )
         super().__init__(
             source=_source(openrouter_conn_id, workspace_id, rule),
@@ -121,6 +140,7 @@ class OpenRouterKeyLimitEventTrigger(EventTrigger):
             poll_interval=poll_interval,
             rearm_margin=rearm_margin,
             max_consecutive_failures=max_consecutive_failures,
+            report_failures_after=report_failures_after,
         )
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncGenerator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
@@ -38,18 +38,19 @@ class Succeeded(Generic[R]):
     :param ended: when it ended, on the monotonic clock.
     :param reading: what was read.
     :param turns: the lock that lets one rule be checked at a time.
+    :param threads: where that is done.
     """
 
     began: float
     ended: float
     reading: R
     turns: asyncio.Lock
+    threads: Executor
 
     async def check(self, rule: Rule[R]) -> Check[Any]:
-        """Compare the reading with a rule, in turn: hundreds of rules at once would block the event loop."""
+        """Compare the reading with a rule, in turn and in a thread: it would block the event loop."""
         async with self.turns:
-            await asyncio.sleep(0)
-            return rule.check(self.reading)
+            return await asyncio.get_running_loop().run_in_executor(self.threads, rule.check, self.reading)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,8 +127,8 @@ class _SharedPoller(Generic[R]):
 
     def __enter__(self) -> Self:
         if not self._users:
-            # One reads; the other one is for what comes while a read that was given up ends.
-            self._threads = ThreadPoolExecutor(2, thread_name_prefix="openrouter-poll")
+            # One reads, one checks; the third one is for what comes while a read that was given up ends.
+            self._threads = ThreadPoolExecutor(3, thread_name_prefix="openrouter-poll")
             self._reader = self._source.reader()
             if self.is_forgotten:
                 self.pauses.succeeded()  # nobody knows whether it still fails
@@ -197,7 +198,13 @@ class _SharedPoller(Generic[R]):
             self.pauses.failed(error, self._last.ended)
         else:
             self.pauses.succeeded()
-            self._last = Succeeded(began=began, ended=time.monotonic(), reading=reading, turns=self._turns)
+            self._last = Succeeded(
+                began=began,
+                ended=time.monotonic(),
+                reading=reading,
+                turns=self._turns,
+                threads=self._threads,
+            )
         finally:
             self.pauses.ended = time.monotonic()
         return self._last

@@ -120,7 +120,7 @@ class KeyReader:
         self._looked_up = -math.inf
 
     def read(self, client: OpenRouterClient, stop: Stop) -> KeyListing:
-        """List the keys, and sort them here: on the event loop that would block."""
+        """List the keys."""
         began = time.monotonic()
         if began - self._looked_up >= NAMES_MAX_AGE:
             self._previous = None
@@ -131,7 +131,6 @@ class KeyReader:
                 raise
             self._previous = None  # another workspace may have the name by now
             listing = self._list(client, stop)
-        listing.prepare(include_disabled=self._source.include_disabled)
         if self._previous is None:
             self._looked_up = began
         self._previous = replace(listing, keys=())

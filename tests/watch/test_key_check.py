@@ -3,9 +3,17 @@
 import json
 
 import pytest
-from support.keys import key, lines, listing
+from support.keys import key, lines, listing, names
 
+from airflow_provider_openrouter.watch.key_check import shorten
 from airflow_provider_openrouter.watch.rule import LimitRule
+
+WHY = {
+    "observed_at": "2026-11-03T06:30:00+00:00",
+    "reason": "limit",
+    "threshold": 5.0,
+    "next_reset_at": None,
+}
 
 
 def check(*keys, threshold=5, **rule):
@@ -19,8 +27,8 @@ def test_records_are_the_keys_as_sent_with_observed_at():
     sent = [key("b", 2, limit="10", mood={"good": [1]}), key("a", -1), key("c", 9)]
     before = json.loads(json.dumps(sent))
     assert check(*sent).records == [
-        before[1] | {"observed_at": "2026-11-03T06:30:00+00:00", "threshold": 5},
-        before[0] | {"observed_at": "2026-11-03T06:30:00+00:00", "threshold": 5},
+        before[1] | WHY,
+        before[0] | WHY,
     ]
     assert sent == before
 
@@ -34,6 +42,40 @@ def test_records_name_the_workspace_where_it_is_known():
         listing(key("a", workspace_id="1f"), key("b", workspace_id="2e"), workspace_names={"1f": "Marketing"})
     )
     assert [record.get("workspace_name") for record in found.records] == ["Marketing", None]
+
+
+# -- events
+
+
+def test_a_key_of_up_to_40_kb_is_whole_in_an_event():
+    whole = key(blob="x" * 39_000)
+    assert shorten(whole) is whole
+
+
+@pytest.mark.parametrize(
+    "long",
+    [
+        {"blob": "x" * 50_000_000},
+        {"name": "é" * 10_000_000},
+        {"blob": [1.5] * 2_000_000},
+        {"x" * 5_000_000: 1},
+        {str(number): number for number in range(300_000)},
+    ],
+    ids=["a text", "a name", "a list", "the name of a field", "many fields"],
+)
+def test_a_longer_key_lacks_its_longest_fields_in_an_event(long):
+    low = {"hash": "f01d", "limit": 10.0, "limit_remaining": 0.5, "observed_at": "2026-11-03T06:30:00+00:00"}
+    short = shorten(low | long)
+    assert short.items() >= low.items()
+    assert short["fields_left_out"] == len(low | long) - len(short) + 1 > 0
+    assert len(json.dumps(short)) < 41_000
+
+
+def test_an_event_has_the_hundred_lowest_keys_and_their_number():
+    found = check(*(key(str(number), number / 100) for number in range(150, 0, -1)))
+    event = found.event(found.low[10:])
+    assert names(found.low[number].left for number in range(10, 110)) == [each["name"] for each in event["keys"]]
+    assert (len(event["keys"]), event["total"], event["low_count"]) == (100, 140, 150)
 
 
 # -- the lines of the log
@@ -70,7 +112,7 @@ def test_one_key_is_counted_in_the_singular():
 
 
 @pytest.mark.parametrize(
-    ("count", "end"), [(20, "19 has $1.00 of $100.00 left, never resets"), (22, "and 2 more below")]
+    ("count", "end"), [(20, "19 has $1.00 of $100.00 left, never resets"), (22, "and 2 more")]
 )
 def test_twenty_low_keys_are_named_and_the_rest_is_counted(count, end):
     said = lines(check(*(key(str(number)) for number in range(count))))

@@ -441,14 +441,6 @@ def test_a_failure_that_ends_waits_is_not_shared_later(status, shared, connect):
     assert begun(server) == (2 if shared else 3)
 
 
-@pytest.mark.parametrize("include_disabled", [False, True])
-def test_keys_are_sorted_before_the_poll_reaches_the_event_loop(include_disabled, connect):
-    with Server(Account(3)) as server:
-        connect(server)
-        [poll] = asyncio.run(take(include_disabled=include_disabled))
-    assert {"hashes", "unexpired" if include_disabled else "active"} <= vars(poll.reading).keys()
-
-
 def test_a_failure_does_not_grow_with_those_who_share_it(connect):
     async def main():
         async with asking() as shared:
@@ -548,11 +540,12 @@ def test_a_missing_connection_is_a_failure_until_it_exists(connect):
         asyncio.run(main())
 
 
-def test_checks_take_turns_so_that_they_do_not_block_the_loop(connect):
+def test_checks_take_turns_and_do_not_block_the_loop(connect):
     steps = []
 
     class Noting(LimitRule):
         def check(self, listing):
+            assert threading.current_thread() is not threading.main_thread()
             steps.append("check")
             return super().check(listing)
 
