@@ -89,8 +89,9 @@ def why_low(record: Key) -> str:
 
 def forecast(record: Key) -> str:
     """Return until when something lasts at its pace; nothing if that is not known, or nothing is left."""
-    runs_dry_at, pace = read_time(record.get("runs_dry_at")), read_amount(record.get("pace_usd_per_day"))
-    if runs_dry_at is None or not pace:
+    runs_dry_at, observed_at = read_time(record.get("runs_dry_at")), read_time(record.get("observed_at"))
+    pace = read_amount(record.get("pace_usd_per_day"))
+    if runs_dry_at is None or pace is None or (observed_at and runs_dry_at <= observed_at):
         return ""
     return f"runs dry on {moment(runs_dry_at)} at {usd(pace)} a day"
 

@@ -65,7 +65,7 @@ def low(*keys, **fields):
             "1 OpenRouter key expires soon\n- old has no limit, expires on 2026-12-03 at 09:30 UTC",
         ),
         (
-            low(DRY | {"limit_remaining": 0, "pace_usd_per_day": 0.0}, EXPIRES),
+            low(DRY | {"limit_remaining": 0, "observed_at": DRY["runs_dry_at"]}, EXPIRES),
             "2 OpenRouter keys are low or expire soon\n"
             "- crawler has $0.00 of $50.00 left, never resets\n"
             "- old has no limit, expires on 2026-12-03 at 09:30 UTC",

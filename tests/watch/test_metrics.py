@@ -102,7 +102,7 @@ async def watch(threshold):
 
 
 async def main():
-    await asyncio.gather(watch(1), watch(1_000), watch("20%"))
+    await asyncio.gather(watch(1), watch(1), watch("3 days"))
 
 
 asyncio.run(main())
@@ -124,9 +124,12 @@ def test_a_poll_counts_once_however_many_share_it():
         "keys.active.watched.all": 1,
         "keys.spend_today.watched.all": 1,
         "polls.watched.all": 1,
+        "reports.watched.all.limit": 2,
+        "reports.watched.all.runway": 1,
         "keys.active.poked.default": 1,
         "keys.spend_today.poked.default": 1,
         "polls.poked.default": 1,
+        "reports.poked.default.limit": 1,
         "polls.missing.default": 1,
         "poll_failures.missing.default": 1,
     }
