@@ -13,38 +13,43 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from support.foresight import KINDS, RESETS, THRESHOLDS, measure, naive
+from support.foresight import measure, naive
+from support.spenders import KINDS, RESETS
 
-from airflow_provider_openrouter.text import duration
 from airflow_provider_openrouter.watch.pace import forecast
+
+COLUMNS = (
+    ("reported before", "reported", "drains"),
+    ("in time", "in time", "judged"),
+    ("false", "false", "reports"),
+)
 
 
 def percent(counts: Counter, part: str, whole: str) -> str:
-    return f"{100 * counts[part] / counts[whole]:.0f} %" if counts[whole] else ""
+    return f"{100 * counts[part] / counts[whole]:.0f}" if counts[whole] else ""
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--keys", type=int, default=16)
-    arguments.add_argument("--every", type=int, default=15)
-    arguments.add_argument("--kind", choices=KINDS)
-    options = arguments.parse_args()
-    print("| spend | reset | threshold | runs dry | reported before | half in time | at once | reports | false |")
-    print("|---|---|---|--:|--:|--:|--:|--:|--:|")
-    for kind in [options.kind] if options.kind else KINDS:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--keys", type=int, default=16)
+    parser.add_argument("--every", type=int, default=15)
+    options = parser.parse_args()
+    names = [f"{name}, %{by}" for name, *_ in COLUMNS for by in ("", ", naive")]
+    print("|", " | ".join(["spend", "reset", "drains", *names, "reset first, %", "at once, %"]), "|")
+    print("|---|---|--:|" + "--:|" * (len(names) + 2))
+    for kind in KINDS:
         for reset in RESETS:
             ours, naives = (
-                measure(kind, reset, keys=options.keys, every=options.every // 15, rule=rule)
+                sum(
+                    measure(kind, reset, keys=options.keys, every=options.every // 15, rule=rule).values(),
+                    Counter(),
+                )
                 for rule in (forecast, naive)
             )
-            for threshold in THRESHOLDS[reset]:
-                both = (ours[threshold], naives[threshold])
-                cells = [kind, reset or "never", duration(threshold.total_seconds()), f"{both[0]['drains']:,}"]
-                for part, whole in (("reported", "drains"), ("in time", "judged"), ("at once", "implied")):
-                    cells.append(" / ".join(percent(counts, part, whole) for counts in both))
-                cells.append(" / ".join(f"{counts['reports']:,}" for counts in both))
-                cells.append(" / ".join(percent(counts, "false", "reports") for counts in both))
-                print("|", " | ".join(cells), "|", flush=True)
+            cells = [kind, reset or "never", f"{ours['drains']:,}"]
+            cells += [percent(counts, part, whole) for _, part, whole in COLUMNS for counts in (ours, naives)]
+            cells += [percent(ours, "reset first", "reports"), percent(ours, "at once", "implied")]
+            print("|", " | ".join(cells), "|", flush=True)
 
 
 main()

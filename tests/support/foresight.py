@@ -1,38 +1,26 @@
-"""
-A simulated year of keys that spend in different ways, and how a rule foresees when they run dry.
-
-The truth is an array of what each key wants to spend in each quarter of an hour. From it follow what it did
-spend, when it ran dry, what the API shows at each poll, and when it would have run dry without a reset.
-"""
+"""How a rule foresees that the simulated keys run dry, at each poll of a year, and how right it is."""
 
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
+from support.spenders import (
+    A_DAY,
+    BEGIN,
+    DAY_OF,
+    FIRST,
+    STEP,
+    TIMES,
+    WINDOWS,
+    WRITTEN,
+    Era,
+    Spender,
+    spenders,
+)
 
 from airflow_provider_openrouter.keys import LimitedKey
 from airflow_provider_openrouter.watch.pace import Forecast, forecast
-
-SEED = 20271101
-STEP = timedelta(minutes=15)
-A_DAY = 96
-"""Steps a day."""
-
-BEGIN = datetime(2027, 5, 31, tzinfo=UTC)
-"""A Monday before a first, so that all windows are complete when the year begins in July; it has a leap day."""
-
-FIRST = 31 * A_DAY
-STEPS = FIRST + 366 * A_DAY
-TIMES = [BEGIN + step * STEP for step in range(STEPS + 1)]
-WRITTEN = [time.isoformat() for time in TIMES]
-
-DAY_OF = np.arange(STEPS + 1) // A_DAY * A_DAY
-WEEK_OF = np.arange(STEPS + 1) // (7 * A_DAY) * (7 * A_DAY)
-MONTH_OF = np.array([(datetime(time.year, time.month, 1, tzinfo=UTC) - BEGIN) // STEP for time in TIMES]).clip(0)
-WINDOWS = {"daily": DAY_OF, "weekly": WEEK_OF, "monthly": MONTH_OF}
-PERIODS = {"daily": 1, "weekly": 7, "monthly": 30.4, None: 30}
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -44,170 +32,6 @@ THRESHOLDS = {
 }
 REARM_MARGIN = 0.5
 """Of the threshold."""
-
-
-# -- what keys want to spend
-
-
-def steady(rng: np.random.Generator) -> np.ndarray:
-    """Return the same each day, give or take a seventh, and day and night, unevenly within the hour."""
-    days = rng.lognormal(-(0.15**2) / 2, 0.15, STEPS // A_DAY).repeat(A_DAY)
-    return days * rng.gamma(2, 1 / 2, STEPS) * rng.lognormal(1, 1) / A_DAY
-
-
-def by_day(rng: np.random.Generator) -> np.ndarray:
-    """Return the same each day, but little or nothing at night, somewhere on earth."""
-    angle = 2 * np.pi * (np.arange(STEPS) / A_DAY - rng.uniform())
-    return steady(rng) * (1 + rng.uniform(0.5, 1) * np.cos(angle))
-
-
-def weekdays(rng: np.random.Generator) -> np.ndarray:
-    """Return ten hours of each day from Monday to Friday, somewhere on earth."""
-    hours = np.arange(STEPS) / 4 + rng.integers(-8, 9)
-    at_work = (hours % 24 >= 8) & (hours % 24 < 18) & (hours // 24 % 7 < 5)
-    days = rng.lognormal(-(0.25**2) / 2, 0.25, STEPS // A_DAY).repeat(A_DAY)
-    return at_work * days * rng.gamma(2, 1 / 2, STEPS) * rng.lognormal(1, 1) * 24 / 10 * 7 / 5 / A_DAY
-
-
-def bursts(rng: np.random.Generator) -> np.ndarray:
-    """Return a little all the time, and most of it in bursts of some hours, days apart."""
-    spend = 0.2 * steady(rng)
-    rate = spend.sum() / STEPS * A_DAY / 0.2
-    step = 0
-    while (step := step + int(rng.exponential(4) * A_DAY)) < STEPS:
-        length = rng.integers(4, 24)
-        spend[step : step + length] += 0.8 * 4 * rate * rng.lognormal(-0.125, 0.5) / length
-    return spend
-
-
-def runaways(rng: np.random.Generator) -> np.ndarray:
-    """Return a steady spend that is 20 to 100 times as much on two days, six times a year."""
-    spend = steady(rng)
-    for begin in rng.integers(FIRST, STEPS, 6):
-        spend[begin : begin + 2 * A_DAY] *= rng.uniform(20, 100)
-    return spend
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How the keys of a kind spend, and what is special about them."""
-
-    spend: Callable[[np.random.Generator], np.ndarray]
-    limits: tuple[float, float] = (0.4, 1.6)
-    """The least and the largest limit, as a multiple of what is spent between two resets, or in thirty days."""
-    days: int = 0
-    """How long the keys live, if they are young; each is followed by the next."""
-    lag: int = 0
-    """By how many steps the API lags behind."""
-    tells_last_use: bool = True
-
-
-KINDS = {
-    "steady": Kind(steady),
-    "more by day than by night": Kind(by_day),
-    "weekdays only": Kind(weekdays),
-    "bursts": Kind(bursts),
-    "runaways": Kind(runaways, limits=(1.5, 4)),
-    "young keys": Kind(steady, limits=(0.1, 0.8), days=21),
-    "an hour's lag": Kind(steady, lag=4),
-    "the same, without `last_used_at`": Kind(steady, lag=4, tells_last_use=False),
-}
-RESETS = ("monthly", "weekly", "daily", None)
-
-
-# -- what becomes of it
-
-
-@dataclass(frozen=True)
-class Era:
-    """The time from one reset or top-up to the next, and when the key ran dry; steps."""
-
-    begin: int
-    end: int
-    dry: int | None
-
-
-@dataclass(frozen=True)
-class Life:
-    """A key: what it wanted to spend up to each step and what it did, and its eras."""
-
-    kind: Kind
-    limit: float
-    limit_reset: str | None
-    born: int
-    wanted: np.ndarray
-    spent: np.ndarray
-    last_used: np.ndarray
-    begins: np.ndarray
-    """The step at which the era of each step began."""
-    eras: list[Era]
-    before: float
-    """What it spent before the first step."""
-
-    @property
-    def end(self) -> int:
-        return len(self.wanted) - 1
-
-    def left(self, step: int) -> float:
-        return float(self.limit - self.spent[step] + self.spent[self.begins[step]])
-
-    def would_run_dry(self, step: int) -> int:
-        """Return when it would run dry after a step, if nothing was reset or topped up."""
-        return int(np.searchsorted(self.wanted, self.wanted[step] + self.left(step)))
-
-
-def lives(kind: Kind, limit_reset: str | None, *seed: int) -> Iterator[Life]:
-    """Yield a key, or young keys that follow each other."""
-    rng = np.random.default_rng([SEED, *seed])
-    spend = kind.spend(rng)
-    if not kind.days:
-        yield live(kind, limit_reset, spend, -int(rng.uniform(1, 700) * A_DAY), rng)
-        return
-    for born in range(FIRST, STEPS - 22 * A_DAY, 22 * A_DAY):
-        born += int(rng.integers(A_DAY))
-        end = born + kind.days * A_DAY
-        yield live(kind, limit_reset, np.where(np.arange(end) < born, 0, spend[:end]), born, rng)
-
-
-def live(kind: Kind, limit_reset: str | None, spend: np.ndarray, born: int, rng: np.random.Generator) -> Life:
-    """Let a key spend until it runs dry, and again after each reset, or a while after it ran dry."""
-    wanted = np.concatenate([[0.0], spend.cumsum()])
-    rate = wanted[-1] / (len(spend) - max(born, 0)) * A_DAY
-    limit = rate * PERIODS[limit_reset] * rng.uniform(*kind.limits)
-    taken = spend.copy()
-    begins = np.zeros(len(wanted), dtype=int)
-    eras = []
-    begin = max(born, 0)
-    while begin < len(spend):
-        dry = int(np.searchsorted(wanted, wanted[begin] + limit))
-        if limit_reset is None:
-            end = dry + int(rng.uniform(2 * 4, 3 * A_DAY))
-        else:
-            end = begin + 1 + int(np.argmax(WINDOWS[limit_reset][begin + 1 :] > begin))
-            if WINDOWS[limit_reset][end] <= begin:
-                end = len(wanted)
-        end = min(end, len(wanted))
-        eras.append(Era(begin, end, dry if dry < end else None))
-        taken[dry:end] = 0
-        begins[begin:end] = begin
-        begin = end
-    spent = np.concatenate([[0.0], taken.cumsum()])
-    last_used = np.maximum.accumulate(np.concatenate([[0], np.where(taken > 0, np.arange(1, len(wanted)), 0)]))
-    return Life(
-        kind=kind,
-        limit=limit,
-        limit_reset=limit_reset,
-        born=born,
-        wanted=wanted,
-        spent=spent,
-        last_used=last_used,
-        begins=begins,
-        eras=eras,
-        before=rate * max(-born, 0) / A_DAY * rng.uniform(0.5, 1.2),
-    )
-
-
-# -- what a rule says about it
 
 Rule = Callable[[LimitedKey, datetime], Forecast]
 
@@ -221,36 +45,35 @@ def naive(key: LimitedKey, at: datetime) -> Forecast:
     return Forecast(today, None, at + timedelta(days=days) if days < 1e5 else None)
 
 
-def observe(life: Life, every: int) -> Iterator[tuple[int, LimitedKey]]:
+def observe(spender: Spender, every: int) -> Iterator[tuple[int, LimitedKey]]:
     """Yield what the API shows at each poll, the same dict again and again."""
-    key = {"hash": "a", "limit": life.limit, "limit_reset": life.limit_reset, "include_byok_in_limit": False}
-    key["created_at"] = (BEGIN + life.born * STEP).isoformat()
-    shown = np.maximum(np.arange(life.end + 1) - life.kind.lag, max(life.born, 0))
+    created_at = (BEGIN + spender.born * STEP).isoformat()
+    key = {"limit": spender.limit, "limit_reset": spender.limit_reset, "created_at": created_at}
+    shown = np.maximum(np.arange(spender.end + 1) - spender.kind.lag, max(spender.born, 0))
     windows = {
-        f"usage_{name}": (life.spent[shown] - life.spent[began[shown]]).tolist()
+        f"usage_{name}": (spender.spent[shown] - spender.spent[began[shown]]).tolist()
         for name, began in WINDOWS.items()
     }
-    usage = (life.before + life.spent[shown]).tolist()
-    remaining = (life.limit - life.spent[shown] + life.spent[life.begins[shown]]).tolist()
-    last_used = life.last_used[shown].tolist()
-    for step in range(max(FIRST, life.born + 1), life.end + 1, every):
+    usage = (spender.before + spender.spent[shown]).tolist()
+    remaining = (spender.limit - spender.spent[shown] + spender.spent[spender.begins[shown]]).tolist()
+    last_used = spender.last_used[shown].tolist()
+    for step in range(max(FIRST, spender.born + 1), spender.end + 1, every):
         for name, amounts in windows.items():
             key[name] = amounts[step]
         key["usage"] = usage[step]
-        if life.kind.tells_last_use:
+        if spender.kind.tells_last_use:
             key["last_used_at"] = WRITTEN[last_used[step]] if last_used[step] else None
         key["limit_remaining"] = remaining[step]
-        yield step, LimitedKey(key, remaining[step], life.limit)
+        yield step, LimitedKey(key, remaining[step], spender.limit)
 
 
-def reports(life: Life, every: int, rule: Rule) -> dict[timedelta, list[tuple[int, int]]]:
+def reports(spender: Spender, every: int, rule: Rule) -> dict[timedelta, list[tuple[int, int]]]:
     """Return for each threshold when the key is reported and when that ends: one step after the other."""
-    thresholds = [(threshold, threshold * (1 + REARM_MARGIN)) for threshold in THRESHOLDS[life.limit_reset]]
+    thresholds = [(threshold, threshold * (1 + REARM_MARGIN)) for threshold in THRESHOLDS[spender.limit_reset]]
     found: dict[timedelta, list[tuple[int, int]]] = {threshold: [] for threshold, _ in thresholds}
     since = dict.fromkeys(found, -1)
-    before = life.limit
-    step = 0
-    for step, key in observe(life, every):
+    before = spender.limit
+    for step, key in observe(spender, every):
         at = TIMES[step]
         said = rule(key, at)
         dry = said.runs_dry_at
@@ -264,23 +87,23 @@ def reports(life: Life, every: int, rule: Rule) -> dict[timedelta, list[tuple[in
         before = key.remaining
     for threshold, begun in since.items():
         if begun >= 0:
-            found[threshold].append((begun, step + 1))
+            found[threshold].append((begun, spender.end + 1))
     return found
 
 
-def implied(life: Life, era: Era, threshold: timedelta, every: int) -> int | None:
+def implied(spender: Spender, era: Era, threshold: timedelta, every: int) -> int | None:
     """Return the first poll at which today's spend, over at least six hours, would drain the key in time."""
-    polls = np.arange(max(FIRST, life.born + 1), era.dry, every)
+    polls = np.arange(max(FIRST, spender.born + 1), era.dry, every)
     polls = polls[polls > era.begin]
-    pace = (life.spent[polls] - life.spent[DAY_OF[polls]]) / np.maximum(polls - DAY_OF[polls], A_DAY // 4)
-    left = life.limit - life.spent[polls] + life.spent[era.begin]
+    pace = (spender.spent[polls] - spender.spent[DAY_OF[polls]]) / np.maximum(polls - DAY_OF[polls], A_DAY // 4)
+    left = spender.limit - spender.spent[polls] + spender.spent[era.begin]
     until = np.full(len(polls), threshold / STEP)
-    if life.limit_reset is not None:
+    if spender.limit_reset is not None:
         until = np.minimum(until, era.end - polls)
     return next(iter(polls[left < pace * until].tolist()), None)
 
 
-def judge(life: Life, threshold: timedelta, reported: list[tuple[int, int]], every: int) -> Counter:
+def judge(spender: Spender, threshold: timedelta, reported: list[tuple[int, int]], every: int) -> Counter:
     """
     Count the drains of the year and the reports.
 
@@ -290,9 +113,10 @@ def judge(life: Life, threshold: timedelta, reported: list[tuple[int, int]], eve
     between that reset and the drain.
     """
     half = threshold / STEP / 2
+    resets = {era.begin: era.end for era in spender.eras if spender.limit_reset is not None}
     counts: Counter = Counter()
-    for era in life.eras:
-        if era.dry is None or era.dry <= FIRST or (era.begin < FIRST and life.born < 0):
+    for era in spender.eras:
+        if era.dry is None or era.dry <= FIRST or (era.begin < FIRST and spender.born < 0):
             continue
         counts["drains"] += 1
         standing = next((max(begun, era.begin) for begun, end in reported if begun < era.dry <= end), None)
@@ -300,28 +124,31 @@ def judge(life: Life, threshold: timedelta, reported: list[tuple[int, int]], eve
         if era.dry - era.begin >= half:
             counts["judged"] += 1
             counts["in time"] += standing is not None and era.dry - standing >= half
-        if (step := implied(life, era, threshold, every)) is not None:
+        if (step := implied(spender, era, threshold, every)) is not None:
             counts["implied"] += 1
             counts["at once"] += any(begun <= step < end for begun, end in reported)
-    ends = {era.begin: era.end for era in life.eras}
     for begun, _ in reported:
-        if life.left(begun) <= 0:
+        if spender.left(begun) <= 0:
             continue
+        reset = resets.get(int(spender.begins[begun]), np.inf)
+        last = min(begun + 2 * half, reset)
+        dry = spender.would_run_dry(begun)
         counts["reports"] += 1
-        last = begun + 2 * half
-        if life.limit_reset is not None:
-            last = min(last, ends[int(life.begins[begun])])
-        dry = life.would_run_dry(begun)
-        if dry <= life.end or last + half <= life.end:
-            counts["false"] += dry > last + half
+        counts["false"] += dry > last + half and last + half <= spender.end
+        counts["reset first"] += dry > reset
     return counts
 
 
 def measure(kind: str, limit_reset: str | None, *, keys: int, every: int, rule: Rule = forecast):
-    """Return the counts of a class for each threshold."""
+    """
+    Return the counts of a class for each threshold.
+
+    :param keys: how many keys.
+    :param every: how many steps lie between two polls.
+    """
     counts = {threshold: Counter() for threshold in THRESHOLDS[limit_reset]}
     for number in range(keys):
-        for life in lives(KINDS[kind], limit_reset, list(KINDS).index(kind), RESETS.index(limit_reset), number):
-            for threshold, reported in reports(life, every, rule).items():
-                counts[threshold] += judge(life, threshold, reported, every)
+        for spender in spenders(kind, limit_reset, number):
+            for threshold, reported in reports(spender, every, rule).items():
+                counts[threshold] += judge(spender, threshold, reported, every)
     return counts
