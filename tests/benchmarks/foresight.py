@@ -16,13 +16,11 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from support.foresight import measure, naive
 from support.spenders import KINDS, RESETS
 
-from airflow_provider_openrouter.watch.pace import forecast
-
-COLUMNS = (
-    ("reported before", "reported", "drains"),
-    ("in time", "in time", "judged"),
-    ("false", "false", "reports"),
-)
+SHARES = {
+    "reported before": ("reported", "drains"),
+    "in time": ("in time", "judged"),
+    "false": ("false", "reports"),
+}
 
 
 def percent(counts: Counter, part: str, whole: str) -> str:
@@ -34,22 +32,24 @@ def main() -> None:
     parser.add_argument("--keys", type=int, default=16)
     parser.add_argument("--every", type=int, default=15)
     options = parser.parse_args()
-    names = [f"{name}, %{by}" for name, *_ in COLUMNS for by in ("", ", naive")]
-    print("|", " | ".join(["spend", "reset", "drains", *names, "reset first, %", "at once, %"]), "|")
-    print("|---|---|--:|" + "--:|" * (len(names) + 2))
+    runaways: Counter = Counter()
+    names = [name for share in SHARES for name in (f"{share}, %", "naive")]
+    print("|", " | ".join(["spend", "reset", "ran dry", *names, "reset first, %"]), "|")
+    print("|---|---|" + "--:|" * (len(names) + 2))
     for kind in KINDS:
         for reset in RESETS:
-            ours, naives = (
-                sum(
-                    measure(kind, reset, keys=options.keys, every=options.every // 15, rule=rule).values(),
-                    Counter(),
-                )
-                for rule in (forecast, naive)
-            )
-            cells = [kind, reset or "never", f"{ours['drains']:,}"]
-            cells += [percent(counts, part, whole) for _, part, whole in COLUMNS for counts in (ours, naives)]
-            cells += [percent(ours, "reset first", "reports"), percent(ours, "at once", "implied")]
-            print("|", " | ".join(cells), "|", flush=True)
+            by_threshold = measure(kind, reset, options.keys, options.every // 15)
+            drains = next(iter(by_threshold.values()))["drains"]
+            ours = sum(by_threshold.values(), Counter())
+            naives = sum(measure(kind, reset, options.keys, options.every // 15, naive).values(), Counter())
+            if kind == "runaways":
+                runaways += ours
+            cells = [kind, reset or "never", f"{drains:,}"]
+            cells += [percent(counts, *share) for share in SHARES.values() for counts in (ours, naives)]
+            print("|", " | ".join([*cells, percent(ours, "reset first", "reports")]), "|", flush=True)
+    print(
+        f"Reported at the first poll that shows it: {runaways['at once']:,} of {runaways['implied']:,} runaways."
+    )
 
 
 main()

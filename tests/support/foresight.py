@@ -139,7 +139,9 @@ def judge(spender: Spender, threshold: timedelta, reported: list[tuple[int, int]
     return counts
 
 
-def measure(kind: str, limit_reset: str | None, *, keys: int, every: int, rule: Rule = forecast):
+def measure(
+    kind: str, limit_reset: str | None, keys: int, every: int, rule: Rule = forecast
+) -> dict[timedelta, Counter]:
     """
     Return the counts of a class for each threshold.
 
