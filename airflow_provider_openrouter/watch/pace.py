@@ -16,11 +16,11 @@ from typing import Any
 
 from airflow_provider_openrouter.keys import Key, LimitedKey, read_amount, read_flag, read_time
 
-LEAST = timedelta(hours=6)
-"""The time over which spend counts at least, so that the first request of a day does not look like a runaway."""
+LEAST_DAYS = 0.25
+"""Days over which spend counts at least, so that the first request of a day does not look like a runaway."""
 
-SETTLED = timedelta(days=1)
-"""The age from which a window says how fast a key usually spends. A longer window is asked until then."""
+SETTLED_DAYS = 1.0
+"""From what age a window says how fast a key usually spends. A longer one is asked until then."""
 
 LAG = timedelta(hours=1)
 """How long after midnight the API may still send the usage of before."""
@@ -70,7 +70,7 @@ def forecast(key: LimitedKey, at: datetime) -> Forecast:
     """
     calendar = _calendar(at)
     shown = _shown(key.key, calendar) if at - calendar.day < LAG else calendar
-    pace = _pace(key.key, at, shown)
+    pace = _pace(key.key, shown)
     limit_reset = key.key.get("limit_reset")
     next_reset_at = calendar.next_reset(limit_reset)
     if key.remaining <= 0:
@@ -92,59 +92,80 @@ def next_reset(limit_reset: Any, at: datetime) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class _Calendar:
-    """Since when usage counts in each window, and when limits reset next."""
+    """
+    When the windows of usage began, and when limits reset next.
 
+    :param at: when it was looked at.
+    :param day: when the day began.
+    :param earliest: when the earliest window began.
+    :param ages: how old the day, the week and the month are, in days.
+    :param resets: when limits reset next, by ``limit_reset``.
+    """
+
+    at: datetime
     day: datetime
-    week: datetime
-    month: datetime
+    earliest: datetime
+    ages: tuple[float, float, float]
     resets: dict[str, datetime]
 
     def next_reset(self, limit_reset: Any) -> datetime | None:
         return self.resets.get(limit_reset) if isinstance(limit_reset, str) else None
 
+    def ages_since(self, created_at: datetime | None) -> tuple[float, float, float]:
+        """Return the ages of a key's windows: none is older than the key."""
+        if created_at is None or created_at <= self.earliest:
+            return self.ages
+        age = (self.at - created_at) / _DAY
+        day, week, month = self.ages
+        return min(day, age), min(week, age), min(month, age)
+
 
 @lru_cache(maxsize=16)
-def _calendar(at: datetime) -> _Calendar:
-    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+def _calendar(at: datetime, days_ago: int = 0) -> _Calendar:
+    """Return the calendar of a day, today's or an earlier one, whose windows go on until now."""
+    day = at.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0) - days_ago * _DAY
     week = day - day.weekday() * _DAY
     month = day.replace(day=1)
     next_month = (month + 32 * _DAY).replace(day=1)
-    resets = {"daily": day + _DAY, "weekly": week + 7 * _DAY, "monthly": next_month}
-    return _Calendar(day=day, week=week, month=month, resets=resets)
+    return _Calendar(
+        at=at,
+        day=day,
+        earliest=min(week, month),
+        ages=((at - day) / _DAY, (at - week) / _DAY, (at - month) / _DAY),
+        resets={"daily": day + _DAY, "weekly": week + 7 * _DAY, "monthly": next_month},
+    )
 
 
 def _shown(key: Key, calendar: _Calendar) -> _Calendar:
     """Return the calendar of the amounts: yesterday's, if there is usage today, but the last use was before."""
     last_used_at = read_time(key.get("last_used_at"))
-    if last_used_at is None or last_used_at >= calendar.day or not (read_amount(key.get("usage_daily")) or 0) > 0:
+    if last_used_at is None or last_used_at >= calendar.day or not _spent(key, "usage_daily", counts_byok=True):
         return calendar
-    return _calendar(calendar.day - _DAY)
+    return _calendar(calendar.at, days_ago=1)
 
 
-def _pace(key: Key, at: datetime, calendar: _Calendar) -> float:
+def _pace(key: Key, calendar: _Calendar) -> float:
     created_at = read_time(key.get("created_at"))
-    born = _LONG_AGO if created_at is None else created_at
+    day, week, month = calendar.ages_since(created_at)
     counts_byok = read_flag(key.get("include_byok_in_limit")) is True
-    today = (_spent(key, "usage_daily", counts_byok) or 0.0) / _days(at - max(calendar.day, born))
-    for usage, began in (("usage_weekly", calendar.week), ("usage_monthly", calendar.month)):
-        age = at - max(began, born)
-        if age >= SETTLED and (spent := _spent(key, usage, counts_byok)) is not None:
-            return max(today, spent / _days(age))
+    today = (_spent(key, "usage_daily", counts_byok) or 0.0) / max(day, LEAST_DAYS)
+    if week >= SETTLED_DAYS and (spent := _spent(key, "usage_weekly", counts_byok)) is not None:
+        return max(today, spent / week)
+    if month >= SETTLED_DAYS and (spent := _spent(key, "usage_monthly", counts_byok)) is not None:
+        return max(today, spent / month)
     if created_at is None:
         return today
-    return max(today, (_spent(key, "usage", counts_byok) or 0.0) / _days(at - created_at))
+    age = (calendar.at - created_at) / _DAY
+    return max(today, (_spent(key, "usage", counts_byok) or 0.0) / max(age, LEAST_DAYS))
 
 
 def _spent(key: Key, usage: str, counts_byok: bool) -> float | None:
+    """Return what was spent in a window, None if that is not known; with BYOK, one of both amounts is enough."""
     spent = read_amount(key.get(usage))
     byok = read_amount(key.get(f"byok_{usage}")) if counts_byok else None
-    if spent is None and byok is None:
-        return None
-    return max(0.0, spent or 0.0) + max(0.0, byok or 0.0)
-
-
-def _days(time: timedelta) -> float:
-    return max(time, LEAST) / _DAY
+    if byok is not None:
+        return max(0.0, byok) + max(0.0, spent or 0.0)
+    return spent if spent is None or spent > 0 else 0.0
 
 
 def _runs_dry_at(remaining: float, pace: float, at: datetime) -> datetime | None:

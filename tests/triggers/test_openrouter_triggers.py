@@ -131,7 +131,11 @@ def test_the_event_has_keys_as_the_api_sent_them_and_when(connect):
         connect(server)
         [low] = read_keys(wait())
     assert low.pop("observed_at").endswith("+00:00")
-    assert low == key("low", 4, brand_new={"deep": [1, None]}, threshold=5)
+    assert low == key("low", 4, brand_new={"deep": [1, None]}) | {
+        "reason": "limit",
+        "threshold": 5,
+        "next_reset_at": None,
+    }
 
 
 @pytest.mark.parametrize("rounds", [1, 4])

@@ -70,17 +70,19 @@ def test_the_pace_comes_from_the_windows(when, fields, pace):
 
 
 @pytest.mark.parametrize(
-    ("when", "last_used_at", "pace"),
+    ("when", "fields", "pace"),
     [
-        ("2026-11-11T00:30", "2026-11-10T23:59:00Z", pytest.approx(2, rel=0.05)),
-        ("2026-11-11T00:30", "2026-11-11T00:01:00Z", 8),
-        ("2026-11-11T00:30", None, 8),
-        ("2026-11-11T01:00", "2026-11-10T23:59:00Z", 8),
+        ("2026-11-11T00:30", {"last_used_at": "2026-11-10T23:59:00Z"}, pytest.approx(2, rel=0.05)),
+        ("2026-11-11T00:30", {"last_used_at": "2026-11-11T00:01:00Z"}, 8),
+        ("2026-11-11T00:30", {}, 8),
+        ("2026-11-11T01:00", {"last_used_at": "2026-11-10T23:59:00Z"}, 8),
+        ("2026-11-11T00:30", {"daily": 0, "last_used_at": "2026-11-10T23:59:00Z"}, pytest.approx(2, rel=0.05)),
+        ("2026-12-01T00:00", {"daily": 2, "weekly": 4, "last_used_at": "2026-11-30T23:59:00Z"}, 4),
+        ("2026-11-30T00:00", {"daily": 2, "weekly": 21, "last_used_at": "2026-11-29T23:59:00Z"}, 3),
     ],
 )
-def test_usage_before_the_first_use_of_a_day_is_of_yesterday(when, last_used_at, pace):
-    key = limited(daily=2, weekly=2, last_used_at=last_used_at)
-    assert forecast(key, at(when)).pace == pace
+def test_usage_before_the_first_use_of_a_day_is_of_yesterday(when, fields, pace):
+    assert forecast(limited(**{"daily": 2, "weekly": 4} | fields), at(when)).pace == pace
 
 
 # -- running dry
