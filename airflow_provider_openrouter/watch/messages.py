@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_openrouter.connection import CREDITS_PAGE, KEYS_PAGE, STATUS_PAGE
-from airflow_provider_openrouter.keys import Key, read_amount, read_time
-from airflow_provider_openrouter.text import count, duration, moment, plain, sentence, table, usd
+from airflow_provider_openrouter.keys import Key, read_time
+from airflow_provider_openrouter.text import count, duration, moment, plain, sentence, table
 from airflow_provider_openrouter.watch import words
 
 SHOWN = 20
@@ -82,13 +82,11 @@ def _keys(event: Mapping[str, Any]) -> list[str]:
 
 def _credits(event: Mapping[str, Any]) -> list[str]:
     record = dict(event)
-    balance = read_amount(record.get("balance"))
-    left = "few credits" if balance is None else f"{usd(balance)} of credits"
-    below = "" if record.get("reason") == "runway" else words.why_low(record)
-    why = " and ".join(filter(None, (below and f"is {below}", words.forecast(record))))
+    why = words.why_low(record)
+    verb = "" if record.get("reason") == "runway" else "is "
     return [
-        f"The OpenRouter account has {left} left",
-        *([f"That {why}."] if why else []),
+        f"The OpenRouter account has {words.balance(record)} of credits left",
+        *([f"That {verb}{why}."] if why else []),
         "Without credits, every key of the account stops.",
         f"Credits: {CREDITS_PAGE}",
     ]

@@ -113,10 +113,6 @@ CREDITS = {"version": 1, "status": "low", "balance": 12.4, "total_credits": 500,
     [
         ({"reason": "limit", "threshold": 20.0}, ["That is below $20.00."]),
         (
-            {"reason": "limit", "threshold": 20.0, **FORECAST},
-            ["That is below $20.00 and runs dry on 2026-11-28 at 14:52 UTC at $9.10 a day."],
-        ),
-        (
             {"reason": "runway", "threshold": "3 days", **FORECAST},
             ["That runs dry on 2026-11-28 at 14:52 UTC at $9.10 a day."],
         ),
@@ -130,6 +126,11 @@ def test_a_message_about_credits_says_that_every_key_stops(fields, why):
         "Without credits, every key of the account stops.",
         f"Credits: {CREDITS_PAGE}",
     ]
+
+
+def test_a_message_never_rounds_a_balance_up_to_the_threshold():
+    message = format_message(CREDITS | {"balance": 19.9999, "reason": "limit", "threshold": 20.0})
+    assert message.splitlines()[0] == "The OpenRouter account has $19.9999 of credits left"
 
 
 FAILING = {
