@@ -76,7 +76,7 @@ def report(source: Source[Any], check: Check[L], found: Sequence[Finding[L]]) ->
     count_reports(
         source.openrouter_conn_id, source.scope, reasons=(finding.criterion.reason for finding in found)
     )
-    return low_event(check, found)
+    return low_event(check, found, connection=source.openrouter_conn_id)
 
 
 class WaitTrigger(WatchTrigger):

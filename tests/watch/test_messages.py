@@ -90,6 +90,11 @@ def test_a_message_says_what_is_left_why_and_until_when(event, message):
     assert format_message(event) == f"{message}\nKeys: {KEYS_PAGE}"
 
 
+def test_a_message_names_the_connection_where_it_is_known():
+    assert format_message(low(LOW, connection="team_a")).endswith(f"\nKeys: {KEYS_PAGE} (connection team_a)")
+    assert format_message(CREDITS | {"connection": "b"}).endswith(f"\nCredits: {CREDITS_PAGE} (connection b)")
+
+
 def test_a_message_names_twenty_keys_and_counts_the_rest():
     lines = format_message(low(*[OLD_RELEASE] * 100, total=4_321, low_count=4_321)).splitlines()
     assert lines[0] == "4,321 OpenRouter keys are low"
