@@ -15,13 +15,11 @@ from datetime import UTC, datetime
 from threading import Event
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
-
+from airflow_provider_openrouter.api.base_url import check_base_url
 from airflow_provider_openrouter.api.pagination import Record
 from airflow_provider_openrouter.api.records import RecordReader
-from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
+from airflow_provider_openrouter.api.transport import BearerAuth, Transport
 from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.connection import (
     ALLOW_HTTP,
@@ -83,7 +81,7 @@ class OpenRouterClient:
                 raise OpenRouterRequestError(
                     f"{extra.name} must be {extra.rule}, not {value!r}.", about=extra.name
                 )
-        _check_base_url(base_url, allow_http)
+        check_base_url(base_url, allow_http=allow_http)
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         self.max_retries = max_retries
@@ -252,32 +250,3 @@ def _list(
 
 def _flag(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _check_base_url(base_url: str, allow_http: bool) -> None:
-    try:
-        url = urlsplit(base_url)
-        _ = url.port  # which raises if it is not a number, or too large
-        (url.hostname or "").encode("idna")
-        requests.Request("GET", base_url).prepare()
-        without_spaces = base_url.split() == [base_url]  # older versions of requests accept white space
-        well_formed = url.scheme in ("http", "https") and without_spaces
-    except ValueError:  # requests raises subclasses of it
-        well_formed = False
-    if "sk-or-" in base_url.lower():
-        raise OpenRouterRequestError(
-            "The base URL contains a key, which is not shown here. Enter the key as the management key instead.",
-            about="base_url",
-        )
-    if not well_formed or url.username is not None or url.query or url.fragment:
-        raise OpenRouterRequestError(
-            "The base URL must look like https://host[:port]/path. It must have no user, password, query or "
-            f"fragment. OpenRouter's own is {DEFAULT_BASE_URL}.",
-            about="base_url",
-        )
-    if url.scheme == "http" and not allow_http and not is_loopback(url.hostname or ""):
-        raise OpenRouterRequestError(
-            f"http://{url.hostname} would carry the management key unencrypted. Use https, or set allow_http if "
-            "the network between is your own.",
-            about="allow_http",
-        )
