@@ -1,5 +1,5 @@
 """
-The client of OpenRouter's key API: every key and workspace of one account.
+The client of OpenRouter's management API: the keys, workspaces and credits of one account.
 
 It knows Airflow only by the base classes of its errors, and nothing above it knows HTTP. The facts about the API
 are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) and its guide to management keys
@@ -24,16 +24,19 @@ from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.connection import (
     ALLOW_HTTP,
     DEFAULT_BASE_URL,
+    MANAGEMENT_KEYS_PAGE,
     MAX_CONCURRENCY,
     MAX_RETRIES,
     TIMEOUT,
 )
+from airflow_provider_openrouter.credits import Credits
 from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
     OpenRouterError,
     OpenRouterRequestError,
     OpenRouterResponseError,
 )
-from airflow_provider_openrouter.keys import Extent, Key, KeyListing
+from airflow_provider_openrouter.keys import Extent, Key, KeyListing, is_management_key
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
 
@@ -45,7 +48,7 @@ MOST_LISTINGS = 5
 
 class OpenRouterClient:
     """
-    Reads the keys and workspaces of one OpenRouter account. Between two calls it keeps no connection open.
+    Reads the keys, workspaces and credits of one OpenRouter account. No connection stays open between two calls.
 
     :param management_key: the bearer key, once called a provisioning key; an inference key cannot list keys.
         White space around it is stripped.
@@ -188,13 +191,37 @@ class OpenRouterClient:
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         with self._transport() as transport:
-            key: Any = transport.get("/key", {})
-            if not isinstance(key, dict):
-                raise OpenRouterResponseError(
-                    "/key answered no object under 'data'. Check that the base URL is the API's.",
-                    about="base_url",
+            return _get_object(transport, "/key")
+
+    def get_credits(self) -> Record:
+        """
+        Return the credits of the account as the API sent them: ``total_credits`` and ``total_usage``, in USD.
+
+        :raises OpenRouterResponseError: if a total is missing, or is no amount.
+        :raises OpenRouterAuthError: if the key is an inference key: the API may show it credits of 0.
+        :raises OpenRouterError: if reading fails; ``transient`` says whether trying again may help.
+        """
+        return dict(self.read_credits().record)
+
+    def read_credits(self, *, stopped: Event | None = None) -> Credits:
+        """
+        Return a reading of the account's credits (``GET /credits``), with its time; errors as above.
+
+        If both totals are 0, the key is asked what kind it is (``GET /key``).
+
+        :param stopped: see :meth:`get_key_listing`.
+        """
+        observed_at = datetime.now(UTC)
+        with self._transport(stopped) as transport:
+            credits_ = Credits.read(_get_object(transport, "/credits"), observed_at=observed_at)
+            shows_nothing = not credits_.total_credits and not credits_.total_usage
+            if shows_nothing and is_management_key(_get_object(transport, "/key")) is False:
+                raise OpenRouterAuthError(
+                    "The key is an inference key, to which the API shows credits of 0. Create a management "
+                    f"key at {MANAGEMENT_KEYS_PAGE}.",
+                    about="management_key",
                 )
-            return key
+            return credits_
 
     @contextmanager
     def _transport(self, stopped: Event | None = None) -> Iterator[Transport]:
@@ -246,6 +273,15 @@ def _list(
         workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
         extents=extents,
     )
+
+
+def _get_object(transport: Transport, path: str) -> Record:
+    record: Any = transport.get(path, {})
+    if not isinstance(record, dict):
+        raise OpenRouterResponseError(
+            f"{path} answered no object under 'data'. Check that the base URL is the API's.", about="base_url"
+        )
+    return record
 
 
 def _flag(value: bool) -> str:
