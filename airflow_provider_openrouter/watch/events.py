@@ -31,7 +31,10 @@ from airflow_provider_openrouter.watch.messages import format_message
 
 VERSION = 1
 
-NOT_UNDERSTOOD = "The trigger's event has neither low keys nor an error. Run the task again."
+ENVELOPE = {"version", "status", "message"}
+"""The fields of every event."""
+
+NOT_UNDERSTOOD = "The trigger's event has neither what is low nor an error. Run the task again."
 
 
 def low_event(check: Check[L], found: Sequence[Finding[L]]) -> dict[str, Any]:
@@ -130,3 +133,16 @@ def read_keys(event: Any) -> list[Key]:
     if not (isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys)):
         raise AirflowException(NOT_UNDERSTOOD)
     return keys
+
+
+def read_account(event: Any) -> dict[str, Any]:
+    """
+    Return the record of the account in an event of low credits.
+
+    :raises OpenRouterError: as :func:`read_event` does.
+    :raises AirflowException: as :func:`read_event` does, and if the event has no account.
+    """
+    account = {name: value for name, value in read_event(event).items() if name not in ENVELOPE}
+    if "balance" not in account:
+        raise AirflowException(NOT_UNDERSTOOD)
+    return account
