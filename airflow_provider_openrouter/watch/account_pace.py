@@ -19,12 +19,10 @@ from airflow_provider_openrouter.credits import Credits
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 from airflow_provider_openrouter.keys import read_amount, read_time
 from airflow_provider_openrouter.text import count
+from airflow_provider_openrouter.watch.pace import LEAST_DAYS
 
 DAYS = 7
 """Completed days that the mean is of."""
-
-LEAST_TIME = timedelta(hours=6)
-"""Time over which what was spent today counts at least, so that the first request is no sign of a runaway."""
 
 _DAY = timedelta(days=1)
 
@@ -73,5 +71,5 @@ class Growth:
         if first is None or first.observed_at.date() != credits_.observed_at.date():
             self._first = first = credits_
         grown = max(Decimal(0), credits_.total_usage - first.total_usage)
-        time = max(credits_.observed_at - first.observed_at, LEAST_TIME)
-        return grown / Decimal(str(time / _DAY))
+        days = max((credits_.observed_at - first.observed_at) / _DAY, LEAST_DAYS)
+        return grown / Decimal(str(days))

@@ -10,6 +10,7 @@ from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.exceptions import OpenRouterServerError
 from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
 from airflow_provider_openrouter.watch.account_source import AccountSource
+from airflow_provider_openrouter.watch.sources import Stop
 
 
 class Account(Sandbox):
@@ -64,7 +65,7 @@ def pace(account):
 
     def pace(at):
         account.now.set(at)
-        return float(reader.read(client).pace)
+        return reader.read(client, Stop()).pace
 
     return pace
 
@@ -72,7 +73,7 @@ def pace(account):
 def test_without_a_pace_the_credits_alone_are_read(account):
     reader = AccountSource(openrouter_conn_id="x", with_pace=False).reader()
     for _ in range(2):
-        reading = reader.read(Client(account))
+        reading = reader.read(Client(account), Stop())
         assert reading.credits.record == account.get_credits()
         assert reading.pace is None
     assert account.requests == ["/api/v1/credits"] * 2
