@@ -6,7 +6,8 @@ Each has ``version`` and ``status``, and a ``message`` that people can read.
 - ``low``: ``keys`` has the low keys, at most a hundred, the lowest first: the API's own dicts, with what
   :meth:`~airflow_provider_openrouter.watch.check.Check.record` adds. ``total`` says how many they are, and
   ``low_count`` how many are low in all: for an asset, ``keys`` are those that newly crossed the threshold. A key
-  of more than 40,000 characters lacks its longest fields, and ``fields_left_out`` says how many.
+  of more than 40,000 characters lacks its longest fields, and ``fields_left_out`` says how many. If the account's
+  credits are low, the event has the fields of its record instead: ``balance`` and others.
 - ``error``: why a wait ended, as ``error``, ``message`` and ``status_code``; or that a watch for an asset fails,
   with the reason as ``cause``, with ``failing_since``, ``failures``, ``connection`` and ``rule``.
 - ``recovered``: that such a watch fails no more, with ``failing_since``, ``observed_at``, ``connection`` and
