@@ -84,10 +84,10 @@ def _keys(event: Mapping[str, Any]) -> list[str]:
 def _credits(event: Mapping[str, Any]) -> list[str]:
     record = dict(event)
     why = words.why_low(record)
-    verb = "" if record.get("reason") == "runway" else "is "
+    subject = "It" if record.get("reason") == "runway" else "That is"
     return [
         f"The OpenRouter account has {words.balance(record)} of credits left",
-        *([f"That {verb}{why}."] if why else []),
+        *([f"{subject} {why}."] if why else []),
         "Without credits, every key of the account stops.",
         _page("Credits", CREDITS_PAGE, event),
     ]
