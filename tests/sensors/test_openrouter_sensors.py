@@ -56,6 +56,7 @@ FIELDS = {
     "include_disabled",
     "workspace_id",
     "fail_if_unwatched",
+    "expires_within",
 }
 
 in_every_mode = pytest.mark.parametrize("mode", MODES)
@@ -126,6 +127,14 @@ NONSENSE = [
     ("threshold", "", "threshold must be USD such as 5"),
     ("threshold", True, "threshold must be USD such as 5"),
     ("threshold", None, "threshold must be USD such as 5"),
+    *(
+        ("threshold", value, "threshold must be USD such as 5")
+        for value in ("3 dayz", "0 days", "1e9 days", ["50%", "10%"], ["10%"])
+    ),
+    *(
+        ("expires_within", value, 'expires_within must be a time such as "3 days"')
+        for value in (5, "5", "3 dayz", "0 days", "1e9 days", "10%", "")
+    ),
     ("key_hashes", 5, "key_hashes must be a list"),
     ("key_hashes", [5], "key_hashes must be a list"),
     ("key_hashes", ["['a', 'b']"], "needs render_template_as_native_obj=True"),
