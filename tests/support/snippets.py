@@ -64,7 +64,7 @@ def main(home: Path) -> None:
 
     from airflow_provider_openrouter.sandbox import Sandbox
 
-    with Sandbox() as sandbox, running_postgresql() as server:
+    with Sandbox(balance=20.0) as sandbox, running_postgresql() as server:
         warehouse = make_url(server.get_uri())
         sandbox.create_key(name="nearly-spent", limit=10.0, limit_remaining=0.25, expires_at=None)
         os.environ |= {
