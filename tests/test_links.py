@@ -2,12 +2,14 @@
 
 import json
 from datetime import UTC, datetime
+from importlib import import_module
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperator
 from support.lines import DagSerialization
 
 from airflow_provider_openrouter.connection import KEYS_PAGE
+from airflow_provider_openrouter.get_provider_info import get_provider_info
 from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterCreditsSensor, OpenRouterKeyLimitSensor
@@ -20,7 +22,16 @@ TASKS = {
     OpenRouterKeyLimitSensor: {"threshold": 1},
     OpenRouterCreditsSensor: {"threshold": 1},
 }
-"""Every operator, transfer and sensor, with the arguments that it needs."""
+"""Tasks of each kind, with the arguments that they need."""
+KINDS = {
+    kind
+    for part in ("operators", "sensors", "transfers")
+    for entry in get_provider_info()[part]
+    for module in entry.get("python-modules", [entry.get("python-module")])
+    for name, kind in vars(import_module(module)).items()
+    if name.startswith("OpenRouter") and isinstance(kind, type) and issubclass(kind, BaseOperator)
+}
+"""Every operator, sensor and transfer."""
 
 
 def link(**fields):
@@ -66,8 +77,13 @@ def test_a_uri_is_a_connection_too(monkeypatch):
     assert link(openrouter_conn_id="team") == "https://llm.example.com:8443"
 
 
+def test_every_operator_sensor_and_transfer_has_it():
+    assert TASKS.keys() <= KINDS
+    assert {kind for kind in KINDS if OpenRouterKeysLink() not in kind.operator_extra_links} == set()
+
+
 @pytest.mark.parametrize("kind", TASKS, ids=lambda kind: kind.__name__)
-def test_every_task_has_it_on_the_api_server_mapped_or_not(kind):
+def test_the_api_server_knows_it_of_tasks_mapped_or_not(kind):
     with DAG("links", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)) as dag:
         kind(task_id="one", **TASKS[kind])
         kind.partial(task_id="each", **TASKS[kind]).expand(openrouter_conn_id=["a", "b"])
