@@ -27,8 +27,8 @@ MAX_OVERLAP = 2
 """How many records two pages share, if they are large. One is proof enough that nothing lies between them; with
 two, a record that is deleted meanwhile costs no request."""
 MAX_TAIL = 5
-"""How many records the last page of an account that was listed before shows, so that as few as these may be
-deleted between two listings at no cost. It is in addition to the others, and short."""
+"""How many records, at most, the last page of a known account is expected to show. As long as one of them is
+left, deletions since the listing before cost no request."""
 MAX_BARREN_PAGES = 100
 MAX_SINGLE_PAGES = 1_000
 """How many pages of one record are read. They cannot overlap, so that of a record that is replaced without end
