@@ -23,8 +23,10 @@ from airflow_provider_openrouter.api.pagination import Record
 from airflow_provider_openrouter.api.records import RecordReader
 from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
 from airflow_provider_openrouter.api.window import Window
+from airflow_provider_openrouter.changes import UNCHANGED, read_changes, read_hash
 from airflow_provider_openrouter.connection import (
     ALLOW_HTTP,
+    ALLOW_UPDATES,
     DEFAULT_BASE_URL,
     MAX_CONCURRENCY,
     MAX_RETRIES,
@@ -56,6 +58,7 @@ class OpenRouterClient:
     :param max_retries: how often one request is tried again after a temporary error.
     :param max_concurrency: how many requests of one listing may be under way at once.
     :param allow_http: whether to send the key unencrypted to a host other than this machine.
+    :param allow_updates: whether :meth:`update_key` may change keys.
     :param advice: for each of these arguments, a sentence to add to errors about it.
     :raises OpenRouterAuthError: if the key is empty or cannot be sent in a header.
     :raises OpenRouterRequestError: if another argument makes no sense.
@@ -70,6 +73,7 @@ class OpenRouterClient:
         max_retries: int = MAX_RETRIES.default,
         max_concurrency: int = MAX_CONCURRENCY.default,
         allow_http: bool = ALLOW_HTTP.default,
+        allow_updates: bool = ALLOW_UPDATES.default,
         advice: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         given = {
@@ -77,6 +81,7 @@ class OpenRouterClient:
             MAX_RETRIES: max_retries,
             MAX_CONCURRENCY: max_concurrency,
             ALLOW_HTTP: allow_http,
+            ALLOW_UPDATES: allow_updates,
         }
         for extra, value in given.items():
             if not extra.allows(value):
@@ -88,6 +93,7 @@ class OpenRouterClient:
         self.timeout = timeout
         self.max_retries = max_retries
         self.max_concurrency = max_concurrency
+        self.allow_updates = allow_updates
         self._auth = BearerAuth(management_key)
         self._advice = advice
 
@@ -198,6 +204,63 @@ class OpenRouterClient:
                 )
             return key
 
+    def get_key(self, hash: str) -> Key:  # noqa: A002
+        """
+        Return one key, as the API sent it (``GET /keys/{hash}``).
+
+        :param hash: the hash of the key.
+        :raises OpenRouterRequestError: if no key has this hash, or it cannot be one.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        path = f"/keys/{read_hash(hash)}"
+        with self._transport() as transport:
+            return _read_key(transport.get(path, {}), path)
+
+    def update_key(
+        self,
+        hash: str,  # noqa: A002
+        *,
+        limit: float | str | None = UNCHANGED,
+        limit_reset: str | None = UNCHANGED,
+        disabled: bool | None = None,
+        name: str | None = None,
+    ) -> Key:
+        """
+        Change one key, and return it as the API then sent it (``PATCH /keys/{hash}``).
+
+        It is retried like reading: setting a value twice is setting it once. What is left out stays as it is.
+
+        :param hash: the hash of the key.
+        :param limit: the new limit in USD; None for no limit.
+        :param limit_reset: ``"daily"``, ``"weekly"`` or ``"monthly"``; None for never.
+        :param disabled: whether the key is disabled.
+        :param name: the new name.
+        :raises OpenRouterRequestError: if ``allow_updates`` is not set, or an argument makes no sense, before any
+            request; or if the server refuses the change.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help. After a temporary
+            error the key may have been changed: the response can be lost on its way.
+        """
+        self.require_updates()
+        path = f"/keys/{read_hash(hash)}"
+        changes = read_changes(limit=limit, limit_reset=limit_reset, disabled=disabled, name=name)
+        if not changes:
+            raise OpenRouterRequestError("There is nothing to change: give limit, limit_reset, disabled or name.")
+        with self._transport() as transport:
+            return _read_key(transport.patch(path, changes), path)
+
+    def require_updates(self) -> None:
+        """
+        Check that keys may be changed.
+
+        :raises OpenRouterRequestError: if ``allow_updates`` is not set.
+        """
+        if not self.allow_updates:
+            error = OpenRouterRequestError(
+                "Keys may not be changed: allow_updates is not set.", about=ALLOW_UPDATES.name
+            )
+            error.advise(self._advice)
+            raise error
+
     @contextmanager
     def _transport(self, stopped: Event | None = None) -> Iterator[Transport]:
         """Open the connections that requests share, and add the advice to what they raise."""
@@ -248,6 +311,14 @@ def _list(
         workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
         extents=extents,
     )
+
+
+def _read_key(key: Any, path: str) -> Key:
+    if not isinstance(key, dict) or not isinstance(key.get("hash"), str):
+        raise OpenRouterResponseError(
+            f"{path} answered no key under 'data'. Check that the base URL is the API's.", about="base_url"
+        )
+    return key
 
 
 def _flag(value: bool) -> str:
