@@ -109,7 +109,7 @@ ALLOW_HTTP = Extra(
 ALLOW_UPDATES = Extra(
     name="allow_updates",
     label="Allow updates",
-    description="Let tasks that use this connection change keys: their limit, name, and whether they are disabled.",
+    description="Let tasks with this connection change keys: limit, name, and whether they are disabled.",
     kind=bool,
     default=False,
 )

@@ -204,7 +204,7 @@ class OpenRouterClient:
                 )
             return key
 
-    def get_key(self, hash: str) -> Key:  # noqa: A002
+    def get_key(self, hash: str) -> Key:
         """
         Return one key, as the API sent it (``GET /keys/{hash}``).
 
@@ -218,7 +218,7 @@ class OpenRouterClient:
 
     def update_key(
         self,
-        hash: str,  # noqa: A002
+        hash: str,
         *,
         limit: float | str | None = UNCHANGED,
         limit_reset: str | None = UNCHANGED,
@@ -237,8 +237,8 @@ class OpenRouterClient:
         :param name: the new name.
         :raises OpenRouterRequestError: if ``allow_updates`` is not set, or an argument makes no sense, before any
             request; or if the server refuses the change.
-        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help. After a temporary
-            error the key may have been changed: the response can be lost on its way.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help. After a
+            temporary error the key may have been changed: the response can be lost on its way.
         """
         self.require_updates()
         path = f"/keys/{read_hash(hash)}"

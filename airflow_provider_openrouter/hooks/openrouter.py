@@ -27,7 +27,8 @@ class OpenRouterHook(BaseHook):
     It uses these fields of the connection: ``password``, the management key; ``host``, the base URL (without a
     scheme ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema``
     (the path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency``,
-    ``allow_http`` and ``allow_updates``. Their meanings, defaults and bounds are in :mod:`airflow_provider_openrouter.connection`.
+    ``allow_http`` and ``allow_updates``. Their meanings, defaults and bounds are in
+    :mod:`airflow_provider_openrouter.connection`.
 
     :param openrouter_conn_id: the connection to OpenRouter.
     """
@@ -132,7 +133,7 @@ class OpenRouterHook(BaseHook):
         """
         return self.get_conn().list_workspaces()
 
-    def get_key(self, hash: str) -> Key:  # noqa: A002
+    def get_key(self, hash: str) -> Key:
         """
         Return one key, as the API sent it.
 
@@ -144,7 +145,7 @@ class OpenRouterHook(BaseHook):
 
     def update_key(
         self,
-        hash: str,  # noqa: A002
+        hash: str,
         *,
         limit: float | str | None = UNCHANGED,
         limit_reset: str | None = UNCHANGED,

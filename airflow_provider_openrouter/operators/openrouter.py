@@ -13,6 +13,7 @@ from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.operators.update_key import OpenRouterUpdateKeyOperator
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import file_target
 from airflow_provider_openrouter.snapshots.paths import check_output_path
@@ -22,6 +23,8 @@ from airflow_provider_openrouter.text import count, plain
 if TYPE_CHECKING:
     import pandas as pd
     from airflow.providers.common.compat.sdk import Context
+
+__all__ = ["OpenRouterListKeysOperator", "OpenRouterUpdateKeyOperator"]
 
 XCOM_FORMATS = ("frame", "records")
 FILE_ARGUMENTS = {"granularity": "day", "source": None, "snapshot": None}
