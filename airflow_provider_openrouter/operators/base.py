@@ -12,11 +12,13 @@ from airflow_provider_openrouter.arguments import is_literal, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.snapshots.lineage import Target, lineage
 from airflow_provider_openrouter.snapshots.partition import Partitioning, read_granularity
 from airflow_provider_openrouter.snapshots.summary import log_summary
+from airflow_provider_openrouter.watch.metrics import record_keys
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -35,6 +37,7 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         "source",
         "snapshot",
     )
+    operator_extra_links = (OpenRouterKeysLink(),)
     ui_color = "#e4e7fb"
 
     def __init__(
@@ -73,6 +76,11 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         )
 
     def _list_keys(self) -> KeyListing:
+        listing = self._list()
+        record_keys(self.openrouter_conn_id, listing)
+        return listing
+
+    def _list(self) -> KeyListing:
         list_keys = partial(
             self._hook.get_conn().get_key_listing,
             include_disabled=require_flag("include_disabled", self.include_disabled),
@@ -94,12 +102,13 @@ class BaseOpenRouterKeysOperator(BaseOperator):
         return OpenRouterHook(self.openrouter_conn_id)
 
     def _report(
-        self, context: Context, summary: dict[str, Any], target: Target | None = None, **written: Any
+        self, context: Context, summary: dict[str, Any], report: str, target: Target | None = None, **written: Any
     ) -> None:
         """Report what was listed and written to the log, XCom, the outlet assets and OpenLineage."""
         log_summary(summary, self.log)
         if self.do_xcom_push:
             context["ti"].xcom_push(key="summary", value=fit(summary))
+            context["ti"].xcom_push(key="report", value=report)
         rows = summary["keys"]
         for outlet in self.outlets:
             if isinstance(outlet, Asset):

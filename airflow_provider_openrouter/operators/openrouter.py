@@ -17,7 +17,7 @@ from airflow_provider_openrouter.operators.update_key import OpenRouterUpdateKey
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import file_target
 from airflow_provider_openrouter.snapshots.paths import check_output_path
-from airflow_provider_openrouter.snapshots.summary import summarize
+from airflow_provider_openrouter.snapshots.summary import report_lowest, summarize
 from airflow_provider_openrouter.text import count, plain
 
 if TYPE_CHECKING:
@@ -38,9 +38,10 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
     It returns the typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`); with
     ``xcom_format="records"`` the API's own dicts; with ``output_path`` it writes a file and returns its path.
 
-    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
-    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path``
-    and ``bytes``, as its ``extra``.
+    It pushes two XComs: ``summary``, which has counts, spend (USD) in all and in the current UTC day, week and
+    month, and the five active keys with the least left; and ``report``, a table in Markdown of the hundred active
+    keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path`` and
+    ``bytes``, as its ``extra``.
 
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param include_disabled: whether to list keys that are disabled. (templated)
@@ -112,7 +113,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
             return self._write_file(context, self.output_path)
         if self.xcom_format == "records":
             listing = self._list_keys()
-            self._report(context, summarize(listing))
+            self._report(context, summarize(listing), report_lowest(listing))
             return list(map(fit, listing.keys))
 
         from airflow_provider_openrouter.snapshots.frame import keys_frame
@@ -121,7 +122,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
             _check_frame_fits_xcom()
         listing = self._list_keys()
         frame = keys_frame(listing)
-        self._report(context, summarize(listing))
+        self._report(context, summarize(listing), report_lowest(listing))
         return frame
 
     def _write_file(self, context: Context, output_path: str) -> str:
@@ -132,7 +133,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         check_store(output_path)
         listing = self._list_keys()
         partition = partitioning.partition(listing)
-        summary = summarize(listing)
+        summary, report = summarize(listing), report_lowest(listing)
         frame = keys_file_frame(listing, partition)
         del listing  # so that a large listing is not in memory twice
         path = partition.fill_in(output_path)
@@ -140,7 +141,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         self.log.info(
             "Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), plain(path, longest=1_000)
         )
-        self._report(context, summary, file_target(path), path=path, bytes=size)
+        self._report(context, summary, report, file_target(path), path=path, bytes=size)
         return fit(path)
 
     def _check_file_arguments(self, *, only_literals: bool = False) -> None:

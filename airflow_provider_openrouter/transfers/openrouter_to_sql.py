@@ -10,7 +10,7 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import table_target
-from airflow_provider_openrouter.snapshots.summary import summarize
+from airflow_provider_openrouter.snapshots.summary import report_lowest, summarize
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -29,9 +29,10 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     An older table gets the columns that it lacks. In a table from before the column ``granularity`` existed,
     rows at 00:00 UTC become ``day`` and all others ``hour``.
 
-    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
-    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
-    partition as its ``extra``.
+    It pushes two XComs: ``summary``, which has counts, spend (USD) in all and in the current UTC day, week and
+    month, and the five active keys with the least left; and ``report``, a table in Markdown of the hundred active
+    keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the partition as its
+    ``extra``.
 
     :param sql_conn_id: the connection to the database, all of whose settings hold that Airflow's hook honours.
         (templated)
@@ -118,7 +119,7 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         try:
             listing = self._list_keys()
             partition = partitioning.partition(listing)
-            summary = summarize(listing)
+            summary, report = summarize(listing), report_lowest(listing)
             frame = keys_file_frame(listing, partition)
             del listing  # so that a large listing is not in memory twice
             found_in = replace_partition(
@@ -136,7 +137,7 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
             **partition.columns,
             "snapshot": partition.snapshot.isoformat(),
         }
-        self._report(context, summary, table_target(engine.url, schema=found_in, table=table), **written)
+        self._report(context, summary, report, table_target(engine.url, schema=found_in, table=table), **written)
         return fit({"rows": summary["keys"], **written})
 
 
