@@ -9,7 +9,6 @@ a key that moves can be missed by a listing of all workspaces.
 from __future__ import annotations
 
 import math
-import re
 from decimal import Decimal
 from typing import Any, Final
 
@@ -67,20 +66,6 @@ def read_usd(name: str, value: Any) -> float:
     if amount is None or not 0 <= amount < math.inf:
         raise OpenRouterRequestError(f"{name} must be USD of 0 or more, such as 50, not {value!r}.")
     return amount
-
-
-def read_hash(value: Any) -> str:
-    """
-    Read the hash of one key, which becomes part of a path.
-
-    :raises OpenRouterRequestError: if it is not letters, digits, hyphens and underscores.
-    """
-    hash_ = value.strip() if isinstance(value, str) else ""
-    if not re.fullmatch(r"[A-Za-z0-9_-]{1,200}", hash_):
-        raise OpenRouterRequestError(
-            f"key_hash must be the hash of one key: letters, digits, hyphens and underscores, not {value!r}."
-        )
-    return hash_
 
 
 def changes_of(key: Key) -> dict[str, Any]:

@@ -10,6 +10,7 @@ value, and return None if it cannot be read.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from airflow_provider_openrouter.exceptions import OpenRouterResponseError
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import plain
 
@@ -54,6 +55,23 @@ FIELDS = {
 
 AMOUNT_BOUND = 1e300
 """Numbers this large are not taken as amounts, so that sums stay finite."""
+
+_HASH = re.compile(r"[\w-]{1,128}", re.ASCII)
+
+
+def read_hash(value: Any) -> str:
+    """
+    Return the hash of a key, if it can be one.
+
+    :raises OpenRouterRequestError: if it cannot; a key in its place is not shown.
+    """
+    if isinstance(value, str) and "sk-or-" in value.lower():
+        raise OpenRouterRequestError("A key was given in place of its hash. Give the hash that the list shows.")
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise OpenRouterRequestError(
+            f"No key has the hash {plain(repr(value))}. Give the hash that the list shows."
+        )
+    return value
 
 
 def to_json(value: Any) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from support.keys import key
 
-from airflow_provider_openrouter.changes import UNCHANGED, changes_of, limit_for, read_changes, read_hash
+from airflow_provider_openrouter.changes import UNCHANGED, changes_of, limit_for, read_changes
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 
 
@@ -46,16 +46,6 @@ def test_a_change_that_makes_no_sense_is_refused(given):
     [name] = given
     with pytest.raises(OpenRouterRequestError, match=f"^{name} must be "):
         read_changes(**given)
-
-
-@pytest.mark.parametrize("value", ["", "..", "a/b", "a?b=1", "a#b", "a%2fb", "ä", "a b", None, 5, "a" * 201])
-def test_what_cannot_be_a_hash_is_refused(value):
-    with pytest.raises(OpenRouterRequestError, match=r"^key_hash must be the hash of one key"):
-        read_hash(value)
-
-
-def test_white_space_around_a_hash_is_stripped():
-    assert read_hash(" 0e6f-1c96_\n") == "0e6f-1c96_"
 
 
 @pytest.mark.parametrize(

@@ -17,13 +17,15 @@ from airflow.providers.common.compat.sdk import (
 from airflow.sdk.definitions.param import ParamsDict
 
 from airflow_provider_openrouter.arguments import is_literal
-from airflow_provider_openrouter.changes import read_hash, read_usd
+from airflow_provider_openrouter.changes import read_usd
+from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.keys import Key, read_amount
-from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, describe, result
+from airflow_provider_openrouter.keys import Key, read_amount, read_hash
+from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, result
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.text import usd
+from airflow_provider_openrouter.watch import words
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -117,7 +119,9 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
         person = answer["responded_by_user"]
         answered_by = None if person is None else person["name"]
         if chosen == LEAVE:
-            raise AirflowSkipException(f"Left as it is: {describe(self.key)}, by {answered_by or 'timeout'}.")
+            raise AirflowSkipException(
+                f"Left as it is: key {self._name}. Answered by {answered_by or 'nobody in time'}."
+            )
         client = self._connect()
         key = client.get_key(self.key["hash"])
         changes = {"disabled": True} if chosen == DISABLE else self._read_limit(key, answer["params_input"])
@@ -131,6 +135,10 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
                 context["outlet_events"][outlet].extra = done
         return done
 
+    @property
+    def _name(self) -> str:
+        return words.name(self.key, with_label=True)
+
     def _connect(self) -> OpenRouterClient:
         client = OpenRouterHook(self.openrouter_conn_id).get_conn()
         client.require_updates()
@@ -142,8 +150,10 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
             raise OpenRouterRequestError(f"key must be a key as a sensor returns it, not {self.key!r}.")
         read_hash(self.key.get("hash"))
         cap = read_usd("max_limit", self.max_limit)
-        self.subject = f"Raise the limit of {describe(self.key)}?"
-        self.body = ""
+        self.subject = f"Raise the limit of key {self._name}?"
+        said = (words.left, words.why_low, words.forecast, words.reset)
+        facts = dict.fromkeys(filter(None, (say(self.key) for say in said)))
+        self.body = "\n".join([*(f"- {fact}" for fact in facts), f"- [OpenRouter's keys]({KEYS_PAGE})"])
         limit = read_amount(self.key.get("limit")) or 0.0
         self.params = ParamsDict(
             {
@@ -175,7 +185,7 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
         was, present = read_amount(self.key.get("limit")), read_amount(key.get("limit"))
         if was != present:
             now = "no limit" if present is None else f"a limit of {usd(present)}"
-            self.log.info("Nothing changed: %s has %s by now.", describe(key), now)
+            self.log.info("Nothing changed: key %s has %s by now.", self._name, now)
             return True
         return False
 

@@ -11,6 +11,7 @@ from airflow_provider_openrouter.changes import changes_of
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import Key, read_text
 from airflow_provider_openrouter.text import plain, sentence, usd
+from airflow_provider_openrouter.watch import words
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -67,7 +68,7 @@ class KeyUpdate:
         before = changes_of(self.key)
         changes = {name: value for name, value in self.changes.items() if before[name] != value}
         if not changes:
-            log.info("Nothing to change: %s is as it should be.", describe(self.key))
+            log.info("Nothing to change: key %s is as it should be.", words.name(self.key, with_label=True))
             return result(self.key, self.key)
         self._audit(context, "sending", before=before, changes=changes)
         try:
@@ -77,8 +78,8 @@ class KeyUpdate:
             raise
         after = changes_of(updated)
         self._audit(context, "changed", before=before, changes=changes, after=after)
-        words = ", ".join(f"{name} {_shown(name, before)} → {_shown(name, after)}" for name in changes)
-        log.info("Changed %s: %s", describe(self.key), words)
+        changed = ", ".join(f"{name} {_shown(name, before)} → {_shown(name, after)}" for name in changes)
+        log.info("Changed key %s: %s", words.name(self.key, with_label=True), changed)
         return result(self.key, updated)
 
     def _audit(self, context: Context, outcome: str, **facts: Any) -> None:
@@ -104,12 +105,6 @@ def result(before: Key, after: Key) -> dict[str, Any]:
         "after": changes_of(after),
         "changed": before is not after,
     }
-
-
-def describe(key: Key) -> str:
-    """Return a key in a few words."""
-    name, label = (plain(read_text(key.get(field))) for field in ("name", "label"))
-    return f"key {name or key['hash']}{f' ({label})' if label else ''}"
 
 
 def _shown(name: str, fields: dict[str, Any]) -> str:

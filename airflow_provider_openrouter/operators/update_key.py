@@ -14,14 +14,14 @@ from airflow_provider_openrouter.changes import (
     changes_of,
     limit_for,
     read_changes,
-    read_hash,
     read_usd,
 )
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.keys import Key
-from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, describe, result
+from airflow_provider_openrouter.keys import Key, read_hash
+from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, result
 from airflow_provider_openrouter.payload import fit
+from airflow_provider_openrouter.watch import words
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -148,10 +148,14 @@ class OpenRouterUpdateKeyOperator(BaseOperator):
     def _is_as_expected(self, key: Key) -> bool:
         """Return whether the fields of ``only_if`` still have the values that it names, and say so if not."""
         now = changes_of(key)
-        for name, value in self._read_only_if(self.only_if or {}).items():
-            if now[name] != value:
+        for field, value in self._read_only_if(self.only_if or {}).items():
+            if now[field] != value:
                 self.log.info(
-                    "Nothing changed: %s of %s is %r by now, not %r.", name, describe(key), now[name], value
+                    "Nothing changed: %s of key %s is %r by now, not %r.",
+                    field,
+                    words.name(key),
+                    now[field],
+                    value,
                 )
                 return False
         return True

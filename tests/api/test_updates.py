@@ -75,7 +75,7 @@ def test_a_refused_change_is_sent_once(answer, words):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"hash": "../workspaces", "limit": 5}, "^key_hash must be"),
+        ({"hash": "../workspaces", "limit": 5}, "^No key has the hash"),
         ({"hash": "a"}, "^There is nothing to change"),
         ({"hash": "a", "limit": -5}, "^limit must be USD of 0 or more"),
         ({"hash": "a", "limit_reset": "yearly"}, "^limit_reset must be daily, weekly, monthly"),

@@ -77,7 +77,7 @@ def test_remaining_raises_the_limit_once(run):
     assert second["changed"] is False
 
 
-def test_of_two_that_raise_a_key_at_once_one_changes_nothing_more(run):
+def test_two_that_raise_a_key_at_once_raise_it_once(run):
     raised = []
 
     def raise_too(server):
@@ -198,7 +198,7 @@ def test_without_allow_updates_there_is_no_request_at_all(run, caplog):
         ({"limit": 5, "only_if": {"usage": 5}}, "only_if must have fields such as limit, not 'usage'"),
         ({"limit": 5, "only_if": {"limit": -5}}, "limit must be USD of 0 or more"),
         ({"limit": 5, "only_if": "limit"}, "only_if must be a mapping"),
-        ({"limit": 5, "key_hash": "../credits"}, "key_hash must be the hash of one key"),
+        ({"limit": 5, "key_hash": "../credits"}, "No key has the hash"),
     ],
 )
 def test_what_makes_no_sense_is_refused_when_the_dag_is_parsed(arguments, said):
