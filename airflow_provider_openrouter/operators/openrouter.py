@@ -13,6 +13,7 @@ from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.operators.raise_limit import OpenRouterRaiseLimitOperator
 from airflow_provider_openrouter.operators.update_key import OpenRouterUpdateKeyOperator
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.lineage import file_target
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from airflow.providers.common.compat.sdk import Context
 
-__all__ = ["OpenRouterListKeysOperator", "OpenRouterUpdateKeyOperator"]
+__all__ = ["OpenRouterListKeysOperator", "OpenRouterRaiseLimitOperator", "OpenRouterUpdateKeyOperator"]
 
 XCOM_FORMATS = ("frame", "records")
 FILE_ARGUMENTS = {"granularity": "day", "source": None, "snapshot": None}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any
 
@@ -21,11 +21,13 @@ from airflow_provider_openrouter.changes import read_usd
 from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.keys import Key, read_amount, read_hash
+from airflow_provider_openrouter.keys import Key, KeyListing, read_amount, read_hash
 from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, result
 from airflow_provider_openrouter.payload import fit
+from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import usd
 from airflow_provider_openrouter.watch import words
+from airflow_provider_openrouter.watch.rule import LimitRule
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
@@ -119,13 +121,12 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
         person = answer["responded_by_user"]
         answered_by = None if person is None else person["name"]
         if chosen == LEAVE:
-            raise AirflowSkipException(
-                f"Left as it is: key {self._name}. Answered by {answered_by or 'nobody in time'}."
-            )
+            who = f"{answered_by} answered so" if answered_by else "nobody answered in time"
+            raise AirflowSkipException(f"Left as it is: key {self._name}, as {who}.")
         client = self._connect()
         key = client.get_key(self.key["hash"])
-        changes = {"disabled": True} if chosen == DISABLE else self._read_limit(key, answer["params_input"])
-        if chosen == RAISE and self._is_settled(key):
+        changes = {"disabled": True} if chosen == DISABLE else self._read_limit(answer["params_input"])
+        if chosen == RAISE and self._is_settled(key, changes["limit"]):
             done = result(key, key)
         else:
             done = KeyUpdate(client=client, key=key, changes=changes, answered_by=answered_by).run(context)
@@ -138,6 +139,9 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
     @property
     def _name(self) -> str:
         return words.name(self.key, with_label=True)
+
+    def validate_params_input(self, params_input: Mapping[str, Any]) -> None:
+        """Leave the amount to :meth:`execute_complete`, which reads it if it is used."""
 
     def _connect(self) -> OpenRouterClient:
         client = OpenRouterHook(self.openrouter_conn_id).get_conn()
@@ -168,26 +172,39 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
             }
         )
 
-    def _read_limit(self, key: Key, entered: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the change to the limit that was entered, within the cap and above the present limit."""
+    def _read_limit(self, entered: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the change to the limit that was entered, if it is within the cap."""
         changes = {"limit": read_usd("The new limit", entered.get("limit"))}
         check_cap(changes, read_usd("max_limit", self.max_limit))
-        present = read_amount(key.get("limit"))
-        if present is not None and changes["limit"] <= present:
-            raise OpenRouterRequestError(
-                f"The new limit, {usd(changes['limit'])}, is not above the present one, {usd(present)}. Nothing "
-                "was changed."
-            )
         return changes
 
-    def _is_settled(self, key: Key) -> bool:
-        """Return whether the key needs no higher limit any more, and say why."""
-        was, present = read_amount(self.key.get("limit")), read_amount(key.get("limit"))
-        if was != present:
-            now = "no limit" if present is None else f"a limit of {usd(present)}"
-            self.log.info("Nothing changed: key %s has %s by now.", self._name, now)
+    def _is_settled(self, key: Key, limit: float) -> bool:
+        """
+        Return whether the key needs no higher limit any more, and say why.
+
+        :raises OpenRouterRequestError: if it does, and the new limit is not above the present one.
+        """
+        present = read_amount(key.get("limit"))
+        settled = None
+        if present != read_amount(self.key.get("limit")):
+            settled = f"the limit of key {self._name} was changed meanwhile"
+        elif not self._is_low(key):
+            settled = f"key {self._name} is not low any more"
+        elif present is not None and limit <= present:
+            raise OpenRouterRequestError(
+                f"The new limit, {usd(limit)}, is not above the present one, {usd(present)}. Nothing was changed."
+            )
+        if settled:
+            self.log.info("Nothing changed: %s. It has %s.", settled, words.left(key))
+        return bool(settled)
+
+    def _is_low(self, key: Key) -> bool:
+        """Return whether the key is still below the threshold at which it was reported, if that is known."""
+        threshold = self.key.get("threshold")
+        if threshold is None:
             return True
-        return False
+        listing = KeyListing(keys=[key], observed_at=datetime.now(UTC), scope=WorkspaceScope.read(None))
+        return bool(LimitRule(threshold=threshold, include_disabled=True).check(listing).low)
 
     def generate_link_to_ui(self, *, task_instance: Any, **how: Any) -> str:
         """Return the address of the form; that of a mapped task has its index in the path."""

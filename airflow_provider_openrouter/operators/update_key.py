@@ -150,13 +150,8 @@ class OpenRouterUpdateKeyOperator(BaseOperator):
         now = changes_of(key)
         for field, value in self._read_only_if(self.only_if or {}).items():
             if now[field] != value:
-                self.log.info(
-                    "Nothing changed: %s of key %s is %r by now, not %r.",
-                    field,
-                    words.name(key),
-                    now[field],
-                    value,
-                )
+                changed = f"{field} is {now[field]!r} by now, not {value!r}"
+                self.log.info("Nothing changed of key %s: %s.", words.name(key), changed)
                 return False
         return True
 
