@@ -2,8 +2,8 @@
 ### Ask a person before the limit of an OpenRouter key is raised
 
 Starts when a key runs low. For each such key, a person is asked under *Browse → Required Actions*: raise its
-limit, leave it, or disable the key. Without an answer within twelve hours it is left as it is. At the end there is
-a message with what was decided, and by whom.
+limit, leave it, or disable the key. Without an answer within twelve hours it is left as it is. At the end there
+is a message with what was decided, and by whom.
 
 It needs Airflow 3.1 or newer, and:
 
