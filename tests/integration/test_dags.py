@@ -222,6 +222,7 @@ def test_the_extras_are_typed_fields_of_the_connection_form():
         "max_retries": "integer",
         "max_concurrency": "integer",
         "allow_http": "boolean",
+        "allow_updates": "boolean",
     }
 
 
