@@ -16,7 +16,7 @@ help: ## show this list
 demo: .venv/ready ## run two of the example DAGs through Airflow against a sandbox
 	$(BIN)/python scripts/demo.py
 
-demo-events: .venv/ready ## run a whole Airflow, which starts a DAG when a sandbox's key runs low
+demo-events: .venv/ready ## run a whole Airflow, which starts DAGs when a sandbox's keys and credits run low
 	$(BIN)/python scripts/demo_events.py
 
 demo-approval: .venv/ready ## run a whole Airflow, which asks before it raises the limit of a sandbox's key

@@ -21,8 +21,9 @@ def plain(text: Any, *, longest: int = 80) -> str:
     :param longest: how many characters are kept.
     """
     text = "" if text is None else str(text)
-    characters = (character if character.isprintable() else " " for character in text)
-    return " ".join("".join(characters).split())[:longest]
+    if not text.isprintable():
+        text = "".join(character if character.isprintable() else " " for character in text)
+    return " ".join(text.split())[:longest]
 
 
 def sentence(text: object) -> str:

@@ -96,10 +96,10 @@ def _credits(event: Mapping[str, Any]) -> list[str]:
 
 def _error(event: Mapping[str, Any]) -> list[str]:
     since, failures = read_time(event.get("failing_since")), event.get("failures")
-    polls = f", {count(failures, 'poll')} in a row" if isinstance(failures, int) else ""
+    failed = f": {count(failures, 'poll')} in a row failed" if isinstance(failures, int) else ""
     return [
-        f"OpenRouter cannot be watched{f' since {moment(since)}' if since else ''}{polls}",
-        sentence(plain(event.get("message"), longest=500)),
+        f"OpenRouter is not watched{failed}{f' since {moment(since)}' if since else ''}",
+        sentence(plain(event.get("cause", event.get("message")), longest=500)),
         *_watched(event),
         f"Nothing is reported until this is over. OpenRouter's status: {STATUS_PAGE}",
     ]

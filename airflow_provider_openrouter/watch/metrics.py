@@ -11,7 +11,8 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from airflow.providers.common.compat.sdk import Stats, conf
 
@@ -44,12 +45,17 @@ def record_credits(openrouter_conn_id: str, *, balance: float, days_left: float 
         _gauge("openrouter.credits.days_left", round(days_left, 3), tags)
 
 
-def count_poll(openrouter_conn_id: str, scope: WorkspaceScope | None = None, *, failed: bool) -> None:
-    """Count a poll, of the credits if there is no scope, and whether it failed."""
+@contextmanager
+def counted_poll(openrouter_conn_id: str, scope: WorkspaceScope | None = None) -> Iterator[None]:
+    """Count a poll, of the credits if there is no scope, and whether it fails; one that is given up is none."""
     tags = _tags(openrouter_conn_id, scope)
-    _count("openrouter.polls", 1, tags)
-    if failed:
+    try:
+        yield
+    except Exception:
         _count("openrouter.poll_failures", 1, tags)
+        _count("openrouter.polls", 1, tags)
+        raise
+    _count("openrouter.polls", 1, tags)
 
 
 def count_reports(

@@ -7,6 +7,8 @@ which have fewer of these, work as well.
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import Key, LimitedKey, read_amount, read_text, read_time
 from airflow_provider_openrouter.text import moment, plain, usd
@@ -57,24 +59,32 @@ def amounts(record: Key) -> tuple[str, str]:
 
 
 def _digits(key: LimitedKey) -> int:
+    threshold = _threshold(key.key)
+    return threshold.digits_of(key) if threshold and threshold.measures(key) else 2
+
+
+def _threshold(record: Key) -> Threshold | None:
+    value = record.get("threshold")
+    return _read_threshold(value) if isinstance(value, str | float | int) else None
+
+
+@lru_cache(maxsize=64)
+def _read_threshold(value: float | str) -> Threshold | None:
     try:
-        threshold = Threshold.read(key.key.get("threshold"))
-    except OpenRouterRequestError:  # there is none, or it is a time
-        return 2
-    return threshold.digits_of(key) if threshold.measures(key) else 2
+        return Threshold.read(value)
+    except OpenRouterRequestError:
+        return None
 
 
 def why_low(record: Key) -> str:
     """Return why a key is reported; nothing if its record does not say so."""
-    reason = record.get("reason")
-    if reason == "expiry":
-        return f"expires on {_moment(record, 'expires_at')}"
-    if reason == "runway":
-        return forecast(record)
-    try:
-        return f"below {Threshold.read(record.get('threshold'))}"
-    except OpenRouterRequestError:
-        return ""
+    match record.get("reason", "limit"):
+        case "expiry":
+            return f"expires on {_moment(record, 'expires_at')}"
+        case "runway":
+            return forecast(record)
+    threshold = _threshold(record)
+    return f"below {threshold}" if threshold else ""
 
 
 def forecast(record: Key) -> str:

@@ -120,12 +120,16 @@ def test_the_alert_dag_defers_until_a_key_is_low(dag_bag, monkeypatch, log):
             run = dag.test()
 
     assert run.state == "success"
-    assert "The trigger found 1 low key" in log()
+    logged = log()
+    assert "The trigger found 1 low key" in logged
     tasks = {instance.task_id: instance for instance in run.get_task_instances()}
     [low] = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key")
     assert (low["hash"], low["limit_remaining"]) == (key, 0.25)
-    message = tasks["format_message"].xcom_pull(task_ids="format_message")
-    assert "- spent (sk-or-v1-49a...8bd) in Default: $0.25 of $5,000.00 left, never resets" in message
+    message = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key", key="message")
+    assert message.splitlines()[1] == (
+        "- spent (sk-or-v1-49a...8bd, Default) has $0.25 of $5,000.00 left, below 10% of the limit, never resets"
+    )
+    assert all(line in logged for line in message.splitlines())
 
 
 @needs_dag_test

@@ -2,7 +2,7 @@
 
 import pytest
 
-from airflow_provider_openrouter.connection import CREDITS_PAGE, KEYS_PAGE
+from airflow_provider_openrouter.connection import CREDITS_PAGE, KEYS_PAGE, STATUS_PAGE
 from airflow_provider_openrouter.watch.messages import format_message, format_report
 
 FORECAST = {"pace_usd_per_day": 9.1, "runs_dry_at": "2026-11-28T15:52:00+01:00"}
@@ -129,6 +129,41 @@ def test_a_message_about_credits_says_that_every_key_stops(fields, why):
         *why,
         "Without credits, every key of the account stops.",
         f"Credits: {CREDITS_PAGE}",
+    ]
+
+
+FAILING = {
+    "version": 1,
+    "status": "error",
+    "error": "OpenRouterServerError",
+    "status_code": 503,
+    "cause": "GET /keys answered 503 (<busy>).",
+    "failing_since": "2026-11-26T20:00:00+00:00",
+    "failures": 5,
+    "connection": "team_a",
+    "rule": "keys below $5.00",
+}
+
+
+def test_a_message_says_that_nothing_is_watched_and_why():
+    assert format_message(FAILING).splitlines() == [
+        "OpenRouter is not watched: 5 polls in a row failed since 2026-11-26 at 20:00 UTC",
+        "GET /keys answered 503 (\u2039busy\u203a).",
+        "Watched: team_a, keys below $5.00",
+        f"Nothing is reported until this is over. OpenRouter's status: {STATUS_PAGE}",
+    ]
+
+
+def test_a_message_of_a_wait_that_ended_has_its_error():
+    ended = {"version": 1, "status": "error", "error": "OpenRouterAuthError", "message": "No", "status_code": 401}
+    assert format_message(ended).splitlines()[:2] == ["OpenRouter is not watched", "No."]
+
+
+def test_a_message_says_that_keys_are_watched_again():
+    recovered = FAILING | {"status": "recovered", "observed_at": "2026-11-26T23:30:00+00:00"}
+    assert format_message(recovered).splitlines() == [
+        "OpenRouter is watched again, after 3.5 h",
+        "Watched: team_a, keys below $5.00",
     ]
 
 
