@@ -22,6 +22,7 @@ from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key, KeyListing, read_amount, read_hash
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, result
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -81,6 +82,7 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
     """
 
     template_fields: Collection[str] = (*HITLOperator.template_fields, "key", "max_limit", "openrouter_conn_id")
+    operator_extra_links = (OpenRouterKeysLink(),)
     ui_color = "#e4e7fb"
 
     def __init__(

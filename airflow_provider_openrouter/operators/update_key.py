@@ -19,6 +19,7 @@ from airflow_provider_openrouter.changes import (
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key, read_hash
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, result
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.watch import words
@@ -68,6 +69,7 @@ class OpenRouterUpdateKeyOperator(BaseOperator):
         "only_if",
         "openrouter_conn_id",
     )
+    operator_extra_links = (OpenRouterKeysLink(),)
     ui_color = "#e4e7fb"
 
     def __init__(
