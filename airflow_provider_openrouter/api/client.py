@@ -15,7 +15,7 @@ from threading import Event
 from types import MappingProxyType
 from typing import Any
 
-from airflow_provider_openrouter.activity import Activity, read_day
+from airflow_provider_openrouter.activity import Activity, remembered_day
 from airflow_provider_openrouter.api.activity import activity_by_key, activity_of_account, activity_query
 from airflow_provider_openrouter.api.base_url import check_base_url
 from airflow_provider_openrouter.api.listing import complete_listing
@@ -191,7 +191,7 @@ class OpenRouterClient:
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         query = activity_query(
-            day=None if date is None else read_day(date),
+            day=None if date is None else remembered_day(date),
             api_key_hash=api_key_hash,
             user_id=user_id,
             group_by=group_by,
@@ -214,7 +214,7 @@ class OpenRouterClient:
         :raises OpenRouterRequestError: if the day is none of them, before the first request.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
-        day = read_day(day)
+        day = remembered_day(day)
         with self._records() as records:
             return activity_of_account(records, day, by_workspace=by_workspace)
 
@@ -229,7 +229,7 @@ class OpenRouterClient:
         :raises OpenRouterRequestError: if the day is none of them, before the first request.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
-        day = read_day(day)
+        day = remembered_day(day)
         with self._records() as records:
             return activity_by_key(records, day, listing)
 
