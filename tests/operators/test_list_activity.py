@@ -97,6 +97,6 @@ def test_nonsense_is_refused_before_the_first_request(arguments, message, sandbo
 
 
 @pytest.mark.parametrize("name", ["date", "by", "output_path", "xcom_format"])
-def test_a_literal_that_makes_no_sense_is_refused_as_it_is_written(name):
+def test_a_senseless_literal_is_refused_as_it_is_written(name):
     with pytest.raises(OpenRouterRequestError):
         OpenRouterListActivityOperator(task_id="list", **{name: "nonsense"})

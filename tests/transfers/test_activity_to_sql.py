@@ -304,7 +304,7 @@ def test_nonsense_is_refused_before_the_first_request(arguments, message, accoun
 
 
 @pytest.mark.parametrize("arguments", [{"date": "someday"}, {"by": "team"}])
-def test_a_literal_that_makes_no_sense_is_refused_as_it_is_written(arguments):
+def test_a_senseless_literal_is_refused_as_it_is_written(arguments):
     with pytest.raises(OpenRouterRequestError):
         OpenRouterActivityToSqlOperator(task_id="write", sql_conn_id="w", table="t", **arguments)
 
