@@ -14,6 +14,7 @@ from typing import Any
 CONN_TYPE = "openrouter"
 DEFAULT_CONN_ID = "openrouter_default"
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
+KEYS_PAGE = "https://openrouter.ai/settings/keys"
 MANAGEMENT_KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
 CREDITS_PAGE = "https://openrouter.ai/settings/credits"
 STATUS_PAGE = "https://status.openrouter.ai"

@@ -20,7 +20,7 @@ FLOORS = [
     {"api"},
     {"snapshots"},
     {"hooks"},
-    {"watch"},
+    {"links", "watch"},
     {"operators", "triggers"},
     {"sensors", "transfers"},
 ]

@@ -17,9 +17,9 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.base import BaseOpenRouterOperator
 from airflow_provider_openrouter.operators.returning import ReturningOperator
 from airflow_provider_openrouter.scope import ALL_WORKSPACES
+from airflow_provider_openrouter.snapshots.activity_summary import log_activity, summarize_activity
 from airflow_provider_openrouter.snapshots.kinds import ACTIVITY
 from airflow_provider_openrouter.snapshots.partition import ActivityPartition, read_source
-from airflow_provider_openrouter.snapshots.summary import log_activity, summarize_activity
 
 if TYPE_CHECKING:
     import datetime
@@ -68,8 +68,8 @@ class BaseOpenRouterActivityOperator(BaseOpenRouterOperator):
         listing = self._list_keys(include_disabled=True, include_expired=True, workspace_id=ALL_WORKSPACES)
         return client.get_activity_by_key(day, listing)
 
-    def _summarize(self, read: Activity) -> dict[str, Any]:
-        return summarize_activity(read)
+    def _xcoms(self, read: Activity) -> dict[str, Any]:
+        return {"summary": summarize_activity(read)}
 
     def _log_summary(self, summary: dict[str, Any]) -> None:
         log_activity(summary, self.log)

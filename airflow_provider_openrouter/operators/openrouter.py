@@ -24,9 +24,10 @@ class OpenRouterListKeysOperator(ReturningOperator, BaseOpenRouterKeysOperator):
     It returns the typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`); with
     ``xcom_format="records"`` the API's own dicts; with ``output_path`` it writes a file and returns its path.
 
-    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
-    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path``
-    and ``bytes``, as its ``extra``.
+    It pushes two XComs: ``summary``, which has counts, spend (USD) in all and in the current UTC day, week and
+    month, and the five active keys with the least left; and ``report``, a table in Markdown of the hundred active
+    keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path`` and
+    ``bytes``, as its ``extra``.
 
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param include_disabled: whether to list keys that are disabled. (templated)

@@ -21,6 +21,7 @@ from airflow_provider_openrouter.arguments import is_literal, read_interval
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count, duration
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
@@ -81,6 +82,7 @@ class OpenRouterKeyLimitSensor(BaseSensorOperator):
         "workspace_id",
         "fail_if_unwatched",
     )
+    operator_extra_links = (OpenRouterKeysLink(),)
     ui_color = "#e4e7fb"
 
     _began: float | None  # when the first poke began, on the monotonic clock
