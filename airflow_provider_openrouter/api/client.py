@@ -9,42 +9,24 @@ are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) a
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from threading import Event
-from types import MappingProxyType
 from typing import Any
 
-from airflow_provider_openrouter.activity import Activity, read_day
+from airflow_provider_openrouter.activity import Activity, remembered_day
 from airflow_provider_openrouter.api.activity import activity_by_key, activity_of_account, activity_query
-from airflow_provider_openrouter.api.base_url import check_base_url
+from airflow_provider_openrouter.api.base_client import BaseClient
 from airflow_provider_openrouter.api.listing import complete_listing
 from airflow_provider_openrouter.api.pagination import Record
-from airflow_provider_openrouter.api.records import RecordReader
-from airflow_provider_openrouter.api.transport import BearerAuth, Transport
-from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.changes import UNCHANGED, read_changes
-from airflow_provider_openrouter.connection import (
-    ALLOW_HTTP,
-    ALLOW_UPDATES,
-    DEFAULT_BASE_URL,
-    MAX_CONCURRENCY,
-    MAX_RETRIES,
-    TIMEOUT,
-)
-from airflow_provider_openrouter.exceptions import (
-    OpenRouterError,
-    OpenRouterRequestError,
-    OpenRouterResponseError,
-)
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
 from airflow_provider_openrouter.keys import Key, KeyListing, read_hash
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
 
 
-class OpenRouterClient:
+class OpenRouterClient(BaseClient):
     """
-    Reads the keys and workspaces of one OpenRouter account. Between two calls it keeps no connection open.
+    Reads one OpenRouter account and, if allowed, changes its keys. Between two calls it keeps no connection open.
 
     :param management_key: the bearer key, once called a provisioning key; an inference key cannot list keys.
         White space around it is stripped.
@@ -58,42 +40,6 @@ class OpenRouterClient:
     :raises OpenRouterAuthError: if the key is empty or cannot be sent in a header.
     :raises OpenRouterRequestError: if another argument makes no sense.
     """
-
-    def __init__(
-        self,
-        management_key: str,
-        *,
-        base_url: str = DEFAULT_BASE_URL,
-        timeout: float = TIMEOUT.default,
-        max_retries: int = MAX_RETRIES.default,
-        max_concurrency: int = MAX_CONCURRENCY.default,
-        allow_http: bool = ALLOW_HTTP.default,
-        allow_updates: bool = ALLOW_UPDATES.default,
-        advice: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        given = {
-            TIMEOUT: timeout,
-            MAX_RETRIES: max_retries,
-            MAX_CONCURRENCY: max_concurrency,
-            ALLOW_HTTP: allow_http,
-            ALLOW_UPDATES: allow_updates,
-        }
-        for extra, value in given.items():
-            if not extra.allows(value):
-                raise OpenRouterRequestError(
-                    f"{extra.name} must be {extra.rule}, not {value!r}.", about=extra.name
-                )
-        check_base_url(base_url, allow_http=allow_http)
-        self.base_url = base_url.rstrip("/")
-        self.timeout = timeout
-        self.max_retries = max_retries
-        self.max_concurrency = max_concurrency
-        self.allow_updates = allow_updates
-        self._auth = BearerAuth(management_key)
-        self._advice = advice
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.base_url}>"
 
     def list_keys(
         self,
@@ -197,7 +143,7 @@ class OpenRouterClient:
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         query = activity_query(
-            day=None if date is None else read_day(date),
+            day=None if date is None else remembered_day(date),
             api_key_hash=api_key_hash,
             user_id=user_id,
             group_by=group_by,
@@ -220,7 +166,7 @@ class OpenRouterClient:
         :raises OpenRouterRequestError: if the day is none of them, before the first request.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
-        day = read_day(day)
+        day = remembered_day(day)
         with self._records() as records:
             return activity_of_account(records, day, by_workspace=by_workspace)
 
@@ -235,7 +181,7 @@ class OpenRouterClient:
         :raises OpenRouterRequestError: if the day is none of them, before the first request.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
-        day = read_day(day)
+        day = remembered_day(day)
         with self._records() as records:
             return activity_by_key(records, day, listing)
 
@@ -297,42 +243,6 @@ class OpenRouterClient:
             raise OpenRouterRequestError("There is nothing to change: give limit, limit_reset, disabled or name.")
         with self._transport() as transport:
             return _read_key(transport.patch(path, changes), path)
-
-    def require_updates(self) -> None:
-        """
-        Check that keys may be changed.
-
-        :raises OpenRouterRequestError: if ``allow_updates`` is not set.
-        """
-        if not self.allow_updates:
-            error = OpenRouterRequestError(
-                "Keys may not be changed: allow_updates is not set.", about=ALLOW_UPDATES.name
-            )
-            error.advise(self._advice)
-            raise error
-
-    @contextmanager
-    def _transport(self, stopped: Event | None = None) -> Iterator[Transport]:
-        """Open the connections that requests share, and add the advice to what they raise."""
-        try:
-            with Transport(
-                self.base_url,
-                self._auth,
-                timeout=self.timeout,
-                max_retries=self.max_retries,
-                max_connections=self.max_concurrency,
-                stopped=stopped,
-            ) as transport:
-                yield transport
-        except OpenRouterError as error:
-            error.advise(self._advice)
-            raise
-
-    @contextmanager
-    def _records(self, stopped: Event | None = None) -> Iterator[RecordReader]:
-        with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
-            transport.retries.on_rate_limit = window.close_by_half
-            yield RecordReader(transport, window)
 
 
 def _read_key(key: Any, path: str) -> Key:
