@@ -46,7 +46,7 @@ from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysO
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_keys
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner", "retries_at_once")
 
@@ -1081,7 +1081,7 @@ def test_a_trigger_does_as_the_table_says(fault, stage, caplog):
         assert asyncio.run(first_event(caplog, has_listed=True)) is None
     if event:
         with pytest.raises(OpenRouterError, match=f"(?s){says(fault)}") as caught:
-            read_event(event)
+            read_keys(event)
         assert isinstance(caught.value, AirflowFailException) is (fault.error not in REFUSED)
 
 

@@ -15,7 +15,7 @@ from support.state_store import Store
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_keys
 
 connect = polling.connect
 
@@ -52,7 +52,7 @@ def test_a_stored_trigger_is_made_again_and_stored_the_same(row):
 
 @pytest.mark.parametrize("event", events("low"))
 def test_the_low_keys_of_a_stored_event_are_read(event):
-    assert read_event(event) == event["keys"] != []
+    assert read_keys(event) == event["keys"] != []
 
 
 @pytest.mark.parametrize("event", events("error"))
@@ -60,7 +60,7 @@ def test_the_error_of_a_stored_event_is_raised_as_its_kind(event):
     ours = event["error"].startswith("OpenRouter")
     kind = getattr(exceptions, event["error"]) if ours else AirflowException
     with pytest.raises(kind, match=r".") as error:
-        read_event(event)
+        read_keys(event)
     assert str(error.value) == event["message"]
     assert isinstance(error.value, OpenRouterError) == ours
     retried = ("OpenRouterAuthError", "OpenRouterRateLimitError", "OpenRouterServerError")

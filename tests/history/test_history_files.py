@@ -6,7 +6,9 @@ from datetime import datetime
 from support.histories import HISTORY, KINDS, text_of, views
 
 from airflow_provider_openrouter.history import QUESTIONS
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 DATABASES = ("postgresql", "sqlite", "mysql", "duckdb")
 

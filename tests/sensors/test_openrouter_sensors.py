@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 import traceback
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, aclosing, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from inspect import signature
@@ -74,6 +74,7 @@ def key(hash_, left, **fields):
     } | fields
 
 
+WHY = {"reason": "limit", "threshold": 5, "next_reset_at": None}
 FULL = [key("other", 10.0), key("low", 9.0), key("unlimited", None, limit=None)]
 LOW = [key("other", 10.0), key("low", 1.5), key("unlimited", None, limit=None)]
 
@@ -148,7 +149,9 @@ class Polls:
             self._now = self.listings[min(self.count, len(self.listings) - 1)]
             self._now = self._now() if callable(self._now) else self._now
             self.count += 1
-        return self._now if isinstance(self._now, Answer) else data(self._now[request.offset :])
+        if isinstance(self._now, Answer):  # which a later page, asked for ahead, may come before or after
+            return data([]) if request.offset else self._now
+        return data(self._now[request.offset :])
 
 
 def connection(base_url, password=TOKEN, **extras):
@@ -192,8 +195,13 @@ class Context(dict):
         self.deferred = []
         self.trigger_rows = []
         self.payloads = []
+        self.xcoms = {}
         self.began = None
-        super().__init__(ti=SimpleNamespace(get_first_reschedule_date=lambda context: self.began), **values)
+        ti = SimpleNamespace(
+            get_first_reschedule_date=lambda context: self.began,
+            xcom_push=lambda key, value: self.xcoms.update({key: value}),
+        )
+        super().__init__(ti=ti, **values)
 
 
 def wait(mode, context=None, **arguments):
@@ -270,11 +278,43 @@ def test_it_returns_the_low_keys_the_lowest_first(mode, when, serve):
     before = datetime.now(UTC)
     keys = wait(mode, context)
     (observed_at,) = {record.pop("observed_at") for record in keys}
+    assert all(record.items() >= WHY.items() for record in keys)
+    keys = [{name: value for name, value in record.items() if name not in WHY} for record in keys]
     assert keys == [key("owing", -0.5), key("none", 0), key("some", 4.99)]
     assert before <= datetime.fromisoformat(observed_at) <= datetime.now(UTC)
     assert datetime.fromisoformat(observed_at).utcoffset() == timedelta(0)
     assert server.answer.count == (3 if when == "later" else 1)
     assert len(context.deferred) == (mode == "deferrable" and when == "later")
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_it_pushes_a_message_and_all_low_keys_as_a_table(mode, when, serve):
+    serve(*[FULL] * (when == "later"), [key(f"k{number}", number / 10) for number in range(30)])
+    context = Context()
+    assert len(wait(mode, context)) == 30
+    message, report = context.xcoms["message"].splitlines(), context.xcoms["report"].splitlines()
+    assert (message[0], len(message)) == ("30 OpenRouter keys are low", 23)
+    assert message[2] == "- name of k1 has $0.10 of $10.00 left, below $5.00, never resets"
+    assert (report[3], len(report)) == ("| name of k1 | $0.10 | $10.00 | never resets | below $5.00 |", 32)
+
+
+@in_every_mode
+@pytest.mark.parametrize(("do_xcom_push", "account"), [(False, LOW), (True, FULL)])
+def test_it_pushes_nothing_if_none_is_low_or_none_is_wanted(do_xcom_push, account, mode, serve):
+    serve(account)
+    context = Context()
+    with suppress(AirflowSensorTimeout):
+        wait(mode, context, timeout=0, do_xcom_push=do_xcom_push)
+    assert context.xcoms == {}
+
+
+def test_an_event_of_an_earlier_release_gets_a_message_too():
+    context = Context()
+    event = {"version": 1, "status": "low", "keys": [key("low", 1.5)]}
+    sensor = OpenRouterKeyLimitSensor(task_id="wait", threshold=5)
+    assert sensor.execute_complete(context, event) == event["keys"]
+    assert "- name of low has $1.50 of $10.00 left, never resets" in context.xcoms["message"].splitlines()
 
 
 @in_every_mode
@@ -293,7 +333,7 @@ def test_whatever_the_api_sends_beside_is_handed_on_as_json(mode, when, serve):
     odd = key("odd", 1e-7, name="naïve 😀 %s {{ x }}", extra={"nested": [1, None, 2.5e18]}, usage=0)
     serve(*[FULL] * (when == "later"), [odd, *FULL])
     (record,) = wait(mode)
-    assert record == odd | {"observed_at": record["observed_at"]}
+    assert record == odd | {"observed_at": record["observed_at"]} | WHY
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
@@ -360,7 +400,7 @@ def test_a_transient_error_is_one_warning_and_the_wait_goes_on(mode, when, fault
     assert hashes(wait(mode)) == ["low"]
     (line,) = warnings(log())
     assert "The wait goes on." in line
-    assert "OpenRouterKeyLimit" in line or "{openrouter.py:" in line  # Airflow 3.0 names the file
+    assert "OpenRouterKeyLimit" in line or "{base.py:" in line  # Airflow 3.0 names the file
     assert f"{server.base_url}/keys" in line
     assert server.answer.count == len(listings)
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from support.listings import listing_of
 
-from airflow_provider_openrouter.snapshots.summary import log_summary, summarize
+from airflow_provider_openrouter.snapshots.summary import log_summary, report_lowest, summarize
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 
@@ -139,3 +139,33 @@ def test_the_summary_is_logged_one_key_a_line(caplog):
         "$0.50 of $10.00 left: bill ing (sk-1, Billing)",
         "$3.00 left: key-2",
     ]
+
+
+# -- the report
+
+
+def test_a_report_is_a_table_of_the_lowest_active_keys():
+    keys = [
+        key(1, limit_remaining=4_000, limit=10_000, limit_reset="monthly"),
+        key(2, limit_remaining=1, disabled=True),
+        key(3, name="a|b", limit_remaining=-0.5, workspace_id="1f", label=None, limit=None),
+        key(4),
+    ]
+    assert report_lowest(listing_of(keys, OBSERVED_AT, workspace_names={"1f": "Ops"})).splitlines() == [
+        "| Key | Label | Workspace | Left | Limit | Resets |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| a\\|b |  | Ops | -$0.50 |  | never |",
+        "| key-1 | sk-1 |  | $4,000.00 | $10,000.00 | monthly |",
+    ]
+
+
+def test_a_report_has_a_hundred_keys_and_counts_the_rest():
+    report = report_lowest(
+        listing_of([key(number, limit_remaining=number) for number in range(1_234)], OBSERVED_AT)
+    )
+    assert report.count("| key-") == 100
+    assert report.endswith("\n\nand 1,134 more")
+
+
+def test_a_report_without_limited_keys_says_so():
+    assert report_lowest(listing_of([key(1)], OBSERVED_AT)) == "No active key has a limit."

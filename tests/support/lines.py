@@ -19,6 +19,10 @@ try:
 except ImportError:  # before 3.2
     from airflow.exceptions import AirflowRescheduleException
 try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # before 3.2
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+try:
     from airflow.jobs.triggerer_job_runner import TriggerEventEntry
 except ImportError:  # before 3.3
     TriggerEventEntry = lambda trigger_id, event, seq: (trigger_id, event)  # noqa: E731
@@ -33,6 +37,7 @@ __all__ = [
     "BEFORE_AIRFLOW_3_3",
     "AirflowRescheduleException",
     "DagBag",
+    "DagSerialization",
     "TriggerEventEntry",
     "deserialize",
     "deserialize_next_kwargs",

@@ -144,7 +144,7 @@ def beginnings(monkeypatch):
                     seen.append(poll.began)
                 yield poll
 
-    monkeypatch.setattr("airflow_provider_openrouter.triggers.openrouter.polls", noting)
+    monkeypatch.setattr("airflow_provider_openrouter.triggers.base.polls", noting)
     return seen
 
 
@@ -191,6 +191,7 @@ def test_the_event_has_the_keys_as_the_api_sent_them(sandbox, connection):
     [event] = asyncio.run(main())
     sent = sandbox.answer(f"/api/v1/keys/{hash_}", f"Bearer {sandbox.token}")[1]["data"]
     [reported] = event.pop("keys")
+    assert "- billing-prod (sk-or-v1-" in event.pop("message")
     assert event == {"version": 1, "status": "low", "low_count": 1}
     assert reported.pop("threshold") == "10%"
     assert reported.pop("observed_at").endswith("+00:00")
@@ -400,7 +401,7 @@ def test_watchers_of_other_connections_or_workspaces_list_theirs(connect):
         async with watching(*triggers) as watchers:
             await until(lambda: all(each.events for each in watchers))
         for each, watcher in zip(triggers, watchers, strict=True):
-            assert watcher.reported == [[f"{each.openrouter_conn_id} {each.scope.typed}"]]
+            assert watcher.reported == [[f"{each.source.openrouter_conn_id} {each.source.scope.typed}"]]
 
     with Server(answer("one")) as one, Server(answer("other")) as other:
         connect(one, "one")

@@ -20,7 +20,7 @@ from support.tasks import logging_kind
 
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_keys
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 MALFORMED = {
@@ -129,9 +129,13 @@ def test_a_key_that_is_low_is_reported_at_once(connect):
 def test_the_event_has_keys_as_the_api_sent_them_and_when(connect):
     with Server(Keys([key("low", 4, brand_new={"deep": [1, None]})])) as server:
         connect(server)
-        [low] = read_event(wait())
+        [low] = read_keys(wait())
     assert low.pop("observed_at").endswith("+00:00")
-    assert low == key("low", 4, brand_new={"deep": [1, None]})
+    assert low == key("low", 4, brand_new={"deep": [1, None]}) | {
+        "reason": "limit",
+        "threshold": 5,
+        "next_reset_at": None,
+    }
 
 
 @pytest.mark.parametrize("rounds", [1, 4])
@@ -318,7 +322,7 @@ def test_a_permanent_error_ends_the_wait_at_once(fault, connect, caplog):
     assert begun(server) == 2
     assert not said(caplog, logging.WARNING) + said(caplog, logging.ERROR)
     with pytest.raises(OpenRouterError) as caught:
-        read_event(event)
+        read_keys(event)
     assert str(caught.value) == event["message"]
 
 
@@ -456,7 +460,7 @@ def test_the_event_of_a_foreign_error_has_its_kind_only(connect, caplog):
         "message": "KeyError ended the wait. The triggerer's log has the traceback.",
         "status_code": None,
     }
-    assert said(caplog, logging.ERROR) == ["The wait for a low key has ended"]
+    assert said(caplog, logging.ERROR) == ["The wait has ended"]
     assert said(caplog, logging.WARNING)
     assert all(
         line.startswith("An unexpected KeyError. The wait goes on: it ends if this lasts ")

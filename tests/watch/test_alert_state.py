@@ -15,16 +15,23 @@ from support.state_store import STATE_KEY, Store
 from airflow_provider_openrouter.watch import alert_state
 from airflow_provider_openrouter.watch.alert_state import AlertState
 from airflow_provider_openrouter.watch.rule import LimitRule
-from airflow_provider_openrouter.watch.threshold import Threshold
+from airflow_provider_openrouter.watch.threshold import read_margin
 
 
 class Life:
     """What a watcher does from its start to its end."""
 
     def __init__(self, store=None, *, threshold=5, rearm_margin=0, **rule) -> None:
-        self.rule = LimitRule(threshold=threshold, **rule)
+        self.rule = LimitRule(threshold=threshold, has_steps=True, **rule)
         self.log = logging.getLogger("alert_state")
-        self.state = AlertState(Threshold.read(rearm_margin), STATE_KEY, store, "the keys", self.log)
+        self.state = AlertState(
+            self.rule.thresholds,
+            read_margin(rearm_margin, self.rule.thresholds[0]),
+            STATE_KEY,
+            store,
+            "the keys",
+            self.log,
+        )
 
     async def find(self, *keys: dict) -> list[str]:
         await self.state.load()
@@ -32,8 +39,8 @@ class Life:
         crossed = self.state.find_crossed(check)
         assert crossed == self.state.find_crossed(check)
         self.state.update(check)
-        assert all(each.key in keys for each in crossed)
-        return [each.hash for each in crossed]
+        assert all(each.left.key in keys for each in crossed)
+        return [each.left.hash for each in crossed]
 
     async def poll(self, *keys: dict) -> list[str]:
         crossed = await self.find(*keys)
@@ -107,7 +114,7 @@ def test_a_key_is_reported_whole_as_the_api_sent_it():
         await life.state.load()
         sent = key("a", 4, brand_new={"deep": [1, None]})
         [crossed] = life.state.find_crossed(life.rule.check(listing(sent)))
-        assert crossed.key == sent
+        assert crossed.left.key == sent
 
     asyncio.run(main())
 

@@ -5,14 +5,17 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
+from support.keys import OBSERVED_AT
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
-from airflow_provider_openrouter.keys import LimitedKey
-from airflow_provider_openrouter.watch.threshold import Threshold
+from airflow_provider_openrouter.watch.left import KeyLeft
+from airflow_provider_openrouter.watch.threshold import Threshold, read_margin
 
 
 def limited(remaining=1.0, limit=None):
-    return LimitedKey({"hash": "a"}, float(remaining), None if limit in (None, "lots") else float(limit))
+    return KeyLeft(
+        {"hash": "a"}, float(remaining), None if limit in (None, "lots") else float(limit), OBSERVED_AT
+    )
 
 
 @pytest.mark.parametrize(
@@ -48,7 +51,7 @@ def test_a_threshold_is_an_amount_or_a_percentage(value, argument, text):
     threshold = Threshold.read(value)
     assert threshold.argument == argument
     assert type(threshold.argument) is type(argument)
-    assert math.copysign(1, threshold.amount) == 1
+    assert math.copysign(1, float(threshold.argument.rstrip("%") if isinstance(argument, str) else argument)) == 1
     assert str(threshold) == text
 
 
@@ -66,7 +69,7 @@ def test_anything_else_is_refused_as_a_threshold_in_one_sentence(value):
     with pytest.raises(OpenRouterRequestError) as refusal:
         Threshold.read(value)
     said = str(refusal.value)
-    assert said.startswith('threshold must be USD such as 5, or a percentage such as "10%", not ')
+    assert said.startswith('threshold must be USD such as 5, "10%" or "3 days", not ')
     assert str(value) in said
 
 
@@ -75,24 +78,20 @@ def test_a_threshold_is_refused_by_the_name_it_has():
         Threshold.read(-1, name="rearm_margin")
 
 
-def test_a_margin_is_added_to_what_a_key_must_be_above():
-    threshold, margin = Threshold.read(0.1), Threshold.read(0.2)
-    assert threshold.is_low(limited(remaining=0.29), margin=margin)
-    assert not threshold.is_low(limited(remaining=0.3), margin=margin)
+def is_armed(threshold, margin, **amounts):
+    threshold = Threshold.read(threshold)
+    return threshold.is_armed(limited(**amounts), margin=read_margin(margin, threshold), lowest=math.inf)
 
 
-def test_a_margin_in_percent_is_of_the_limit_of_the_key():
-    margin = Threshold.read("10%")
-    assert Threshold.read("5%").is_low(limited(remaining=14.99, limit=100), margin=margin)
-    assert not Threshold.read("5%").is_low(limited(remaining=15, limit=100), margin=margin)
-
-
-@pytest.mark.parametrize("limit", [None, "lots", 0])
-def test_a_margin_in_percent_of_no_limit_is_nothing(limit):
-    margin = Threshold.read("10%")
-    assert Threshold.read(5).is_low(limited(remaining=4.99, limit=limit), margin=margin)
-    assert not Threshold.read(5).is_low(limited(remaining=5, limit=limit), margin=margin)
-
-
-def test_a_negative_limit_does_not_lower_the_margin():
-    assert Threshold.read(5).is_low(limited(remaining=4.5, limit=-10), margin=Threshold.read("10%"))
+@pytest.mark.parametrize(
+    ("threshold", "margin", "enough", "limit"),
+    [
+        (0.1, 0.2, 0.3, None),
+        ("5%", "10%", 15, 100),
+        (5, "10%", 15, 100),
+        *((5, "10%", 5, limit) for limit in (None, "lots", 0, -10)),
+    ],
+)
+def test_a_margin_is_added_to_what_a_key_must_not_be_below(threshold, margin, enough, limit):
+    assert is_armed(threshold, margin, remaining=enough, limit=limit)
+    assert not is_armed(threshold, margin, remaining=math.nextafter(enough, 0), limit=limit)

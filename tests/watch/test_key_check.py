@@ -1,15 +1,19 @@
 """What a rule found: its records, and its lines in the log."""
 
 import json
-from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from support.keys import OBSERVED_AT, key, lines, listing
+from support.keys import key, lines, listing, names
 
-from airflow_provider_openrouter.watch.check import next_reset
+from airflow_provider_openrouter.watch.key_check import shorten
 from airflow_provider_openrouter.watch.rule import LimitRule
+
+WHY = {
+    "observed_at": "2026-11-03T06:30:00+00:00",
+    "reason": "limit",
+    "threshold": 5.0,
+    "next_reset_at": None,
+}
 
 
 def check(*keys, threshold=5, **rule):
@@ -23,8 +27,8 @@ def test_records_are_the_keys_as_sent_with_observed_at():
     sent = [key("b", 2, limit="10", mood={"good": [1]}), key("a", -1), key("c", 9)]
     before = json.loads(json.dumps(sent))
     assert check(*sent).records == [
-        before[1] | {"observed_at": "2026-11-03T06:30:00+00:00"},
-        before[0] | {"observed_at": "2026-11-03T06:30:00+00:00"},
+        before[1] | WHY,
+        before[0] | WHY,
     ]
     assert sent == before
 
@@ -40,44 +44,38 @@ def test_records_name_the_workspace_where_it_is_known():
     assert [record.get("workspace_name") for record in found.records] == ["Marketing", None]
 
 
-# -- resets
+# -- events
+
+
+def test_a_key_of_up_to_40_kb_is_whole_in_an_event():
+    whole = key(blob="x" * 39_000)
+    assert shorten(whole) is whole
 
 
 @pytest.mark.parametrize(
-    ("rhythm", "now", "day"),
+    "long",
     [
-        ("daily", datetime(2026, 11, 3, tzinfo=UTC), date(2026, 11, 4)),
-        ("daily", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), date(2027, 1, 1)),
-        ("daily", datetime(2028, 2, 28, 12, tzinfo=UTC), date(2028, 2, 29)),
-        ("weekly", datetime(2026, 11, 1, 23, 59, tzinfo=UTC), date(2026, 11, 2)),
-        ("weekly", datetime(2026, 11, 2, tzinfo=UTC), date(2026, 11, 9)),
-        ("weekly", datetime(2026, 12, 31, tzinfo=UTC), date(2027, 1, 4)),
-        ("monthly", datetime(2026, 1, 31, 23, 59, tzinfo=UTC), date(2026, 2, 1)),
-        ("monthly", datetime(2026, 2, 1, tzinfo=UTC), date(2026, 3, 1)),
-        ("monthly", datetime(2028, 2, 29, tzinfo=UTC), date(2028, 3, 1)),
-        ("monthly", datetime(2026, 12, 31, 23, 59, tzinfo=UTC), date(2027, 1, 1)),
-        ("daily", datetime(2027, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2027, 1, 1)),
-        ("weekly", datetime(2026, 11, 1, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 11, 9)),
-        ("monthly", datetime(2026, 1, 31, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 3, 1)),
-        ("monthly", datetime(2026, 2, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2026, 2, 1)),
+        {"blob": "x" * 50_000_000},
+        {"name": "é" * 10_000_000},
+        {"blob": [1.5] * 2_000_000},
+        {"x" * 5_000_000: 1},
+        {str(number): number for number in range(300_000)},
     ],
+    ids=["a text", "a name", "a list", "the name of a field", "many fields"],
 )
-def test_a_limit_is_reset_at_midnight_monday_or_the_first(rhythm, now, day):
-    assert next_reset(rhythm, now) == day
+def test_a_longer_key_lacks_its_longest_fields_in_an_event(long):
+    low = {"hash": "f01d", "limit": 10.0, "limit_remaining": 0.5, "observed_at": "2026-11-03T06:30:00+00:00"}
+    short = shorten(low | long)
+    assert short.items() >= low.items()
+    assert short["fields_left_out"] == len(low | long) - len(short) + 1 > 0
+    assert len(json.dumps(short)) < 41_000
 
 
-@pytest.mark.parametrize("rhythm", [None, "", "yearly", "Daily", 1, [], {}])
-def test_the_next_reset_of_an_unknown_rhythm_is_not_known(rhythm):
-    assert next_reset(rhythm, OBSERVED_AT) is None
-
-
-@settings(max_examples=100, deadline=None, database=None)
-@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
-def test_a_reset_is_the_first_day_after_today_that_fits(now):
-    days = [(now + timedelta(days=ahead)).date() for ahead in range(1, 33)]
-    assert next_reset("daily", now) == days[0]
-    assert next_reset("weekly", now) == next(day for day in days if day.isoweekday() == 1)
-    assert next_reset("monthly", now) == next(day for day in days if day.day == 1)
+def test_an_event_has_the_hundred_lowest_keys_and_their_number():
+    found = check(*(key(str(number), number / 100) for number in range(150, 0, -1)))
+    event = found.event(found.low[10:])
+    assert names(found.low[number].left for number in range(10, 110)) == [each["name"] for each in event["keys"]]
+    assert (len(event["keys"]), event["total"], event["low_count"]) == (100, 140, 150)
 
 
 # -- the lines of the log
@@ -114,7 +112,7 @@ def test_one_key_is_counted_in_the_singular():
 
 
 @pytest.mark.parametrize(
-    ("count", "end"), [(20, "19 has $1.00 of $100.00 left, never resets"), (22, "and 2 more below")]
+    ("count", "end"), [(20, "19 has $1.00 of $100.00 left, never resets"), (22, "and 2 more")]
 )
 def test_twenty_low_keys_are_named_and_the_rest_is_counted(count, end):
     said = lines(check(*(key(str(number)) for number in range(count))))

@@ -1,0 +1,19 @@
+"""Asks a person about low keys: about some until there is an answer, about others for a few seconds."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from airflow_provider_openrouter.operators.openrouter import OpenRouterRaiseLimitOperator
+from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+
+CONNECTION = {"openrouter_conn_id": "openrouter_updates"}
+
+with DAG("openrouter_key_approvals", schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+    for name, response_timeout in (("asked", None), ("forgotten", timedelta(seconds=5))):
+        low_keys = OpenRouterKeyLimitSensor(
+            task_id=f"find_{name}", threshold="20%", name_pattern=f"{name}-*", **CONNECTION
+        )
+        OpenRouterRaiseLimitOperator.partial(
+            task_id=f"ask_{name}", max_limit=100, response_timeout=response_timeout, **CONNECTION
+        ).expand(key=low_keys.output)
