@@ -1,6 +1,5 @@
 """The sensor that waits for a key to run low: the same in every mode, with every fault, first or later."""
 
-import asyncio
 import json
 import logging
 import math
@@ -8,15 +7,12 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from contextlib import ExitStack, aclosing, suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from inspect import signature
-from pkgutil import resolve_name
-from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -25,12 +21,12 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
-    TaskDeferred,
 )
 from airflow.sdk import DAG
-from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, BaseOperator, TriggerFailureReason
+from airflow.sdk.bases.operator import BaseOperator
 from support.lines import AIRFLOW_3_0, AirflowRescheduleException, DagBag, needs_dag_test
 from support.sandboxes import once_asked
+from support.sensors import MODES, Context, at_the_first_poke_and_later, in_every_mode, wait_with
 from support.servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Answer, Server, data, error
 
 from airflow_provider_openrouter import exceptions
@@ -47,7 +43,6 @@ from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSen
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
-MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
 FIELDS = {
     "threshold",
     "openrouter_conn_id",
@@ -57,9 +52,6 @@ FIELDS = {
     "workspace_id",
     "fail_if_unwatched",
 }
-
-in_every_mode = pytest.mark.parametrize("mode", MODES)
-at_the_first_poke_and_later = pytest.mark.parametrize("when", ["first", "later"])
 
 
 def key(hash_, left, **fields):
@@ -188,78 +180,9 @@ def warnings(text):
     return [line for line in text.splitlines() if re.search(r"\[warning|\[error|WARNING|ERROR", line)]
 
 
-class Context(dict):
-    """As much of a task's context as a sensor needs, and what went between it and the trigger."""
-
-    def __init__(self, **values):
-        self.deferred = []
-        self.trigger_rows = []
-        self.payloads = []
-        self.xcoms = {}
-        self.began = None
-        ti = SimpleNamespace(
-            get_first_reschedule_date=lambda context: self.began,
-            xcom_push=lambda key, value: self.xcoms.update({key: value}),
-        )
-        super().__init__(ti=ti, **values)
-
-
 def wait(mode, context=None, **arguments):
-    """Run the sensor to its end as Airflow does in this mode; each process makes the sensor again."""
-    context = Context() if context is None else context
-    sensor = OpenRouterKeyLimitSensor(
-        task_id="wait", **{"threshold": 5, "poke_interval": 0.05, "timeout": 30} | MODES[mode] | arguments
-    )
-    others = set(threading.enumerate())
-    began = datetime.now(UTC)
-    try:
-        while True:
-            try:
-                return made_again(sensor, context).execute(context)
-            except AirflowRescheduleException as rescheduled:
-                context.began = began
-                time.sleep(max(0.0, (rescheduled.reschedule_date - datetime.now(UTC)).total_seconds()))
-            except TaskDeferred as deferred:
-                context.deferred.append(deferred)
-                return resume(sensor, deferred, context)
-    finally:
-        left = threads_left(others)
-        assert not left, f"Left behind: {left}"
-
-
-def made_again(sensor, context):
-    sensor = sensor.prepare_for_execution()
-    sensor.render_template_fields(context)
-    return sensor
-
-
-def resume(sensor, deferred, context):
-    path, arguments = deferred.trigger.serialize()
-    context.trigger_rows.append(json.dumps(arguments, allow_nan=False))
-    trigger = resolve_name(path)(**json.loads(context.trigger_rows[-1]))
-    try:
-        event = asyncio.run(first_event(trigger, deferred.timeout.total_seconds()))
-    except TimeoutError:
-        method, kwargs = TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
-    else:
-        context.payloads.append(json.dumps(event.payload, allow_nan=False))
-        method, kwargs = deferred.method_name, {"event": json.loads(context.payloads[-1])}
-    return made_again(sensor, context).resume_execution(method, kwargs, context)
-
-
-async def first_event(trigger, timeout):
-    async with aclosing(trigger.run()) as events:
-        return await asyncio.wait_for(anext(events), timeout)
-
-
-def threads_left(others):
-    """Return which of our own threads do not end, though they are given some seconds."""
-    for _ in range(500):
-        left = [thread for thread in set(threading.enumerate()) - others if thread.name.startswith("openrouter")]
-        if not left:
-            return []
-        time.sleep(0.01)
-    return left
+    """Run the sensor to its end as Airflow does in this mode."""
+    return wait_with(OpenRouterKeyLimitSensor, mode, context, **{"threshold": 5} | arguments)
 
 
 def hashes(keys):
@@ -826,12 +749,12 @@ SENSOR = OpenRouterKeyLimitSensor(task_id="wait", threshold=5)
         ("low", "The trigger's event is of version None, not 1. Run the same version of"),
         ({}, "The trigger's event is of version None, not 1. Run the same version of"),
         ({"version": 2, "status": "low", "keys": LOW}, "is of version 2, not 1. Run the same version of"),
-        ({"version": 1}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "low"}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "low", "keys": []}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "low", "keys": ["low"]}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "error", "error": "KeyError"}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "high", "keys": LOW, "message": "x"}, "has neither low keys nor an error"),
+        ({"version": 1}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "low"}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "low", "keys": []}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "low", "keys": ["low"]}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "error", "error": "KeyError"}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "high", "keys": LOW, "message": "x"}, "has neither what is low nor an error"),
         ({"version": 1, "status": "error", "error": "KeyError", "message": "it broke"}, "^it broke$"),
         ({"version": 1, "status": "error", "error": "annotations", "message": "it broke"}, "^it broke$"),
         ({"version": 1, "status": "error", "error": ["x"], "message": "it broke"}, "^it broke$"),
