@@ -8,54 +8,54 @@
 -- knows are left out.
 
 WITH settings AS (SELECT 30 AS days),
+activity AS (
+    SELECT
+        source, hash, day_number, spend,
+        max(day_number) OVER (PARTITION BY source) AS newest_day_number
+    FROM openrouter_activity_observations
+    WHERE grouped_by = 'key'
+),
 days_read AS (
     SELECT source, min(day_number) AS first_day_number, max(day_number) AS last_day_number
-    FROM openrouter_activity_spend
+    FROM activity
     CROSS JOIN settings
-    WHERE grouped_by = 'key' AND days_ago < settings.days
+    WHERE newest_day_number - day_number < settings.days
     GROUP BY source
 ),
-snapshots AS (
-    SELECT source, hash, day_number, created_day_number, round(day_number + day_part) AS midnight
-    FROM openrouter_key_days AS key_days
-    WHERE key_days.usage IS NOT NULL
-),
-steps AS (
+amounts AS (
     SELECT
-        source, hash, day_number,
-        coalesce(lag(midnight) OVER (PARTITION BY source, hash ORDER BY day_number), created_day_number)
-            AS first_day_number,
-        midnight AS next_day_number
-    FROM snapshots
-),
-by_usage AS (
+        costs.source, hash, name, day, NULL AS day_number, costs.first_day_number, next_day_number,
+        costs.spend AS spend_by_usage, NULL AS spend_by_activity
+    FROM openrouter_key_spend AS costs
+    JOIN days_read ON days_read.source = costs.source
+    WHERE costs.first_day_number >= days_read.first_day_number
+        AND next_day_number <= days_read.last_day_number + 1
+    UNION ALL
     SELECT
-        steps.source, steps.hash, max(costs.day) AS last_day,
-        min(steps.first_day_number) AS first_day_number,
-        max(steps.next_day_number) AS next_day_number,
-        sum(costs.spend) AS spend
-    FROM steps
-    JOIN openrouter_key_spend AS costs ON costs.source = steps.source AND costs.hash = steps.hash
-        AND costs.day_number = steps.day_number
-    JOIN days_read ON days_read.source = steps.source
-    WHERE steps.first_day_number >= days_read.first_day_number
-        AND steps.next_day_number <= days_read.last_day_number + 1
-    GROUP BY steps.source, steps.hash
+        source, hash, NULL AS name, NULL AS day, day_number, NULL AS first_day_number, NULL AS next_day_number,
+        NULL AS spend_by_usage, spend AS spend_by_activity
+    FROM activity
+    WHERE hash IS NOT NULL
+),
+bounded AS (
+    SELECT
+        source, hash, name, day, day_number, spend_by_usage, spend_by_activity,
+        min(first_day_number) OVER (PARTITION BY source, hash) AS first_day_number,
+        max(next_day_number) OVER (PARTITION BY source, hash) AS next_day_number,
+        max(day) OVER (PARTITION BY source, hash) AS last_day
+    FROM amounts
 ),
 answers AS (
     SELECT
-        by_usage.source, names.name, by_usage.hash, by_usage.last_day,
-        by_usage.next_day_number - by_usage.first_day_number AS days,
-        by_usage.spend AS spend_by_usage,
-        coalesce(sum(activity.spend), 0) AS spend_by_activity
-    FROM by_usage
-    JOIN openrouter_key_names AS names ON names.source = by_usage.source AND names.hash = by_usage.hash
-        AND names.next_day_number = 1000000
-    LEFT JOIN openrouter_activity_spend AS activity ON activity.source = by_usage.source
-        AND activity.hash = by_usage.hash AND activity.day_number >= by_usage.first_day_number
-        AND activity.day_number < by_usage.next_day_number
-    GROUP BY by_usage.source, names.name, by_usage.hash, by_usage.last_day, by_usage.first_day_number,
-        by_usage.next_day_number, by_usage.spend
+        source, hash, last_day,
+        max(CASE WHEN day = last_day THEN name END) AS name,
+        next_day_number - first_day_number AS days,
+        sum(spend_by_usage) AS spend_by_usage,
+        coalesce(sum(spend_by_activity), 0) AS spend_by_activity
+    FROM bounded
+    WHERE last_day IS NOT NULL
+        AND (day_number IS NULL OR (day_number >= first_day_number AND day_number < next_day_number))
+    GROUP BY source, hash, last_day, first_day_number, next_day_number
 )
 SELECT
     source, name, hash, last_day, days,
