@@ -16,7 +16,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 FLOORS = [
     {"text", "exceptions"},
-    {"arguments", "connection", "keys", "payload", "scope"},
+    {"activity", "arguments", "connection", "keys", "payload", "scope"},
     {"api"},
     {"snapshots"},
     {"hooks"},

@@ -8,20 +8,20 @@ are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) a
 
 from __future__ import annotations
 
-import logging
+import datetime as dt
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from threading import Event
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import urlsplit
 
-import requests
-
+from airflow_provider_openrouter.activity import Activity, remembered_day
+from airflow_provider_openrouter.api.activity import activity_by_key, activity_of_account, activity_query
+from airflow_provider_openrouter.api.base_url import check_base_url
+from airflow_provider_openrouter.api.listing import complete_listing
 from airflow_provider_openrouter.api.pagination import Record
 from airflow_provider_openrouter.api.records import RecordReader
-from airflow_provider_openrouter.api.transport import BearerAuth, Transport, is_loopback
+from airflow_provider_openrouter.api.transport import BearerAuth, Transport
 from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.connection import (
     ALLOW_HTTP,
@@ -35,14 +35,9 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterRequestError,
     OpenRouterResponseError,
 )
-from airflow_provider_openrouter.keys import Extent, Key, KeyListing
+from airflow_provider_openrouter.keys import Key, KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
-
-log = logging.getLogger(__name__)
-
-MOST_LISTINGS = 5
-"""How often the workspaces are listed, if each time one of them is deleted meanwhile."""
 
 
 class OpenRouterClient:
@@ -83,7 +78,7 @@ class OpenRouterClient:
                 raise OpenRouterRequestError(
                     f"{extra.name} must be {extra.rule}, not {value!r}.", about=extra.name
                 )
-        _check_base_url(base_url, allow_http)
+        check_base_url(base_url, allow_http=allow_http)
         self.base_url = base_url.rstrip("/")
         self.timeout = timeout
         self.max_retries = max_retries
@@ -127,8 +122,7 @@ class OpenRouterClient:
         """
         Return a complete listing of the keys, with its time and workspaces.
 
-        The first three parameters are those of :meth:`list_keys`. If a workspace is deleted while all are listed,
-        all that are left are listed again: its keys may have moved to any of them.
+        The first three parameters are those of :meth:`list_keys`.
 
         :param previous: the last listing with the same parameters, if there is one. As many pages as it had are
             asked for at once, and the name of a workspace is not looked up again. It decides only how long the
@@ -145,32 +139,8 @@ class OpenRouterClient:
         if previous is not None and previous.scope != scope:
             previous = None
 
-        observed_at = datetime.now(UTC)
         with self._records(stopped) as records:
-            names: Mapping[str, str] = previous.workspace_names if previous else {}
-            if scope.is_all or (scope.needs_workspaces and previous is None):
-                names = records.workspace_names(expected=len(names) if previous else None)
-            for _ in range(MOST_LISTINGS):
-                try:
-                    listing = _list(records, query, scope, names, observed_at, previous)
-                except OpenRouterRequestError as error:
-                    if not scope.is_all or error.status_code not in (400, 404):
-                        raise
-                    before, observed_at = names.keys(), datetime.now(UTC)
-                    names = records.workspace_names()
-                    if before <= names.keys():
-                        raise
-                    log.info("A workspace was deleted meanwhile: listing again those that are left.")
-                    continue
-                every = f"in {count(len(names), 'workspace')}"
-                where = every if scope.is_all else f"(workspace: {listing.workspace})"
-                records.log_end(f"{count(len(listing.keys), 'key')} {where}")
-                return listing
-        raise OpenRouterResponseError(
-            f"Workspaces are deleted faster than they can be listed: {MOST_LISTINGS} listings met one that was "
-            "gone. Run it again when fewer are being deleted.",
-            transient=True,
-        )
+            return complete_listing(records, query, scope, previous)
 
     def list_workspaces(self) -> list[Record]:
         """
@@ -182,6 +152,86 @@ class OpenRouterClient:
             workspaces = records.every_workspace()
             records.log_end(count(len(workspaces), "workspace"))
             return workspaces
+
+    def list_members(self) -> list[Record]:
+        """
+        List all members of the organization once, as the API sent it (``GET /organization/members``).
+
+        A member's ``id`` is the ``creator_user_id`` of the keys that it created. Members are personal data.
+
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        with self._records() as records:
+            members = records.every_member()
+            records.log_end(count(len(members), "member"))
+            return members
+
+    def list_activity(
+        self,
+        *,
+        date: str | dt.date | None = None,
+        api_key_hash: str | None = None,
+        workspace_id: str | None = None,
+        user_id: str | None = None,
+        group_by: str | None = None,
+    ) -> list[Record]:
+        """
+        List what was spent on the last 30 completed UTC days, by model and endpoint (``GET /activity``).
+
+        A row has ``date``, ``model``, ``model_permaslug``, ``provider_name``, ``endpoint_id``, ``usage`` and
+        ``byok_usage_inference`` (USD), ``requests``, and tokens: ``prompt_tokens``, ``completion_tokens``,
+        ``reasoning_tokens``, ``cached_tokens``. The rows are as the API sent them.
+
+        :param date: one day, such as ``"2026-11-03"``; None for all of them.
+        :param api_key_hash: the hash of the key that spent it; None for the whole account, deleted keys included.
+        :param workspace_id: the id or the name of the workspace that it was spent in; None or ``"*"`` for all.
+        :param user_id: the id of the member of the organization that spent it; None for all.
+        :param group_by: ``"workspace"`` for rows by workspace too, which have a ``workspace_id``.
+        :raises OpenRouterRequestError: if an argument makes no sense, before the first request.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        query = activity_query(
+            day=None if date is None else remembered_day(date),
+            api_key_hash=api_key_hash,
+            user_id=user_id,
+            group_by=group_by,
+        )
+        scope = WorkspaceScope.read(workspace_id)
+        with self._records() as records:
+            if scope.is_one:
+                [id_] = scope.resolve(records.workspace_names() if scope.needs_workspaces else {})
+                query["workspace_id"] = str(id_)
+            rows = records.activity(query)
+            records.log_end(f"{count(len(rows), 'row')} of activity")
+            return rows
+
+    def get_activity(self, day: dt.date, *, by_workspace: bool = True) -> Activity:
+        """
+        Return everything that the account spent on one day.
+
+        :param day: one of the last 30 completed UTC days.
+        :param by_workspace: whether there are rows for each workspace.
+        :raises OpenRouterRequestError: if the day is none of them, before the first request.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        day = remembered_day(day)
+        with self._records() as records:
+            return activity_of_account(records, day, by_workspace=by_workspace)
+
+    def get_activity_by_key(self, day: dt.date, listing: KeyListing) -> Activity:
+        """
+        Return everything that the account spent on one day, by key and workspace.
+
+        What none of the keys accounts for is under None: that of deleted keys and of the chat.
+
+        :param day: one of the last 30 completed UTC days.
+        :param listing: all keys of the account, of all workspaces, disabled and expired ones too.
+        :raises OpenRouterRequestError: if the day is none of them, before the first request.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        day = remembered_day(day)
+        with self._records() as records:
+            return activity_by_key(records, day, listing)
 
     def get_current_key(self) -> Record:
         """
@@ -222,62 +272,5 @@ class OpenRouterClient:
             yield RecordReader(transport, window)
 
 
-def _list(
-    records: RecordReader,
-    query: dict[str, str],
-    scope: WorkspaceScope,
-    names: Mapping[str, str],
-    observed_at: datetime,
-    previous: KeyListing | None,
-) -> KeyListing:
-    by_hash: dict[str, Key] = {}
-    extents: dict[str | None, Extent] = {}
-    workspace_ids = scope.resolve(names)
-    for id_ in workspace_ids:
-        keys, extent = records.every_key(
-            query if id_ is None else query | {"workspace_id": id_},
-            expected=previous.extents.get(id_) if previous else None,
-        )
-        if extent:
-            extents[id_] = extent
-        by_hash |= {key["hash"]: key for key in keys if key["hash"] not in by_hash}
-    return KeyListing(
-        keys=list(by_hash.values()),
-        observed_at=observed_at,
-        scope=scope,
-        workspace_names={id_: names[id_] for id_ in workspace_ids if id_ is not None and id_ in names},
-        extents=extents,
-    )
-
-
 def _flag(value: bool) -> str:
     return "true" if value else "false"
-
-
-def _check_base_url(base_url: str, allow_http: bool) -> None:
-    try:
-        url = urlsplit(base_url)
-        _ = url.port  # which raises if it is not a number, or too large
-        (url.hostname or "").encode("idna")
-        requests.Request("GET", base_url).prepare()
-        without_spaces = base_url.split() == [base_url]  # older versions of requests accept white space
-        well_formed = url.scheme in ("http", "https") and without_spaces
-    except ValueError:  # requests raises subclasses of it
-        well_formed = False
-    if "sk-or-" in base_url.lower():
-        raise OpenRouterRequestError(
-            "The base URL contains a key, which is not shown here. Enter the key as the management key instead.",
-            about="base_url",
-        )
-    if not well_formed or url.username is not None or url.query or url.fragment:
-        raise OpenRouterRequestError(
-            "The base URL must look like https://host[:port]/path. It must have no user, password, query or "
-            f"fragment. OpenRouter's own is {DEFAULT_BASE_URL}.",
-            about="base_url",
-        )
-    if url.scheme == "http" and not allow_http and not is_loopback(url.hostname or ""):
-        raise OpenRouterRequestError(
-            f"http://{url.hostname} would carry the management key unencrypted. Use https, or set allow_http if "
-            "the network between is your own.",
-            about="allow_http",
-        )

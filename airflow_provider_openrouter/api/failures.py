@@ -144,7 +144,12 @@ def _remedy(status: int, url: str, text: str) -> tuple[str, str | None]:
         return "Set include_expired to None: this server does not know it.", "include_expired"
     if "workspace_id=" in url:
         return "Check workspace_id and the base URL.", "base_url"
-    if status == 404 and urlsplit(url).path.endswith("/keys"):
+    path = urlsplit(url).path
+    if path.endswith("/activity"):
+        return "Check date, api_key_hash and user_id, and the base URL.", "base_url"
+    if status == 404 and path.endswith("/members"):
+        return "Check the base URL. If it is right, the account may be no organization.", "base_url"
+    if status == 404 and path.endswith("/keys"):
         return (
             "Check the base URL. If it is right, the account's default workspace may have been deleted: set "
             "workspace_id.",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from concurrent.futures import CancelledError
 from functools import partial
-from ipaddress import ip_address
 from threading import Event, Lock
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +16,7 @@ from requests.utils import select_proxy
 
 from airflow_provider_openrouter import __version__
 from airflow_provider_openrouter.api.answers import read_body, read_data
+from airflow_provider_openrouter.api.base_url import is_loopback
 from airflow_provider_openrouter.api.deadline import Deadline, DeadlineAdapter
 from airflow_provider_openrouter.api.failures import connection_error, status_error
 from airflow_provider_openrouter.api.retries import Retries
@@ -170,11 +170,3 @@ class Transport:
         if response.status_code != 200:
             raise status_error(where, response, body, self._auth.hide)
         return read_data(where, response, body, self._auth.hide)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -14,6 +14,8 @@ from airflow_provider_openrouter.hooks import fields
 from airflow_provider_openrouter.keys import Key
 
 if TYPE_CHECKING:
+    import datetime
+
     import pandas as pd
 
     from airflow_provider_openrouter.api import OpenRouterClient
@@ -129,6 +131,40 @@ class OpenRouterHook(BaseHook):
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         return self.get_conn().list_workspaces()
+
+    def list_members(self) -> list[dict[str, Any]]:
+        """
+        List every member of the organization once, as the API sent it: personal data.
+
+        A member's ``id`` is the ``creator_user_id`` of the keys that it created.
+
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().list_members()
+
+    def list_activity(
+        self,
+        *,
+        date: str | datetime.date | None = None,
+        api_key_hash: str | None = None,
+        workspace_id: str | None = None,
+        user_id: str | None = None,
+        group_by: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """
+        List what was spent on the last 30 completed UTC days, by model and endpoint, as the API sent it.
+
+        :param date: one day, such as ``"2026-11-03"``; None for all of them.
+        :param api_key_hash: the hash of the key that spent it; None for the whole account, deleted keys included.
+        :param workspace_id: the id or the name of the workspace that it was spent in; None or ``"*"`` for all.
+        :param user_id: the id of the member of the organization that spent it; None for all.
+        :param group_by: ``"workspace"`` for rows by workspace too, which have a ``workspace_id``.
+        :raises OpenRouterRequestError: if an argument makes no sense, before the first request.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().list_activity(
+            date=date, api_key_hash=api_key_hash, workspace_id=workspace_id, user_id=user_id, group_by=group_by
+        )
 
     @cached_property
     def _client(self) -> OpenRouterClient:

@@ -1,5 +1,5 @@
 """
-What OpenLineage records: the API that was read, and where the keys were written.
+What OpenLineage records: the API that was read, and what was written.
 
 OpenLineage's classes are imported only when it calls. Datasets are named by its naming conventions
 (https://openlineage.io/docs/spec/naming).
@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
+
+from airflow_provider_openrouter.snapshots.kinds import Kind
 
 if TYPE_CHECKING:
     from airflow.providers.openlineage.extractors import OperatorLineage
@@ -49,13 +51,16 @@ def table_target(url: URL, *, schema: str | None, table: str) -> Target:
     return Target(f"{scheme}://{host}", ".".join(filter(None, (url.database, *names))))
 
 
-def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None) -> OperatorLineage[Any, Any]:
+def lineage(
+    kind: Kind, base_url: str, target: Target | None, *, rows: int, size: int | None
+) -> OperatorLineage[Any, Any]:
     """
-    Return the lineage of keys that were read from an API and, with a target, written to it.
+    Return the lineage of what was read from an API and, with a target, written to it.
 
+    :param kind: what was read.
     :param base_url: the base URL of the API.
     :param target: the file or table that was written, or None.
-    :param rows: how many keys there were.
+    :param rows: how many rows there were.
     :param size: the size of the file in bytes, or None.
     """
     from airflow.providers.common.compat.openlineage.facet import (
@@ -67,9 +72,6 @@ def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None
     )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_openrouter.keys import FIELDS
-    from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-
     def schema(fields: dict[str, str]) -> dict[str, Any]:
         return {
             "schema": SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(*field) for field in fields.items()])
@@ -77,7 +79,9 @@ def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None
 
     url = urlsplit(base_url)
     api = Dataset(
-        namespace=f"{url.scheme}://{url.netloc}", name=f"{url.path.strip('/')}/keys", facets=schema(FIELDS)
+        namespace=f"{url.scheme}://{url.netloc}",
+        name=f"{url.path.strip('/')}/{kind.endpoint}",
+        facets=schema(kind.fields),
     )
     if target is None:
         return OperatorLineage(inputs=[api])
@@ -85,7 +89,7 @@ def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None
     written = OutputDataset(
         namespace=target.namespace,
         name=target.name,
-        facets=schema(FILE_COLUMNS),
+        facets=schema(kind.columns),
         outputFacets={"outputStatistics": statistics},
     )
     return OperatorLineage(inputs=[api], outputs=[written])

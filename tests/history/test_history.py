@@ -13,7 +13,8 @@ from support.year import DAY
 
 from airflow_provider_openrouter import history
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
-from airflow_provider_openrouter.snapshots.schema import keys_table
+from airflow_provider_openrouter.snapshots import kinds
+from airflow_provider_openrouter.snapshots.schema import table_of
 
 ROWS = [row("key", NIGHT + day * DAY, usage=day / 3) for day in range(10)]
 ACTIVITY = [activity_row(NIGHT.date() + day * DAY, key="key", key_name="k", usage=1 / 3) for day in range(10)]
@@ -24,7 +25,7 @@ def test_a_table_of_any_name_is_read(table_dialect, request, tmp_path_factory, m
     schema, table = ("main", 'Keys of "us"') if table_dialect == "sqlite" else (None, 'Keys of "us"')
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        target = keys_table(table, None, connection)
+        target = table_of(kinds.KEYS, table, None, connection)
         target.create(connection)
         connection.execute(target.insert(), ROWS)
         create_activity(connection, 'What "we" spend', ACTIVITY)

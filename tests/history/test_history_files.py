@@ -7,7 +7,9 @@ import pytest
 from support.histories import HISTORY, KINDS, activity_views, text_of, views
 
 from airflow_provider_openrouter.history import QUESTIONS
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 DATABASES = ("postgresql", "sqlite", "mysql", "duckdb")
 

@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import traceback
+from datetime import timedelta
 
 import pandas as pd
 import pytest
@@ -395,6 +396,23 @@ def test_every_workspace_is_listed_with_every_key(monkeypatch):
         assert len(hook.list_keys(**everything)) == 84
         keys = hook.list_keys(**everything, workspace_id="*")
     assert len(keys) == len({key["hash"] for key in keys}) == 250
+
+
+def test_activity_is_that_of_what_is_asked_for(sandbox, connection):
+    hook = OpenRouterHook()
+    day = (sandbox.now() - timedelta(days=1)).date()
+    spenders = (key for key in hook.list_keys() if hook.list_activity(date=day, api_key_hash=key["hash"]))
+    key = next(key for key in spenders if key["creator_user_id"])
+    (workspace,) = hook.list_workspaces()
+    assert hook.list_activity() == sandbox.list_activity(days=[day - timedelta(days=ago) for ago in range(30)])
+    arguments = {"user_id": key["creator_user_id"], "workspace_id": workspace["id"], "group_by": "workspace"}
+    rows = hook.list_activity(date=day, api_key_hash=key["hash"], **arguments)
+    assert rows == sandbox.list_activity(days=[day], key_hash=key["hash"], by_workspace=True)
+    assert {row["workspace_id"] for row in rows} == {workspace["id"]}
+
+
+def test_every_member_is_listed(sandbox, connection):
+    assert OpenRouterHook().list_members() == sandbox.members
 
 
 def test_a_frame_of_keys_is_typed_and_says_when_it_was_observed(connection):

@@ -24,10 +24,12 @@ from sqlalchemy.pool import NullPool
 from support.listings import OBSERVED_AT, listing_of, partition_of
 
 from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.database import get_engine
 from airflow_provider_openrouter.snapshots.frame import keys_file_frame
-from airflow_provider_openrouter.snapshots.schema import IDENTITY
 from airflow_provider_openrouter.snapshots.tables import replace_partition
+
+IDENTITY = kinds.KEYS.identity
 
 KILLED = -signal.SIGKILL
 """What :func:`killable_writer` returns of a writer that was killed."""

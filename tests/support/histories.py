@@ -15,10 +15,13 @@ from airflow.providers.common.sql.hooks.sql import DbApiHook
 from support.databases import engine_of
 from support.year import DAY, Year
 
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.dialects import dialect_of
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
-from airflow_provider_openrouter.snapshots.schema import keys_table, prepare_table
+from airflow_provider_openrouter.snapshots.schema import prepare_table, table_of
+
+FILE_COLUMNS = kinds.KEYS.columns
+IDENTITY = kinds.KEYS.identity
+OLD_IDENTITY = kinds.KEYS.old_identity
 
 HISTORY = files("airflow_provider_openrouter") / "history"
 KINDS = {
@@ -117,7 +120,9 @@ class Table:
 
     def upgrade(self):
         with self.engine.begin() as connection:
-            prepare_table(connection, keys_table("openrouter_keys", None, connection), create_table=True)
+            prepare_table(
+                connection, table_of(kinds.KEYS, "openrouter_keys", None, connection), create_table=True
+            )
         inspector = sa.inspect(self.engine)
         key = inspector.get_pk_constraint("openrouter_keys")["constrained_columns"]
         assert tuple(key) == IDENTITY

@@ -19,9 +19,11 @@ from support.tasks import Context
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.schema import IDENTITY
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+
+FILE_COLUMNS = kinds.KEYS.columns
+IDENTITY = kinds.KEYS.identity
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 

@@ -15,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from sqlalchemy import Boolean, String, Table, create_engine, func, select, text
+from sqlalchemy import BigInteger, Boolean, Date, String, Table, create_engine, func, select, text
 from sqlalchemy.dialects.mysql import DATETIME, DOUBLE
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -25,14 +25,14 @@ from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_openrouter.snapshots.dialects.base import (
     Dialect,
+    arrow_rows,
     cause_of,
     first_connection,
+    kind_of,
     shown_name,
     unsupported,
 )
-from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
+from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
@@ -51,6 +51,8 @@ OLDEST = {"MariaDB": (10, 5), "MySQL": (8, 0, 17)}
 KEY_LENGTH = 190
 """The characters of a text in the key: four of them and a time fit into InnoDB's 3,072 bytes."""
 ROWS_A_BATCH = 1_000
+OUR_WORDS = {"granularity", "grouped_by"}
+"""The columns of few words, none of which any collation takes for another."""
 A_YEAR = 31_536_000
 """Seconds: the one server waits for ever with a negative number, the other not at all."""
 TEMPORARY = {1205, 1213}
@@ -77,8 +79,10 @@ def _exact(type_: _Exact, compiler: Any, **_: Any) -> str:
 _TYPES: dict[str, Any] = {
     "string": _Exact(),
     "boolean": Boolean(),
+    "integer": BigInteger(),
     "number": DOUBLE(asdecimal=False),
     "timestamp": DATETIME(fsp=6),  # in UTC
+    "date": Date(),
 }
 
 
@@ -120,10 +124,11 @@ class MySQL(Dialect):
     def change_key(self, connection: Connection, target: Table) -> None:
         """Change the key and its columns in one statement."""
         target.c.granularity.nullable = False
+        identity = kind_of(target).identity
         changes = (
             "DROP PRIMARY KEY",
-            *_modifications(connection, target, IDENTITY),
-            f"ADD PRIMARY KEY ({', '.join(IDENTITY)})",
+            *_modifications(connection, target, identity),
+            f"ADD PRIMARY KEY ({', '.join(identity)})",
         )
         name = connection.dialect.identifier_preparer.format_table(target)
         try:
@@ -133,7 +138,9 @@ class MySQL(Dialect):
                 raise
             raise self.cannot_change_key(target, f"Database error: {self.reason(error)}.") from None
 
-    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+    def replace(
+        self, connection: Connection, target: Table, partition: BasePartition, frame: pd.DataFrame
+    ) -> int:
         """Replace the rows of a partition, if the table holds exactly what is written to it."""
         self._check(connection, target)
         return super().replace(connection, target, partition, frame)
@@ -164,16 +171,16 @@ class MySQL(Dialect):
 
     def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
         """Insert the rows of a frame in batches that the server takes."""
-        columns = [column for column in _columns(connection, target) if FILE_COLUMNS[column.name] == "string"]
+        columns = [column for column in _columns(connection, target) if column.holds == "string"]
         packet = connection.execute(text("SELECT @@max_allowed_packet")).scalar_one()
         for start in range(0, len(frame), ROWS_A_BATCH):
-            rows = pa.Table.from_pandas(frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False)
+            rows = arrow_rows(target, frame.iloc[start : start + ROWS_A_BATCH])
             for column in columns:
                 column.check(rows[column.name], target)
             for batch in _batches(rows, packet):
                 if batch.nbytes > packet:
                     raise AirflowFailException(
-                        f"A key has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
+                        f"A row has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
                         f"{packet:,}. Raise max_allowed_packet."
                     )
                 connection.execute(target.insert(), batch.to_pylist())
@@ -193,6 +200,9 @@ class MySQL(Dialect):
 class _Column(NamedTuple):
     """A column that a table has, as the server describes it."""
 
+    holds: str
+    """The kind of the values that are written to it."""
+    in_key: bool
     name: str
     kind: str
     """The type without its arguments."""
@@ -204,15 +214,17 @@ class _Column(NamedTuple):
     @property
     def is_wrong(self) -> bool:
         """Whether two times or two keys may be one for it."""
-        if FILE_COLUMNS[self.name] == "timestamp":  # a timestamp ends in 2038, and depends on who reads it
-            return self.kind != "datetime" if self.name == "snapshot" else self.type != "datetime(6)"
-        in_key = self.name in IDENTITY and self.name != "granularity"
-        return bool(in_key and self.collation and not _COLLATION.search(self.collation))
+        if self.holds == "timestamp":  # a timestamp ends in 2038, and depends on who reads it
+            return self.kind != "datetime" if self.in_key else self.type != "datetime(6)"
+        if self.holds == "date":
+            return self.kind not in ("date", "datetime")
+        is_exact = self.name in OUR_WORDS or not self.collation or _COLLATION.search(self.collation)
+        return self.in_key and not is_exact
 
     @property
     def rounds(self) -> bool:
         """Whether it holds fewer digits of an amount than were sent."""
-        return FILE_COLUMNS[self.name] == "number" and self.kind != "double"
+        return self.holds == "number" and self.kind != "double"
 
     def check(self, values: Any, target: Table) -> None:
         """Refuse values that it would cut. The server itself cuts spaces at the end of them in any mode."""
@@ -264,8 +276,13 @@ def _columns(connection: Connection, target: Table) -> list[_Column]:
         "column_name, CAST(data_type AS char), CAST(column_type AS char), "
         "character_maximum_length, character_octet_length, collation_name"
     )
-    found = (_Column(*row) for row in connection.execute(_about(target, what, "columns")))
-    return [column for column in found if column.name in FILE_COLUMNS]
+    kind = kind_of(target)
+    found = connection.execute(_about(target, what, "columns"))
+    return [
+        _Column(kind.columns[name], name in kind.key, name, *described)
+        for name, *described in found
+        if name in kind.columns
+    ]
 
 
 def _modifications(connection: Connection, target: Table, names: Iterable[str]) -> list[str]:
