@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from uuid import uuid4
 
@@ -16,6 +16,7 @@ from support.databases import engine_of
 from support.year import DAY, Year
 
 from airflow_provider_openrouter.snapshots import kinds
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
 from airflow_provider_openrouter.snapshots.dialects import dialect_of
 from airflow_provider_openrouter.snapshots.schema import prepare_table, table_of
 
@@ -38,23 +39,7 @@ KINDS = {
         ("snapshot", "observed_at", "created_at", "updated_at", "expires_at", "last_used_at"), datetime
     ),
 }
-ACTIVITY_KINDS = {
-    "date": date,
-    **dict.fromkeys(("source", "grouped_by", "key_hash", "key_name", "workspace_id", "workspace_name"), str),
-    **dict.fromkeys(("model", "model_permaslug", "provider_name", "endpoint_id"), str),
-    **dict.fromkeys(("requests", "prompt_tokens", "completion_tokens", "reasoning_tokens", "cached_tokens"), int),
-    **dict.fromkeys(("usage", "byok_usage_inference"), float),
-    "observed_at": datetime,
-    "extra_fields": str,
-}
-PARQUET_TYPES = {
-    str: pa.string(),
-    bool: pa.bool_(),
-    int: pa.int64(),
-    float: pa.float64(),
-    date: pa.date32(),
-    datetime: pa.timestamp("us", tz="UTC"),
-}
+PARQUET_TYPES = {str: pa.string(), bool: pa.bool_(), float: pa.float64(), datetime: pa.timestamp("us", tz="UTC")}
 NEWER = {"granularity", "workspace_name"}
 """Columns that the first tables and files did not have."""
 
@@ -179,22 +164,20 @@ class Lake:
         self.connection.close()
 
 
-def create_activity(connection, name, rows):
-    """Create a table of activity, with the types of the keys' one."""
-    kinds = {str: "string", float: "number", datetime: "timestamp"}
-    types = {kind: dialect_of(connection).column_type(text, is_key=False) for kind, text in kinds.items()}
-    types |= {int: sa.BigInteger(), date: sa.Date()}
-    columns = (sa.Column(column, types[kind]) for column, kind in ACTIVITY_KINDS.items())
-    table = sa.Table(name, sa.MetaData(), *columns)
+def create_activity(connection, table, rows):
+    """Create a table of activity as the operator does."""
+    table = table_of(kinds.ACTIVITY, table, None, connection)
     table.create(connection)
-    connection.execute(table.insert(), [{column: row.get(column) for column in ACTIVITY_KINDS} for row in rows])
+    connection.execute(
+        table.insert(), [{name: row.get(name) for name in kinds.ACTIVITY.columns} for row in rows]
+    )
 
 
 def write_activity(folder, rows):
-    """Write a file of activity."""
-    schema = pa.schema([(name, PARQUET_TYPES[kind]) for name, kind in ACTIVITY_KINDS.items()])
+    """Write a file of activity, with the types of the operator's."""
     folder.mkdir(parents=True)
-    pa.parquet.write_table(pa.Table.from_pylist(list(rows), schema=schema), folder / "all.parquet")
+    table = pa.Table.from_pylist(list(rows), schema=arrow_schema(kinds.ACTIVITY.columns))
+    pa.parquet.write_table(table, folder / "all.parquet")
 
 
 def text_of(name, **settings):
