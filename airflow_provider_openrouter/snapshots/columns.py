@@ -138,7 +138,7 @@ def _as_promised(values: list[Any], kind: str) -> Any:
     if kind == "integer" and types:
         try:
             return typed(values, kind)
-        except OverflowError:
+        except (OverflowError, TypeError):
             return None
     if kind == "number" and types:
         try:

@@ -9,11 +9,10 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import BigInteger, Boolean, Date, String, Table, create_engine, func, select, text
 from sqlalchemy.dialects.mysql import DATETIME, DOUBLE
@@ -32,6 +31,7 @@ from airflow_provider_openrouter.snapshots.dialects.base import (
     shown_name,
     unsupported,
 )
+from airflow_provider_openrouter.snapshots.dialects.mysql_columns import about, columns_of
 from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
@@ -51,16 +51,12 @@ OLDEST = {"MariaDB": (10, 5), "MySQL": (8, 0, 17)}
 KEY_LENGTH = 190
 """The characters of a text in the key: four of them and a time fit into InnoDB's 3,072 bytes."""
 ROWS_A_BATCH = 1_000
-OUR_WORDS = {"granularity", "grouped_by"}
-"""The columns of few words, none of which any collation takes for another."""
 A_YEAR = 31_536_000
 """Seconds: the one server waits for ever with a negative number, the other not at all."""
 TEMPORARY = {1205, 1213}
 """The errors in which a lock is held too long, or by two that wait for each other."""
 # Where the server quotes a value, which may be a name of a key or the SQL with all of them.
 _VALUE = re.compile(r"\b(value|entry|near|string|double):? '.*?'(?= for (?:key|column) |[^']*$)", re.DOTALL)
-_COLLATION = re.compile(r"_(nopad|0900)_bin$")
-"""The collations in which no two texts are equal; the others pass over case, or spaces at the end."""
 
 
 class _Exact(String):
@@ -148,7 +144,7 @@ class MySQL(Dialect):
     def _check(self, connection: Connection, target: Table) -> None:
         """Refuse a table without transactions, and one whose columns do not hold exactly what they are given."""
         name = shown_name(target)
-        engine = connection.execute(_about(target, "engine", "tables")).scalar()
+        engine = connection.execute(about(target, "engine", "tables")).scalar()
         if engine is None:
             raise AirflowFailException(f"{name} is a view. Set table to the table itself.")
         transactions = text("SELECT transactions FROM information_schema.engines WHERE engine = :engine")
@@ -157,7 +153,7 @@ class MySQL(Dialect):
                 f"Table {name} has the engine {engine}, which has no transactions. "
                 f"Run: ALTER TABLE {name} ENGINE = InnoDB"
             )
-        columns = _columns(connection, target)
+        columns = columns_of(connection, target)
         if wrong := [column for column in columns if column.is_wrong]:
             shown = ", ".join(f"{column.name} {column.type} {column.collation or ''}".strip() for column in wrong)
             changes = ", ".join(_modifications(connection, target, [column.name for column in wrong]))
@@ -171,7 +167,7 @@ class MySQL(Dialect):
 
     def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
         """Insert the rows of a frame in batches that the server takes."""
-        columns = [column for column in _columns(connection, target) if column.holds == "string"]
+        columns = [column for column in columns_of(connection, target) if column.holds == "string"]
         packet = connection.execute(text("SELECT @@max_allowed_packet")).scalar_one()
         for start in range(0, len(frame), ROWS_A_BATCH):
             rows = arrow_rows(target, frame.iloc[start : start + ROWS_A_BATCH])
@@ -197,51 +193,6 @@ class MySQL(Dialect):
         return plain(f"{_VALUE.sub(lambda found: found[1], said)} ({number})", longest=500)
 
 
-class _Column(NamedTuple):
-    """A column that a table has, as the server describes it."""
-
-    holds: str
-    """The kind of the values that are written to it."""
-    in_key: bool
-    name: str
-    kind: str
-    """The type without its arguments."""
-    type: str
-    characters: int | None
-    octets: int | None
-    collation: str | None
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether two times or two keys may be one for it."""
-        if self.holds == "timestamp":  # a timestamp ends in 2038, and depends on who reads it
-            return self.kind != "datetime" if self.in_key else self.type != "datetime(6)"
-        if self.holds == "date":
-            return self.kind not in ("date", "datetime")
-        is_exact = self.name in OUR_WORDS or not self.collation or _COLLATION.search(self.collation)
-        return self.in_key and not is_exact
-
-    @property
-    def rounds(self) -> bool:
-        """Whether it holds fewer digits of an amount than were sent."""
-        return self.holds == "number" and self.kind != "double"
-
-    def check(self, values: Any, target: Table) -> None:
-        """Refuse values that it would cut. The server itself cuts spaces at the end of them in any mode."""
-        if self.kind.endswith("char"):
-            longest, lengths, unit = self.characters, pc.utf8_length(values), "characters"
-        elif self.kind.endswith(("text", "binary", "blob")):
-            longest, lengths, unit = self.octets, pc.binary_length(values), "bytes"
-        else:  # the server refuses what does not fit into other types
-            return
-        found = pc.max(lengths).as_py() or 0
-        if longest and found > longest:
-            raise AirflowFailException(
-                f"Column {self.name} of table {shown_name(target)} takes {longest:,} {unit}, and a "
-                f"value has {found:,}. Make the column longer."
-            )
-
-
 def _connect(hook: Any) -> Any:
     """Return a connection of the hook, in which nothing is lost."""
     try:
@@ -261,28 +212,6 @@ def _connect(hook: Any) -> Any:
 
 def _package(connection: Any) -> str:
     return type(connection).__module__.partition(".")[0]
-
-
-def _about(target: Table, what: str, view: str) -> Any:
-    return text(
-        f"SELECT {what} FROM information_schema.{view} "  # noqa: S608  # nosec B608
-        "WHERE table_schema = coalesce(:schema, database()) AND table_name = :name"
-    ).bindparams(schema=target.schema, name=target.name)
-
-
-def _columns(connection: Connection, target: Table) -> list[_Column]:
-    """Return the columns that the table has of ours."""
-    what = (
-        "column_name, CAST(data_type AS char), CAST(column_type AS char), "
-        "character_maximum_length, character_octet_length, collation_name"
-    )
-    kind = kind_of(target)
-    found = connection.execute(_about(target, what, "columns"))
-    return [
-        _Column(kind.columns[name], name in kind.key, name, *described)
-        for name, *described in found
-        if name in kind.columns
-    ]
 
 
 def _modifications(connection: Connection, target: Table, names: Iterable[str]) -> list[str]:
