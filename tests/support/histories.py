@@ -168,9 +168,7 @@ def create_activity(connection, table, rows):
     """Create a table of activity as the operator does."""
     table = table_of(kinds.ACTIVITY, table, None, connection)
     table.create(connection)
-    connection.execute(
-        table.insert(), [{name: row.get(name) for name in kinds.ACTIVITY.columns} for row in rows]
-    )
+    connection.execute(table.insert(), [{name: row.get(name) for name in kinds.ACTIVITY.columns} for row in rows])
 
 
 def write_activity(folder, rows):
