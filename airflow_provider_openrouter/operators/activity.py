@@ -94,7 +94,8 @@ class OpenRouterListActivityOperator(ReturningOperator, BaseOpenRouterActivityOp
 
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param date: the UTC day, such as ``2026-11-03``, one of the last 30 that are over; None for yesterday. A
-        daily DAG that is to be backfilled passes ``{{ macros.ds_add(ds, -1) }}``. (templated)
+        daily DAG passes ``{{ macros.ds_add(dag_run.run_after | ds, -1) }}``, so that it can be backfilled.
+        (templated)
     :param by: what the rows are grouped by, beside model and endpoint. ``"workspace"``: by workspace. ``"key"``:
         by key and workspace; each key that can have been used on the day is asked for, and what no key accounts
         for, as it was spent by deleted keys or in the chat, is kept in rows without a key. ``"account"``:
