@@ -12,9 +12,9 @@ import duckdb
 import matplotlib
 
 matplotlib.use("Agg")  # it needs no screen
-from matplotlib import pyplot as plt  # noqa: E402
+from matplotlib import pyplot as plt
 
-from airflow_provider_openrouter import history  # noqa: E402
+from airflow_provider_openrouter import history
 
 
 def main(folder: str, picture: str) -> None:

@@ -1,7 +1,7 @@
 """The answers about two months of activity, compared with its ledger."""
 
 import pytest
-from support.activities import NOT_BY_KEY, SUMS, Autumn, day_text
+from support.autumn import NOT_BY_KEY, SUMS, Autumn, day_text
 from support.histories import ask
 
 

@@ -3,7 +3,7 @@
 from datetime import timedelta
 
 import pytest
-from support.activities import activity_row
+from support.autumn import activity_row
 from support.histories import NIGHT, ask, row, scripts_of, text_of
 from support.year import DAY
 

@@ -6,7 +6,7 @@ import pyarrow.parquet
 import pytest
 import sqlalchemy as sa
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
-from support.activities import activity_row
+from support.autumn import activity_row
 from support.databases import connection_to
 from support.histories import KINDS, NIGHT, PARQUET_TYPES, create_activity, make_database, row, write_activity
 from support.year import DAY
