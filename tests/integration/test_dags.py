@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from support.databases import connection_to
 from support.lines import AIRFLOW_3_0, DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
 from support.sandboxes import once_asked
 
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +160,32 @@ def test_the_warehouse_dag_can_run_again_without_doubling_rows(dag_bag, lake, po
     engine.dispose()
     in_lake = pd.concat(tables)[["hash", "workspace_scope"]].itertuples(index=False, name=None)
     assert sorted(rows) == sorted(in_lake)
+
+
+@needs_dag_test
+def test_the_spend_dag_writes_yesterday_and_skips_a_day_too_old(dag_bag, lake, connection, monkeypatch):
+    warehouse = create_engine(f"sqlite:///{lake}/warehouse.db")
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_WAREHOUSE", connection_to(warehouse.url))
+    dag = dag_bag.dags["openrouter_spend_by_model"]
+    now = datetime.now(UTC)
+    assert dag.test(run_after=now).state == "success"
+    skipped = dag.test(run_after=now - timedelta(days=30)).get_task_instances()
+
+    yesterday = f"{now - timedelta(days=1):%Y-%m-%d}"
+    spent = sum(row["usage"] for row in OpenRouterHook().list_activity(date=yesterday))
+    with warehouse.begin() as database:
+        found = database.execute(text("SELECT date, sum(usage), count(*) FROM openrouter_activity GROUP BY date"))
+        [(date, usage, rows)] = found.all()
+    warehouse.dispose()
+    assert (date, usage) == (yesterday, pytest.approx(spent))
+    [path] = lake.rglob("*.parquet")
+    assert path.relative_to(lake).as_posix() == f"activity/date={yesterday}/openrouter_default/key.parquet"
+    assert len(pd.read_parquet(path)) == rows > 0
+    assert {task.task_id: task.state for task in skipped} == {
+        "is_remembered": "success",
+        "write_lake": "skipped",
+        "write_warehouse": "skipped",
+    }
 
 
 @needs_dag_test
