@@ -6,6 +6,7 @@ from types import SimpleNamespace
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 from support import updates
+from support.lines import needs_people
 from support.servers import error
 from support.tasks import Context
 from support.updates import KeyServer, audits
@@ -13,10 +14,7 @@ from support.updates import KeyServer, audits
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterServerError
 from airflow_provider_openrouter.operators.openrouter import OpenRouterRaiseLimitOperator
 
-pytestmark = [
-    pytest.mark.usefixtures("outside_the_task_runner", "retries_at_once"),
-    pytest.mark.airflow(">=3.1"),
-]
+pytestmark = [pytest.mark.usefixtures("outside_the_task_runner", "retries_at_once"), needs_people]
 
 connect = updates.connect
 ADA = {"id": "1", "name": "Ada"}
