@@ -91,8 +91,7 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
             subject="Raise the limit of an OpenRouter key?",
             options=list(OPTIONS),
             defaults=LEAVE,
-            **{TIMEOUT: response_timeout},
-            **kwargs,
+            **kwargs | {TIMEOUT: response_timeout or kwargs.get(TIMEOUT)},  # a mapped task passes every argument
         )
         self.key = key
         self.max_limit = max_limit
@@ -117,7 +116,9 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         answered_by = None if person is None else person["name"]
         if chosen == LEAVE:
             who = f"{answered_by} answered so" if answered_by else "nobody answered in time"
-            raise AirflowSkipException(f"Left as it is: key {self._name}, as {who}.")
+            left = f"Left as it is: key {self._name}, as {who}."
+            self.log.info(left)  # Airflow's UI does not show why a task was skipped
+            raise AirflowSkipException(left)
         client = self._connect()
         key = client.get_key(self.key["hash"])
         changes = {"disabled": True} if chosen == DISABLE else self._read_limit(answer["params_input"])

@@ -76,7 +76,7 @@ def test_the_form_has_labels_hides_the_key_and_keeps_numbers(page, airflow, expe
     stored = json.loads((tmp_path / "connections.json").read_text())["typed"]
     assert (stored["conn_type"], stored["password"]) == ("openrouter", TYPED)
     assert json.dumps(json.loads(stored["extra"])) == (
-        '{"timeout": 7.5, "max_retries": 3, "max_concurrency": 4, "allow_http": true}'
+        '{"timeout": 7.5, "max_retries": 3, "max_concurrency": 4, "allow_http": true, "allow_updates": null}'
     )
 
 
