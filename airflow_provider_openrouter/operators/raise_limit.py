@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import (
     AirflowException,
     AirflowSkipException,
-    Asset,
     BaseOperator,
     Param,
 )
@@ -22,9 +21,7 @@ from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key, KeyListing, read_amount, read_hash
-from airflow_provider_openrouter.links import OpenRouterKeysLink
-from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, result
-from airflow_provider_openrouter.payload import fit
+from airflow_provider_openrouter.operators.update import KeyUpdate, UpdatingOperator, check_cap, result
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import usd
 from airflow_provider_openrouter.watch import words
@@ -32,8 +29,6 @@ from airflow_provider_openrouter.watch.rule import LimitRule
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
-
-    from airflow_provider_openrouter.api import OpenRouterClient
 
 HITLOperator: Any
 try:
@@ -57,7 +52,7 @@ TIMEOUT = next(filter(signature(HITLOperator).parameters.__contains__, ["respons
 RAISE, LEAVE, DISABLE = OPTIONS = ("Raise", "Leave", "Disable")
 
 
-class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
+class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ignore[misc]
     """
     Asks a person whether to raise the limit of a key, and does what they answer, in one task.
 
@@ -82,8 +77,6 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
     """
 
     template_fields: Collection[str] = (*HITLOperator.template_fields, "key", "max_limit", "openrouter_conn_id")
-    operator_extra_links = (OpenRouterKeysLink(),)
-    ui_color = "#e4e7fb"
 
     def __init__(
         self,
@@ -98,8 +91,7 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
             subject="Raise the limit of an OpenRouter key?",
             options=list(OPTIONS),
             defaults=LEAVE,
-            **{TIMEOUT: response_timeout},
-            **kwargs,
+            **kwargs | {TIMEOUT: response_timeout or kwargs.get(TIMEOUT)},  # a mapped task passes every argument
         )
         self.key = key
         self.max_limit = max_limit
@@ -124,7 +116,9 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
         answered_by = None if person is None else person["name"]
         if chosen == LEAVE:
             who = f"{answered_by} answered so" if answered_by else "nobody answered in time"
-            raise AirflowSkipException(f"Left as it is: key {self._name}, as {who}.")
+            left = f"Left as it is: key {self._name}, as {who}."
+            self.log.info(left)  # Airflow's UI does not show why a task was skipped
+            raise AirflowSkipException(left)
         client = self._connect()
         key = client.get_key(self.key["hash"])
         changes = {"disabled": True} if chosen == DISABLE else self._read_limit(answer["params_input"])
@@ -132,11 +126,7 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
             done = result(key, key)
         else:
             done = KeyUpdate(client=client, key=key, changes=changes, answered_by=answered_by).run(context)
-        done = fit(done | {"answer": chosen, "answered_by": answered_by})
-        for outlet in self.outlets:
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = done
-        return done
+        return self._report(context, client, done | {"answer": chosen, "answered_by": answered_by})
 
     @property
     def _name(self) -> str:
@@ -144,11 +134,6 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
 
     def validate_params_input(self, params_input: Mapping[str, Any]) -> None:
         """Leave the amount to :meth:`execute_complete`, which reads it if it is used."""
-
-    def _connect(self) -> OpenRouterClient:
-        client = OpenRouterHook(self.openrouter_conn_id).get_conn()
-        client.require_updates()
-        return client
 
     def _prepare(self) -> None:
         """Fill the form, again when the task resumes: it is another object then."""
@@ -166,8 +151,7 @@ class OpenRouterRaiseLimitOperator(HITLOperator):  # type: ignore[misc]
                 "limit": Param(
                     min(2 * limit, cap),
                     type="number",
-                    minimum=0,
-                    maximum=cap,
+                    minimum=0,  # but no maximum: the form would cut the amount to it, and not say so
                     title="New limit (USD)",
                     description=f"Used with Raise only. At most {usd(cap)}.",
                 )

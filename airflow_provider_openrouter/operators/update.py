@@ -1,26 +1,63 @@
-"""One change of a key: checked against a cap, sent only if it is one, and noted whatever becomes of it."""
+"""What the operators that change a key have in common: one change, within a cap, and what is noted of it."""
 
 from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.common.compat.sdk import Asset
+
 from airflow_provider_openrouter.changes import changes_of
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key, read_text
+from airflow_provider_openrouter.links import OpenRouterKeysLink
+from airflow_provider_openrouter.payload import fit
+from airflow_provider_openrouter.snapshots.lineage import lineage_of_change
 from airflow_provider_openrouter.text import plain, sentence, usd
 from airflow_provider_openrouter.watch import words
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    from airflow.providers.common.compat.sdk import BaseOperatorLink, Context
+    from airflow.providers.openlineage.extractors import OperatorLineage
 
     from airflow_provider_openrouter.api import OpenRouterClient
 
 log = logging.getLogger(__name__)
 audit_log = logging.getLogger("airflow_provider_openrouter.audit")
 """Gets two lines of JSON for each change: before it is sent, and when its outcome is known."""
+
+
+class UpdatingOperator:
+    """Mixin of the operators that change a key."""
+
+    operator_extra_links: Collection[BaseOperatorLink] = (OpenRouterKeysLink(),)
+    ui_color = "#e4e7fb"
+    openrouter_conn_id: str
+    outlets: list[Any]
+    _lineage: dict[str, Any] | None = None
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any] | None:
+        """Return what was read and changed, for OpenLineage."""
+        return lineage_of_change(**self._lineage) if self._lineage else None
+
+    def _connect(self) -> OpenRouterClient:
+        """Return the client, if the connection allows updates."""
+        client = OpenRouterHook(self.openrouter_conn_id).get_conn()
+        client.require_updates()
+        return client
+
+    def _report(self, context: Context, client: OpenRouterClient, done: dict[str, Any]) -> dict[str, Any]:
+        """Report what was done to the outlet assets and OpenLineage, and return it fit for XCom."""
+        done = fit(done)
+        for outlet in self.outlets:
+            if isinstance(outlet, Asset):
+                context["outlet_events"][outlet].extra = done
+        self._lineage = {"base_url": client.base_url, "changed": done["changed"]}
+        return done
 
 
 def check_cap(changes: dict[str, Any], max_limit: float | None) -> None:

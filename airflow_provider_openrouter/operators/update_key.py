@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import Asset, BaseOperator
+from airflow.providers.common.compat.sdk import BaseOperator
 
 from airflow_provider_openrouter.arguments import is_literal
 from airflow_provider_openrouter.changes import (
@@ -19,16 +19,14 @@ from airflow_provider_openrouter.changes import (
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key, read_hash
-from airflow_provider_openrouter.links import OpenRouterKeysLink
-from airflow_provider_openrouter.operators.update import KeyUpdate, check_cap, result
-from airflow_provider_openrouter.payload import fit
+from airflow_provider_openrouter.operators.update import KeyUpdate, UpdatingOperator, check_cap, result
 from airflow_provider_openrouter.watch import words
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Context
 
 
-class OpenRouterUpdateKeyOperator(BaseOperator):
+class OpenRouterUpdateKeyOperator(UpdatingOperator, BaseOperator):
     """
     Changes one key: its limit, when that resets, its name, or whether it is disabled.
 
@@ -69,8 +67,6 @@ class OpenRouterUpdateKeyOperator(BaseOperator):
         "only_if",
         "openrouter_conn_id",
     )
-    operator_extra_links = (OpenRouterKeysLink(),)
-    ui_color = "#e4e7fb"
 
     def __init__(
         self,
@@ -101,8 +97,7 @@ class OpenRouterUpdateKeyOperator(BaseOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Read the key, send what differs, and return what was changed."""
         self._check_arguments()
-        client = OpenRouterHook(self.openrouter_conn_id).get_conn()
-        client.require_updates()
+        client = self._connect()
         key = client.get_key(read_hash(self.key_hash))
         changes = self._changes_to(key)
         check_cap(changes, self._max_limit)
@@ -110,10 +105,7 @@ class OpenRouterUpdateKeyOperator(BaseOperator):
             done = KeyUpdate(client=client, key=key, changes=changes).run(context)
         else:
             done = result(key, key)
-        for outlet in self.outlets:
-            if isinstance(outlet, Asset):
-                context["outlet_events"][outlet].extra = fit(done)
-        return fit(done)
+        return self._report(context, client, done)
 
     def _check_arguments(self) -> None:
         """Refuse what makes no sense, as far as it is known: all of it once templates are rendered."""

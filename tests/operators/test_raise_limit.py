@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
+from airflow.sdk import DAG
 from support import updates
+from support.lines import needs_people
 from support.servers import error
 from support.tasks import Context
 from support.updates import KeyServer, audits
@@ -13,10 +15,7 @@ from support.updates import KeyServer, audits
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterServerError
 from airflow_provider_openrouter.operators.openrouter import OpenRouterRaiseLimitOperator
 
-pytestmark = [
-    pytest.mark.usefixtures("outside_the_task_runner", "retries_at_once"),
-    pytest.mark.airflow(">=3.1"),
-]
+pytestmark = [pytest.mark.usefixtures("outside_the_task_runner", "retries_at_once"), needs_people]
 
 connect = updates.connect
 ADA = {"id": "1", "name": "Ada"}
@@ -87,7 +86,6 @@ def test_the_form_shows_the_key_and_proposes_twice_its_limit(asked, connect):
     assert asked["params"]["limit"]["schema"] == {
         "type": "number",
         "minimum": 0,
-        "maximum": 100,
         "title": "New limit (USD)",
     }
     assert not server.requests
@@ -141,10 +139,11 @@ def test_disable_disables_the_key_and_leaves_its_limit(resume):
 
 
 @pytest.mark.parametrize(("person", "said"), [(ADA, "Ada answered so"), (None, "nobody answered in time")])
-def test_leave_skips_the_task_and_changes_nothing(person, said, resume):
+def test_leave_skips_the_task_and_changes_nothing(person, said, resume, log):
     with KeyServer() as server, pytest.raises(AirflowSkipException, match=said):
         resume(server, answer("Leave", person=person))
     assert not server.requests
+    assert said in log()
 
 
 @pytest.mark.parametrize(
@@ -204,9 +203,13 @@ def test_a_cap_that_makes_no_sense_is_refused_at_parse_time(max_limit):
         OpenRouterRaiseLimitOperator(task_id="ask", key={"hash": "a"}, max_limit=max_limit)
 
 
-def test_a_timeout_for_the_answer_is_not_one_for_the_task():
-    timeout = timedelta(hours=1)
-    operator = OpenRouterRaiseLimitOperator(
-        task_id="ask", key={"hash": "a"}, max_limit=5, response_timeout=timeout
-    )
+@pytest.mark.parametrize("mapped", [False, True])
+def test_a_timeout_for_the_answer_is_passed_on(mapped):
+    timeout, key = timedelta(hours=1), {"hash": "a"}
+    arguments = {"task_id": "ask", "max_limit": 5, "response_timeout": timeout}
+    with DAG("ask", schedule=None, start_date=datetime(2026, 1, 1, tzinfo=UTC)):
+        if mapped:
+            operator = OpenRouterRaiseLimitOperator.partial(**arguments).expand(key=[key]).unmap({"key": key})
+        else:
+            operator = OpenRouterRaiseLimitOperator(**arguments, key=key)
     assert getattr(operator, "response_timeout", operator.execution_timeout) == timeout
