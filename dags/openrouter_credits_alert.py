@@ -11,6 +11,7 @@ If the account buys credits by itself, use a threshold in USD instead, below the
 It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
+- To send the message to people, the notifier of Slack or SMTP in place of `LogNotifier`, and its connection.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk import DAG, Asset, AssetWatcher, task
+from airflow.sdk import DAG, Asset, AssetWatcher, BaseNotifier, task
 
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterCreditsEventTrigger
 
@@ -41,6 +42,25 @@ low_credits = Asset(
 )
 # [END howto_event_trigger_openrouter_credits]
 
+
+class LogNotifier(BaseNotifier):
+    """Writes a message to the task's log."""
+
+    template_fields = ("text",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def notify(self, context: Any) -> None:
+        for line in self.text.splitlines():
+            log.info(line)
+
+
+# [START howto_event_trigger_openrouter_credits_message]
+notifier = LogNotifier("{{ ti.xcom_pull() }}")
+# openrouter_key_limit_alert.py has those of Slack and SMTP.
+
 with DAG(
     dag_id="openrouter_credits_alert",
     schedule=[low_credits],
@@ -49,18 +69,13 @@ with DAG(
     doc_md=__doc__,
     tags=["openrouter"],
 ):
-    # [START howto_event_trigger_openrouter_credits_message]
-    # To send the message, give the task a notifier, such as the Slack or the SMTP provider's:
-    #     @task(on_success_callback=SlackNotifier(channel="#llm", text="{{ ti.xcom_pull() }}"))
-    @task
+
+    @task(on_success_callback=notifier)
     def report_low_credits(triggering_asset_events: Any = None) -> str:
         payloads = [event.extra["payload"] for event in triggering_asset_events[low_credits]]
         if not payloads:
             raise AirflowSkipException("There is no event: this DAG is started by low credits, not by hand.")
-        message: str = payloads[-1]["message"]
-        for line in message.splitlines():
-            log.info(line)
-        return message
+        return payloads[-1]["message"]
 
     report_low_credits()
-    # [END howto_event_trigger_openrouter_credits_message]
+# [END howto_event_trigger_openrouter_credits_message]

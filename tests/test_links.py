@@ -10,7 +10,7 @@ from support.lines import DagSerialization
 from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
-from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+from airflow_provider_openrouter.sensors.openrouter import OpenRouterCreditsSensor, OpenRouterKeyLimitSensor
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 KEY = "sk-or-v1-5ecre7"
@@ -18,6 +18,7 @@ TASKS = {
     OpenRouterListKeysOperator: {},
     OpenRouterKeysToSqlOperator: {"sql_conn_id": "sqlite_default", "table": "keys"},
     OpenRouterKeyLimitSensor: {"threshold": 1},
+    OpenRouterCreditsSensor: {"threshold": 1},
 }
 """Every operator, transfer and sensor, with the arguments that it needs."""
 

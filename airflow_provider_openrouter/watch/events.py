@@ -38,10 +38,10 @@ ENVELOPE = {"version", "status", "message"}
 NOT_UNDERSTOOD = "The trigger's event has neither what is low nor an error. Run the task again."
 
 
-def low_event(check: Check[L], found: Sequence[Finding[L]]) -> dict[str, Any]:
-    """Return the event of some of what is low, the lowest first."""
+def low_event(check: Check[L], found: Sequence[Finding[L]], *, connection: str) -> dict[str, Any]:
+    """Return the event of some of what is low, the lowest first; its message names the connection."""
     event = {"version": VERSION, "status": "low", **check.event(found)}
-    return event | {"message": format_message(event)}
+    return event | {"message": format_message(event | {"connection": connection})}
 
 
 def error_event(error: Exception) -> dict[str, Any]:

@@ -107,7 +107,7 @@ async def watch(threshold, kind=OpenRouterKeyLimitEventTrigger, **scope):
 async def main():
     every = {"workspace_id": "*"}
     credits = [watch("1 week", OpenRouterCreditsEventTrigger), watch("2 weeks", OpenRouterCreditsEventTrigger)]
-    await asyncio.gather(watch(1, **every), watch(1_000, **every), watch("20%", **every), *credits)
+    await asyncio.gather(watch(1, **every), watch(1, **every), watch("3 days", **every), *credits)
 
 
 asyncio.run(main())
@@ -129,12 +129,16 @@ def test_a_poll_counts_once_however_many_share_it():
         "keys.active.watched.all": 1,
         "keys.spend_today.watched.all": 1,
         "polls.watched.all": 1,
+        "reports.watched.all.limit": 2,
+        "reports.watched.all.runway": 1,
         "credits.balance.watched.account": 1,
         "credits.days_left.watched.account": 1,
         "polls.watched.account": 1,
+        "reports.watched.account.runway": 2,
         "keys.active.poked.default": 1,
         "keys.spend_today.poked.default": 1,
         "polls.poked.default": 1,
+        "reports.poked.default.limit": 1,
         "polls.missing.default": 1,
         "poll_failures.missing.default": 1,
     }
