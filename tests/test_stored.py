@@ -84,7 +84,7 @@ def test_what_a_release_reported_is_not_reported_again(state, connect):
     classpath, kwargs = state["trigger"]
     trigger = resolve_name(classpath)(**kwargs)
     trigger.asset_state_store = store = Store(state["value"], key=state["key"])
-    keys = [key(hash_, 0.5, name="billing-eu") for hash_ in ("beef", "cafe")]
+    keys = [key(hash_, 0, name="billing-eu") for hash_ in ("beef", "cafe")]
 
     async def first_event():
         async with asyncio.timeout(20), aclosing(trigger.run()) as events:
@@ -95,7 +95,7 @@ def test_what_a_release_reported_is_not_reported_again(state, connect):
         payload = asyncio.run(first_event())
     assert [each["hash"] for each in payload["keys"]] == ["cafe"]
     assert payload["low_count"] == 2
-    assert (list(store.values), store.reported) == ([state["key"]], ["beef"])
+    assert (list(store.values), store.state["told"]) == ([state["key"]], ["beef"])
 
 
 @pytest.mark.parametrize("state", states("OpenRouterCredits"))

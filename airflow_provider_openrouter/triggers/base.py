@@ -186,7 +186,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
         failures = 0
         async with aclosing(self._polls()) as shared:
             async for poll in shared:
-                await outage.load()
+                await outage.keep()
                 try:
                     await state.load()
                     check = await poll.check(self.rule)
@@ -199,6 +199,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
                     if event := outage.failed(error):
                         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
                     if ends:
+                        await outage.keep()
                         raise
                     continue
                 failures = 0

@@ -10,11 +10,11 @@ from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.text import usd
 from airflow_provider_openrouter.watch import words
 from airflow_provider_openrouter.watch.account_source import AccountLeft, AccountSource
-from airflow_provider_openrouter.watch.check import Check, Finding, find_low
+from airflow_provider_openrouter.watch.check import Check, Finding, Rule, find_low
 from airflow_provider_openrouter.watch.threshold import PercentThreshold, Threshold, TimeThreshold
 
 
-class AccountRule:
+class AccountRule(Rule[AccountLeft]):
     """
     An account is low if its balance is strictly below an amount, or is gone within a time at the account's pace.
 
@@ -24,11 +24,7 @@ class AccountRule:
 
     def __init__(self, *, threshold: Any) -> None:
         self.threshold = read_account_threshold(threshold)
-
-    @property
-    def thresholds(self) -> tuple[Threshold]:
-        """The only step."""
-        return (self.threshold,)
+        self.thresholds = (self.threshold,)
 
     @property
     def arguments(self) -> dict[str, Any]:

@@ -51,6 +51,7 @@ FIELDS = {
     "include_disabled",
     "workspace_id",
     "fail_if_unwatched",
+    "expires_within",
 }
 
 
@@ -118,6 +119,14 @@ NONSENSE = [
     ("threshold", "", "threshold must be USD such as 5"),
     ("threshold", True, "threshold must be USD such as 5"),
     ("threshold", None, "threshold must be USD such as 5"),
+    *(
+        ("threshold", value, "threshold must be USD such as 5")
+        for value in ("3 dayz", "0 days", "1e9 days", ["50%", "10%"], ["10%"])
+    ),
+    *(
+        ("expires_within", value, 'expires_within must be a time such as "3 days"')
+        for value in (5, "5", "3 dayz", "0 days", "1e9 days", "10%", "")
+    ),
     ("key_hashes", 5, "key_hashes must be a list"),
     ("key_hashes", [5], "key_hashes must be a list"),
     ("key_hashes", ["['a', 'b']"], "needs render_template_as_native_obj=True"),
@@ -309,6 +318,71 @@ def test_the_modes_ask_for_the_same_workspace(mode, workspace, found, monkeypatc
     names = {first: "first", second: "second"}
     assert keys
     assert {names[hash_] for hash_ in hashes(keys)} <= set(found)
+
+
+def spending(hash_, left, **fields):
+    """Return a key that spends 10 USD today, and has spent nothing before."""
+    used = dict.fromkeys(["usage", "usage_daily", "usage_weekly", "usage_monthly"], 10)
+    return key(hash_, left, created_at=datetime.now(UTC).isoformat(), **used | fields)
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("threshold", ["36 hours", timedelta(days=1.5), "{{ params.days }} days"], ids=str)
+def test_the_modes_find_the_same_keys_that_run_dry(mode, when, threshold, serve):
+    # Ten dollars a day over six hours are forty.
+    high = [spending("soon", 61), spending("reset", 1, limit=1, limit_reset="daily"), key("idle", 0.01)]
+    low = [spending("soon", 59), *high[1:], spending("over", 0, limit_reset="daily")]
+    server = serve(*[high] * (when == "later"), low)
+    over, soon = wait(mode, Context(params={"days": 1.5}), threshold=threshold)
+    for record, hash_ in ((over, "over"), (soon, "soon")):
+        assert (record["hash"], record["reason"], record["threshold"]) == (hash_, "runway", "36 hours")
+        assert record["pace_usd_per_day"] == 40
+    assert over["runs_dry_at"] == over["observed_at"]
+    lasts = datetime.fromisoformat(soon["runs_dry_at"]) - datetime.fromisoformat(soon["observed_at"])
+    assert lasts == timedelta(hours=35.4)
+    assert (over["next_reset_at"] is None, soon["next_reset_at"]) == (False, None)
+    assert server.answer.count == (2 if when == "later" else 1)
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("within", ["7 days", timedelta(days=7), "{{ params.weeks }} week"], ids=str)
+def test_the_modes_find_the_same_keys_that_expire(mode, when, within, serve):
+    def expiring(hash_, days, **fields):
+        return key(hash_, 9.0, expires_at=(datetime.now(UTC) + timedelta(days=days)).isoformat(), **fields)
+
+    high = [expiring("later", 8), expiring("over", -1), expiring("off", 1, disabled=True)]
+    expire = [expiring("soon", 6), expiring("free", 1, limit=None, limit_remaining=None)]
+    serve(*[high] * (when == "later"), [*high, *expire, key("low", 4)])
+    found = wait(mode, Context(params={"weeks": 1}), expires_within=within)
+    assert [(record["hash"], record["reason"], record["threshold"]) for record in found] == [
+        ("low", "limit", 5),
+        ("free", "expiry", "7 days"),
+        ("soon", "expiry", "7 days"),
+    ]
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_the_modes_return_all_keys_though_an_event_has_a_hundred(mode, when, serve):
+    low = [key(str(number), number / 100) for number in range(250)]
+    server = serve(*[FULL] * (when == "later"), low)
+    context = Context()
+    assert hashes(wait(mode, context)) == [str(number) for number in range(250)]
+    resumed = mode == "deferrable" and when == "later"
+    assert server.answer.count == 1 + (when == "later") + resumed
+    if resumed:
+        event = json.loads(context.payloads[0])
+        assert (len(event["keys"]), event["total"]) == (100, 250)
+
+
+@pytest.mark.parametrize(("last", "said"), [(error(500), 1), (FULL, 0)], ids=["a fault", "none low any more"])
+def test_the_hundred_of_the_event_are_returned_if_no_others_are_found(last, said, serve, log):
+    low = [key(str(number), number / 100) for number in range(250)]
+    serve(FULL, low, last)
+    assert hashes(wait("deferrable")) == [str(number) for number in range(100)]
+    assert log().count("Only the keys of the trigger's event are returned.") == said
 
 
 # -- what may pass
@@ -927,16 +1001,17 @@ RENDERED = {
     "include_disabled": True,
     "workspace_id": WORKSPACE,
     "fail_if_unwatched": True,
+    "expires_within": "36 hours",
 }
 
 
 @in_every_mode
 @at_the_first_poke_and_later
 @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
-@pytest.mark.parametrize("threshold", ["20%", "2.00", 2])
+@pytest.mark.parametrize("threshold", ["20%", "2.00", 2, "3 days"])
 def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, serve, monkeypatch):
     high = [key("low", 9.0), key("off", 8.0, disabled=True), key("out", 8.0)]
-    low = [key("low", 1.0), key("off", 0.5, disabled=True), key("out", 0.1)]
+    low = [key("low", 0.0), key("off", -0.5, disabled=True), key("out", -1)]
     server = serve(*[high] * (when == "later"), low)
     monkeypatch.setenv("AIRFLOW_CONN_TEAM_KEYS", os.environ["AIRFLOW_CONN_OPENROUTER_DEFAULT"])
     monkeypatch.delenv("AIRFLOW_CONN_OPENROUTER_DEFAULT")
@@ -952,7 +1027,7 @@ def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, 
     assert {request.query["workspace_id"] for request in server.requests} == {WORKSPACE}
     assert {request.query["include_disabled"] for request in server.requests} == {"true"}
     for row in map(json.loads, context.trigger_rows):
-        wanted = "20%" if threshold == "20%" else 2.0
+        wanted = threshold if threshold in ("20%", "3 days") else 2.0
         assert {name: row[name] for name in RENDERED} == RENDERED | {"threshold": wanted}
 
 
