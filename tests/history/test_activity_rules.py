@@ -83,7 +83,7 @@ def test_names_are_those_of_the_last_snapshot_up_to_the_day(dialect, keep):
     columns = "source, day, name, prefix, creator_user_id, external_user, hash, model"
     rows = history.query(f"SELECT {columns} FROM openrouter_activity_spend ORDER BY day DESC, source, hash")
     of_a = [found for found in rows if (found["source"], found["hash"]) == ("prod", "a")]
-    seen = [next((seen for days, *seen in reversed(SEEN) if days >= ago), SEEN[0][1:]) for ago in range(13)]
+    seen = [next((seen for days, *seen in reversed(SEEN) if days >= ago), list(SEEN[0][1:])) for ago in range(13)]
     assert [[found[name] for name in names] for found in of_a] == seen
     assert [found["prefix"] for found in of_a] == [(name or "").partition("-")[0] for name, *_ in seen]
     others = [found for found in rows if found not in of_a]
