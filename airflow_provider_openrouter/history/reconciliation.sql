@@ -53,8 +53,7 @@ answers AS (
         sum(spend_by_usage) AS spend_by_usage,
         coalesce(sum(spend_by_activity), 0) AS spend_by_activity
     FROM bounded
-    WHERE last_day IS NOT NULL
-        AND (day_number IS NULL OR (day_number >= first_day_number AND day_number < next_day_number))
+    WHERE day_number IS NULL OR (day_number >= first_day_number AND day_number < next_day_number)
     GROUP BY source, hash, last_day, first_day_number, next_day_number
 )
 SELECT

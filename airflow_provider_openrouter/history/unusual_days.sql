@@ -44,7 +44,7 @@ compared AS (
     SELECT
         judged.*, earlier.cost AS earlier_cost,
         row_number() OVER (PARTITION BY judged.source, judged.kind, judged.id, judged.day_number
-            ORDER BY earlier.cost IS NULL, earlier.cost DESC) AS place
+            ORDER BY earlier.cost DESC) AS place
     FROM judged
     LEFT JOIN costs AS earlier ON earlier.source = judged.source AND earlier.kind = judged.kind
         AND earlier.id = judged.id

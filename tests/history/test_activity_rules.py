@@ -26,6 +26,7 @@ UNUSUAL = {
     "two outliers": ({**dict.fromkeys(range(3, 29), 10.0), 2: 90.0, 1: 90.0, 0: 40.0}, None, True),
     "three outliers": ({**dict.fromkeys(range(4, 29), 10.0), 3: 90.0, 2: 90.0, 1: 90.0, 0: 40.0}, None, False),
     "more than 28 days ago": ({29: 90.0, 30: 90.0, 31: 90.0, 0: 40.0}, None, True),
+    "28 days ago": ({**dict.fromkeys((26, 27, 28), 40.0), 0: 50.0}, None, False),
     "corrected": ({1: -5.0, 2: -5.0, 3: -5.0, 28: 0.0, 0: 40.0}, None, True),
     "young": ({6: 1.0, 0: 40.0}, None, False),
     "a week old": ({7: 1.0, 0: 40.0}, None, True),
@@ -62,24 +63,29 @@ def test_a_team_is_judged_where_its_key_is_too_young(dialect, keep, read_for, ki
 
 # -- whose it was
 
-RENAMED = [(10, "was-a"), (5, "is-a"), (3, None), (1, "now-a")]
+SEEN = [
+    # So many days ago a key had this name, creator and external user.
+    (10, "was-a", "u1", "x1"),
+    (6, "is-a", "u1", "x1"),
+    (5, "is-a", "u2", "x1"),
+    (4, "is-a", "u2", "x2"),
+    (2, None, None, None),
+    (1, "now-a", "u2", "x2"),
+]
 
 
 def test_names_are_those_of_the_last_snapshot_up_to_the_day(dialect, keep):
-    snapshots = [
-        row("a", NIGHT - days * DAY, name=name, creator_user_id="u", external_user=name) for days, name in RENAMED
-    ]
+    names = ("name", "creator_user_id", "external_user")
+    snapshots = [row("a", NIGHT - days * DAY, **dict(zip(names, seen, strict=True))) for days, *seen in SEEN]
     activity = [ago(days, key="a", key_name="read-a") for days in range(13)]
     activity += [ago(3, key="unseen", key_name="read-b"), ago(3, model="chat"), ago(3, source="other", key="a")]
     history = keep(dialect, snapshots, activity=activity)
     columns = "source, day, name, prefix, creator_user_id, external_user, hash, model"
     rows = history.query(f"SELECT {columns} FROM openrouter_activity_spend ORDER BY day DESC, source, hash")
     of_a = [found for found in rows if (found["source"], found["hash"]) == ("prod", "a")]
-    names = ["now-a"] * 2 + [None] * 2 + ["is-a"] * 2 + ["was-a"] * 7
-    assert [found["name"] for found in of_a] == names
-    assert [found["prefix"] for found in of_a] == [(name or "").partition("-")[0] for name in names]
-    assert [found["external_user"] for found in of_a] == names
-    assert {found["creator_user_id"] for found in of_a} == {"u"}
+    seen = [next((seen for days, *seen in reversed(SEEN) if days >= ago), list(SEEN[0][1:])) for ago in range(13)]
+    assert [[found[name] for name in names] for found in of_a] == seen
+    assert [found["prefix"] for found in of_a] == [(name or "").partition("-")[0] for name, *_ in seen]
     others = [found for found in rows if found not in of_a]
     assert {(found["name"], found["prefix"], found["creator_user_id"]) for found in others} == {
         ("read-b", "read", None),
