@@ -54,7 +54,7 @@ def opened(window: Window, pages: Pages) -> int:
 
 
 def worked(wait: float) -> tuple[set[int], int]:
-    """Fetch pages that are 2 ms of work each; return the threads that did it, and how many went at once."""
+    """Fetch pages that are 0.5 ms of work each; return the threads that did it, and how many went at once."""
     threads: set[int] = set()
     asked: list[int] = []
 
@@ -62,19 +62,17 @@ def worked(wait: float) -> tuple[set[int], int]:
         threads.add(get_ident())
         asked.append(offset)
         began = time.thread_time()
-        while time.thread_time() - began < 0.002:
+        while time.thread_time() - began < 0.0005:
             pass
         time.sleep(wait)
         return []
 
     with Window(8) as window:
         window.turn_to(work)
-        for offset in range(
-            20 if wait == 0 else 1
-        ):  # of a busy machine, the page that was disturbed least counts
+        for offset in range(1 if wait else 100):  # on a busy machine, what was disturbed least counts
             window.page(offset, ())
         taken = len(asked)
-        window.page(100, range(101, 200))
+        window.page(1_000, range(1_001, 2_000))
         time.sleep(0.2)
         return threads, len(asked) - taken
 
