@@ -132,13 +132,16 @@ def test_the_summary_is_logged_one_key_a_line(caplog):
 
 
 def test_a_report_is_a_table_of_the_lowest_active_keys():
-    keys = [
-        key(1, limit_remaining=4_000, limit=10_000, limit_reset="monthly"),
-        key(2, limit_remaining=1, disabled=True),
-        key(3, name="a|b", limit_remaining=-0.5, workspace_id="1f", label=None, limit=None),
-        key(4),
-    ]
-    assert report_lowest(listing_of(keys, OBSERVED_AT, workspace_names={"1f": "Ops"})).splitlines() == [
+    report = report_lowest(
+        listing(
+            key("key-1", 4_000, label="sk-1", limit=10_000, limit_reset="monthly"),
+            key("key-2", 1, disabled=True),
+            key("key-3", -0.5, name="a|b", workspace_id="1f", limit=None),
+            key("key-4", None),
+            workspace_names={"1f": "Ops"},
+        )
+    )
+    assert report.splitlines() == [
         "| Key | Label | Workspace | Left | Limit | Resets |",
         "| --- | --- | --- | --- | --- | --- |",
         "| a\\|b |  | Ops | -$0.50 |  | never |",
@@ -147,12 +150,10 @@ def test_a_report_is_a_table_of_the_lowest_active_keys():
 
 
 def test_a_report_has_a_hundred_keys_and_counts_the_rest():
-    report = report_lowest(
-        listing_of([key(number, limit_remaining=number) for number in range(1_234)], OBSERVED_AT)
-    )
+    report = report_lowest(listing(*(key(f"key-{number}", number) for number in range(1_234))))
     assert report.count("| key-") == 100
     assert report.endswith("\n\nand 1,134 more")
 
 
 def test_a_report_without_limited_keys_says_so():
-    assert report_lowest(listing_of([key(1)], OBSERVED_AT)) == "No active key has a limit."
+    assert report_lowest(listing(key("1", None))) == "No active key has a limit."
