@@ -12,6 +12,7 @@ import datetime as dt
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -56,18 +57,25 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 def read_day(value: Any) -> dt.date:
     """
-    Read a day that the API remembers, as a date or as text such as ``2026-11-03``.
+    Read a day, as a date or as text such as ``2026-11-03``.
+
+    :raises OpenRouterRequestError: if it is no day.
+    """
+    if isinstance(value, dt.date) and not isinstance(value, dt.datetime):
+        return value
+    if isinstance(value, str) and _DAY.fullmatch(value):
+        with suppress(ValueError):  # such as the 31st of a shorter month
+            return dt.date.fromisoformat(value)
+    raise OpenRouterRequestError(f"date must be a day such as 2026-11-03, not {value!r}.")
+
+
+def remembered_day(value: Any) -> dt.date:
+    """
+    Read a day that the API remembers.
 
     :raises OpenRouterRequestError: if it is no day, or none of the last 30 completed UTC days.
     """
-    day = value if isinstance(value, dt.date) and not isinstance(value, dt.datetime) else None
-    if isinstance(value, str) and _DAY.fullmatch(value):
-        try:
-            day = dt.date.fromisoformat(value)
-        except ValueError:  # such as the 31st of a shorter month
-            day = None
-    if day is None:
-        raise OpenRouterRequestError(f"date must be a day such as 2026-11-03, not {value!r}.")
+    day = read_day(value)
     first, last = remembered_days()
     if not first <= day <= last:
         raise OpenRouterRequestError(
@@ -129,6 +137,11 @@ class Activity:
     rows_of: Mapping[str | None, Sequence[Row]]
     key_names: Mapping[str, str | None] = field(default_factory=dict)
     workspace_names: Mapping[str, str] = field(default_factory=dict)
+
+    def workspace_name(self, row: Row) -> str | None:
+        """Return the name of a row's workspace, or None if it has none or was not read."""
+        workspace_id = row.get("workspace_id")
+        return self.workspace_names.get(workspace_id) or None if isinstance(workspace_id, str) else None
 
     def __len__(self) -> int:
         return sum(map(len, self.rows_of.values()))

@@ -107,7 +107,14 @@ ALLOW_HTTP = Extra(
     kind=bool,
     default=False,
 )
-EXTRAS = {extra.name: extra for extra in (TIMEOUT, MAX_RETRIES, MAX_CONCURRENCY, ALLOW_HTTP)}
+ALLOW_UPDATES = Extra(
+    name="allow_updates",
+    label="Allow updates",
+    description="Let tasks with this connection change keys: limit, name, and whether they are disabled.",
+    kind=bool,
+    default=False,
+)
+EXTRAS = {extra.name: extra for extra in (TIMEOUT, MAX_RETRIES, MAX_CONCURRENCY, ALLOW_HTTP, ALLOW_UPDATES)}
 
 PLACES = {
     "management_key": "The management key is the password",

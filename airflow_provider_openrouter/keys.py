@@ -13,7 +13,7 @@ import json
 import re
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
@@ -124,7 +124,28 @@ def read_time(value: Any) -> datetime | None:
         return None
 
 
-READERS = {"string": read_text, "boolean": read_flag, "number": read_amount, "timestamp": read_time}
+def read_count(value: Any) -> int | None:
+    """Return a whole number of 64 bits, or None; text such as ``"12"`` and numbers such as 12.0 count."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        amount = read_amount(value)
+        value = None if amount is None or not amount.is_integer() else int(amount)
+    return value if value is not None and -(2**63) <= value < 2**63 else None
+
+
+def read_date(value: Any) -> date | None:
+    """Return the UTC day of a date or a time (ISO 8601), or None."""
+    time = read_time(value)
+    return None if time is None else time.date()
+
+
+READERS = {
+    "string": read_text,
+    "boolean": read_flag,
+    "integer": read_count,
+    "number": read_amount,
+    "timestamp": read_time,
+    "date": read_date,
+}
 """How a value of each kind is read."""
 
 

@@ -149,6 +149,10 @@ def _remedy(status: int, url: str, text: str) -> tuple[str, str | None]:
         return "Check date, api_key_hash and user_id, and the base URL.", "base_url"
     if status == 404 and path.endswith("/members"):
         return "Check the base URL. If it is right, the account may be no organization.", "base_url"
+    if "/keys/" in path:
+        if status == 404:
+            return "No key has this hash, or it was deleted. Check key_hash and the base URL.", "base_url"
+        return "Check the values that were sent.", None
     if status == 404 and path.endswith("/keys"):
         return (
             "Check the base URL. If it is right, the account's default workspace may have been deleted: set "

@@ -97,6 +97,8 @@ class RecordReader:
         for number, hash_ in enumerate(hashes, 1):
             yield hash_, self._window.page(hash_, hashes[number : number + MOST_AHEAD])
             self._log_progress()
+            if number % MOST_AHEAD == 0:  # thousands of keys under a limit may wait for longer than one listing
+                self._transport.retries.waited = 0.0
         if gone:
             log.info("Deleted meanwhile: %s, whose activity no key accounts for.", count(len(gone), "key"))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_openrouter import connection
+from airflow_provider_openrouter.changes import UNCHANGED
 from airflow_provider_openrouter.exceptions import OpenRouterError
 from airflow_provider_openrouter.hooks import fields
 from airflow_provider_openrouter.keys import Key, is_management_key
@@ -23,12 +24,13 @@ if TYPE_CHECKING:
 
 class OpenRouterHook(BaseHook):
     """
-    Reads the API keys and the credits of an OpenRouter account.
+    Reads the API keys and the credits of an OpenRouter account and, if the connection allows it, changes keys.
 
     It uses these fields of the connection: ``password``, the management key; ``host``, the base URL (without a
     scheme ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema``
-    (the path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency`` and
-    ``allow_http``. Their meanings, defaults and bounds are in :mod:`airflow_provider_openrouter.connection`.
+    (the path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency``,
+    ``allow_http`` and ``allow_updates``. Their meanings, defaults and bounds are in
+    :mod:`airflow_provider_openrouter.connection`.
 
     :param openrouter_conn_id: the connection to OpenRouter.
     """
@@ -76,7 +78,8 @@ class OpenRouterHook(BaseHook):
                 "The key works, but it is an inference key, which cannot list keys. Create a management key "
                 f"at {connection.MANAGEMENT_KEYS_PAGE}."
             )
-        return True, "The key works and is a management key."
+        updates = "may change keys" if client.allow_updates else "only reads: allow_updates is not set"
+        return True, f"The key works and is a management key. This connection {updates}."
 
     def list_keys(
         self,
@@ -129,6 +132,41 @@ class OpenRouterHook(BaseHook):
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         return self.get_conn().list_workspaces()
+
+    def get_key(self, hash: str) -> Key:
+        """
+        Return one key, as the API sent it.
+
+        :param hash: the hash of the key.
+        :raises OpenRouterRequestError: if no key has this hash, or it cannot be one.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().get_key(hash)
+
+    def update_key(
+        self,
+        hash: str,
+        *,
+        limit: float | str | None = UNCHANGED,
+        limit_reset: str | None = UNCHANGED,
+        disabled: bool | None = None,
+        name: str | None = None,
+    ) -> Key:
+        """
+        Change one key, and return it as the API then sent it. What is left out stays as it is.
+
+        :param hash: the hash of the key.
+        :param limit: the new limit in USD; None for no limit.
+        :param limit_reset: ``"daily"``, ``"weekly"`` or ``"monthly"``; None for never.
+        :param disabled: whether the key is disabled.
+        :param name: the new name.
+        :raises OpenRouterRequestError: before any request, if the connection's extra ``allow_updates`` is not set
+            or an argument makes no sense; or if the server refuses the change.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().update_key(
+            hash, limit=limit, limit_reset=limit_reset, disabled=disabled, name=name
+        )
 
     def list_members(self) -> list[dict[str, Any]]:
         """

@@ -71,10 +71,8 @@ def _keys(event: Mapping[str, Any]) -> list[str]:
     total = event.get("total", len(keys))
     low_count = event.get("low_count", total)
     reasons = {key.get("reason") for key in keys}
-    are = {"is low": reasons != {"expiry"}, "expires soon": "expiry" in reasons}
-    what = " or ".join(said for said, holds in are.items() if holds)
-    if total != 1:
-        what = what.replace("is", "are").replace("expires", "expire")
+    low, expiring = ("is low", "expires soon") if total == 1 else ("are low", "expire soon")
+    what = " or ".join([low] * (reasons != {"expiry"}) + [expiring] * ("expiry" in reasons))
     in_all = f" ({low_count:,} in all)" if low_count > total else ""
     lines = [f"- {words.describe(key, in_full=True)}" for key in keys[:SHOWN]]
     more = [f"and {total - len(lines):,} more"] if total > len(lines) else []
@@ -84,10 +82,10 @@ def _keys(event: Mapping[str, Any]) -> list[str]:
 def _credits(event: Mapping[str, Any]) -> list[str]:
     record = dict(event)
     why = words.why_low(record)
-    verb = "" if record.get("reason") == "runway" else "is "
+    subject = "It" if record.get("reason") == "runway" else "That is"
     return [
         f"The OpenRouter account has {words.balance(record)} of credits left",
-        *([f"That {verb}{why}."] if why else []),
+        *([f"{subject} {why}."] if why else []),
         "Without credits, every key of the account stops.",
         _page("Credits", CREDITS_PAGE, event),
     ]

@@ -20,7 +20,9 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 import support.polling as polling
-from airflow.providers.common.compat.sdk import AirflowFailException, AirflowSensorTimeout
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, AirflowSensorTimeout
 from support.accounts import CreditAccount, activity, asked
 from support.sensors import Context, at_the_first_poke_and_later, in_every_mode, wait_with
 from support.servers import BREAKS, Server, data, error
@@ -161,3 +161,12 @@ def test_a_rendered_percentage_is_refused_before_a_request(serve):
     with pytest.raises(OpenRouterRequestError, match="an account has no limit"):
         wait("poke", Context(least="10%"), threshold="{{ least }}")
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "event", [None, {}, {"version": 2}, {"version": 1, "status": "low", "keys": [{"hash": "a"}]}]
+)
+def test_an_event_without_an_account_is_not_understood(event):
+    sensor = OpenRouterCreditsSensor(task_id="wait", threshold=5)
+    with pytest.raises(AirflowException, match="The trigger's event"):
+        sensor.execute_complete(Context(), event)

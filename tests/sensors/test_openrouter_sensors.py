@@ -378,7 +378,7 @@ def test_the_modes_return_all_keys_though_an_event_has_a_hundred(mode, when, ser
 
 
 @pytest.mark.parametrize(("last", "said"), [(error(500), 1), (FULL, 0)], ids=["a fault", "none low any more"])
-def test_the_hundred_of_the_event_are_returned_failing_others(last, said, serve, log):
+def test_the_keys_of_the_event_are_returned_if_none_are_found(last, said, serve, log):
     low = [key(str(number), number / 100) for number in range(250)]
     serve(FULL, low, last)
     assert hashes(wait("deferrable")) == [str(number) for number in range(100)]

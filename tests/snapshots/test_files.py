@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -16,8 +17,14 @@ from pandas.testing import assert_frame_equal
 from pyarrow import csv
 from support.listings import listing_of, partition_of
 
-from airflow_provider_openrouter.snapshots.files import SCHEMA, WRITERS, write_file
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame
+from airflow_provider_openrouter.snapshots import files, kinds
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
+from airflow_provider_openrouter.snapshots.files import WRITERS
+from airflow_provider_openrouter.snapshots.frame import keys_file_frame
+
+write_file = partial(files.write_file, kind=kinds.KEYS)
+FILE_COLUMNS = kinds.KEYS.columns
+SCHEMA = arrow_schema(kinds.KEYS.columns)
 
 KEYS = [
     {
@@ -205,32 +212,33 @@ def test_listings_with_other_unknown_fields_read_as_one_table(tmp_path):
 # -- what a run that is killed leaves
 
 
-def leave(tmp_path, *, days):
-    """Let a run be killed while it writes, some days ago."""
+def leave(tmp_path):
+    """Let a run be killed while it writes."""
     program = (
         "import os, signal, sys\n"
         "from airflow_provider_openrouter.snapshots import files\n"
         "from support.listings import listing_of, partition_of\n"
+        "from airflow_provider_openrouter.snapshots import kinds\n"
         "from airflow_provider_openrouter.snapshots.frame import keys_file_frame\n"
         "os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)\n"
         "listing = listing_of([])\n"
-        "files.write_file(keys_file_frame(listing, partition_of(listing)), sys.argv[1])\n"
+        "files.write_file(keys_file_frame(listing, partition_of(listing)), sys.argv[1], kind=kinds.KEYS)\n"
     )
     path = os.pathsep.join(sys.path)
     environment = os.environ | {"PYTHONPATH": path}
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "keys.csv")], env=environment)
     assert killed.returncode == -signal.SIGKILL
     [left] = tmp_path.glob(".*.tmp")
-    then = time.time() - days * 86_400
-    os.utime(left, (then, then))
     return left
 
 
-@pytest.mark.parametrize(("days", "name", "stays"), [(2, "keys", False), (0, "keys", True), (2, "others", True)])
-def test_the_next_run_clears_up_what_is_old(days, name, stays, tmp_path):
-    left = leave(tmp_path, days=days)
-    write_file(file_frame(), str(tmp_path / f"{name}.csv"))
-    assert left.exists() == stays
+def test_the_next_run_clears_up_what_is_old(tmp_path):
+    left = leave(tmp_path)
+    for days, name, stays in ((0, "keys", True), (2, "others", True), (2, "keys", False)):
+        then = time.time() - days * 86_400
+        os.utime(left, (then, then))
+        write_file(file_frame(), str(tmp_path / f"{name}.csv"))
+        assert left.exists() == stays
 
 
 def test_a_name_may_be_as_long_as_the_store_allows(tmp_path):

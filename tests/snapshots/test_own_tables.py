@@ -1,12 +1,16 @@
 """Tables of PostgreSQL that users made themselves: what their columns take, and what is refused."""
 
+from uuid import uuid4
+
 import pytest
 import sqlalchemy
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import event
 from support.databases import Database, database_of, keys
 
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 DRIVERS = ["psycopg2"] if sqlalchemy.__version__ < "2" else ["psycopg2", "psycopg"]
 TYPES = {"string": "TEXT", "boolean": "BOOLEAN", "number": "DOUBLE PRECISION", "timestamp": "TIMESTAMPTZ"}
@@ -131,7 +135,7 @@ def rule(database):
 
 def row_security(database):
     own_table(database)
-    role = f"writer_of_{database.url.database}"
+    role = f"writer_{uuid4().hex}"
     database.do(
         f"CREATE ROLE {role}",
         f"GRANT ALL ON keys TO {role}",

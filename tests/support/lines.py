@@ -44,6 +44,7 @@ __all__ = [
     "exchange",
     "needs_dag_test",
     "needs_frames_in_xcom",
+    "needs_people",
     "without_what_airflow_masks",
 ]
 
@@ -52,6 +53,7 @@ BEFORE_AIRFLOW_3_2 = version("apache-airflow") in SpecifierSet("<3.2")
 BEFORE_AIRFLOW_3_3 = version("apache-airflow") in SpecifierSet("<3.3")
 
 needs_dag_test = pytest.mark.airflow(">=3.0.2")
+needs_people = pytest.mark.airflow(">=3.1")
 needs_frames_in_xcom = pytest.mark.airflow(">=3.3", or_pandas="<3")
 
 

@@ -7,8 +7,8 @@ from contextlib import aclosing
 import pytest
 import support.polling as polling
 from support.accounts import CreditAccount, activity, asked
-from support.polling import until
-from support.servers import BREAKS, TOKEN, Answer, Server, data, error
+from support.polling import eventually, listing_threads, until
+from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
 from support.state_store import Store
 from support.tasks import logging_kind
 
@@ -158,6 +158,21 @@ def test_a_key_that_is_shown_zeros_is_refused_and_no_alert(connect):
     assert (event["status"], event["error"]) == ("error", "OpenRouterAuthError")
 
 
+@pytest.mark.parametrize("hangs", ["/credits", "/activity"])
+def test_a_wait_that_is_given_up_ends_its_request(hangs, connect):
+    async def give_up():
+        waiting = asyncio.create_task(anext(trigger(OpenRouterCreditsTrigger, threshold="3 days").run()))
+        await until(lambda: asked(server, hangs))
+        waiting.cancel()
+        await asyncio.wait([waiting])
+
+    account = CreditAccount(90)
+    with Server(lambda request: HANGS if request.path == hangs else account(request)) as server:
+        connect(server, timeout=60)
+        asyncio.run(give_up())
+        assert eventually(lambda: not listing_threads())
+
+
 # -- a watch
 
 
@@ -217,20 +232,23 @@ def test_after_a_restart_it_is_not_reported_again(connect):
         asyncio.run(watch())
 
 
-def test_a_failing_watch_goes_on_and_names_itself(connect, caplog):
+def test_a_failing_watch_goes_on_and_says_so(connect, caplog):
     async def watch():
-        async with Watcher() as watcher:
-            await until(lambda: "failure 2 in a row" in caplog.text)
+        async with Watcher(report_failures_after=2) as watcher:
+            await until(lambda: watcher.events)
             account.set(1)
-            await until(lambda: watcher.balances == [1])
+            await until(lambda: len(watcher.events) == 3)
+            return watcher.events
 
     account = CreditAccount(error(500))
     with Server(account) as server:
         connect(server)
-        asyncio.run(watch())
-    assert "The watch of connection 'openrouter_default', credits below $5.00, goes on (failure 1 in a row)." in (
-        caplog.text
-    )
+        failing, recovered, low = asyncio.run(watch())
+    assert [event["status"] for event in (failing, recovered, low)] == ["error", "recovered", "low"]
+    watched = {"connection": "openrouter_default", "rule": "credits below $5.00"}
+    assert watched.items() <= failing.items() & recovered.items()
+    said = "The watch of connection 'openrouter_default', credits below $5.00, goes on (failure 1 in a row)."
+    assert said in caplog.text
 
 
 def test_after_so_many_failures_the_watch_raises(connect):

@@ -305,7 +305,7 @@ def test_a_key_is_reported_at_each_step_after_a_restart_too(connect, settling):
         run(main())
 
 
-def test_keys_that_run_dry_and_that_expire_are_reported_once(connect, settling):
+def test_one_that_runs_dry_and_one_that_expires_come_once(connect, settling):
     soon = (datetime.now(UTC) + timedelta(days=2)).isoformat()
     spends = {"usage_daily": 30, "usage_weekly": 30, "usage_monthly": 30, "usage": 30}
     old = {"created_at": "2026-01-01T00:00:00Z"}
@@ -823,7 +823,7 @@ def statuses(watcher: Watcher) -> list[str]:
 
 
 @pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, (fault, _) in FAULTS.items()])
-def test_failures_in_a_row_are_reported_once_and_their_end_too(fault, connect, settling):
+def test_failures_are_reported_once_and_so_is_the_recovery(fault, connect, settling):
     keys, store = Keys(key("a", 4)), Store()
 
     async def main():

@@ -119,7 +119,7 @@ CREDITS = {"version": 1, "status": "low", "balance": 12.4, "total_credits": 500,
         ({"reason": "limit", "threshold": 20.0}, ["That is below $20.00."]),
         (
             {"reason": "runway", "threshold": "3 days", **FORECAST},
-            ["That runs dry on 2026-11-28 at 14:52 UTC at $9.10 a day."],
+            ["It runs dry on 2026-11-28 at 14:52 UTC at $9.10 a day."],
         ),
         ({}, []),
     ],
