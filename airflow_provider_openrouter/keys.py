@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cached_property
@@ -165,6 +165,15 @@ def is_active(key: Key, at: datetime) -> bool:
     return not is_disabled(key) and not is_expired(key, at)
 
 
+def is_management_key(key: Key) -> bool | None:
+    """
+    Return whether a key is a management key, or None if the server does not say.
+
+    :param key: what ``GET /key`` sent. Older servers call a management key a provisioning key.
+    """
+    return read_flag(key.get("is_management_key", key.get("is_provisioning_key")))
+
+
 @dataclass(frozen=True, slots=True)
 class LimitedKey:
     """
@@ -184,6 +193,8 @@ class LimitedKey:
     def hash(self) -> str:
         """The identity of the key."""
         return self.key["hash"]  # type: ignore[no-any-return]
+
+    id = hash
 
 
 class KeyGroup(NamedTuple):
@@ -243,6 +254,11 @@ class KeyListing:
     extents: Mapping[str | None, Extent] = field(default_factory=dict)
 
     @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What was computed from the listing, kept for all who share it."""
+        return {}
+
+    @cached_property
     def hashes(self) -> frozenset[str]:
         """The hashes of the keys."""
         return frozenset(key["hash"] for key in self.keys)
@@ -260,11 +276,6 @@ class KeyListing:
     def group(self, *, include_disabled: bool) -> KeyGroup:
         """Return the active keys, or with disabled ones all that have not expired."""
         return self.unexpired if include_disabled else self.active
-
-    def prepare(self, *, include_disabled: bool) -> None:
-        """Compute :meth:`group` and :attr:`hashes` now, not at their first use."""
-        self.group(include_disabled=include_disabled)
-        len(self.hashes)
 
     @property
     def workspace(self) -> str:

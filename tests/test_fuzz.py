@@ -45,7 +45,7 @@ from airflow_provider_openrouter.triggers.openrouter import (
     OpenRouterKeyLimitEventTrigger,
     OpenRouterKeyLimitTrigger,
 )
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_keys
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
 
@@ -341,7 +341,7 @@ def test_any_listed_records_can_be_checked_by_any_rule(road, records, threshold,
     except OpenRouterRequestError:
         return
     check = rule.check(listing(*keys))
-    assert all(key in check.watched for key in check.low)
+    assert all(finding.left in check.watched for finding in check.low)
     assert all(limited.key in keys for limited in check.watched)
     assert all(line.isprintable() for line in lines(check))
     assert check.warning.isprintable()
@@ -389,7 +389,7 @@ def test_any_threshold_is_refused_or_reads_again_as_the_same(text):
 )
 def test_any_event_is_low_keys_or_an_error(event):
     try:
-        keys = read_event(event)
+        keys = read_keys(event)
     except AirflowException as error:
         str(error)  # an error that cannot be shown is none
         return

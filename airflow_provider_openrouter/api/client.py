@@ -1,5 +1,5 @@
 """
-The client of OpenRouter's key API: every key and workspace of one account.
+The client of OpenRouter's management API: the keys, workspaces and credits of one account.
 
 It knows Airflow only by the base classes of its errors, and nothing above it knows HTTP. The facts about the API
 are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) and its guide to management keys
@@ -9,40 +9,26 @@ are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) a
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from threading import Event
-from types import MappingProxyType
 from typing import Any
 
 from airflow_provider_openrouter.activity import Activity, remembered_day
+from airflow_provider_openrouter.api.account import get_credits, get_object
 from airflow_provider_openrouter.api.activity import activity_by_key, activity_of_account, activity_query
-from airflow_provider_openrouter.api.base_url import check_base_url
+from airflow_provider_openrouter.api.base_client import BaseClient
 from airflow_provider_openrouter.api.listing import complete_listing
 from airflow_provider_openrouter.api.pagination import Record
-from airflow_provider_openrouter.api.records import RecordReader
-from airflow_provider_openrouter.api.transport import BearerAuth, Transport
-from airflow_provider_openrouter.api.window import Window
-from airflow_provider_openrouter.connection import (
-    ALLOW_HTTP,
-    DEFAULT_BASE_URL,
-    MAX_CONCURRENCY,
-    MAX_RETRIES,
-    TIMEOUT,
-)
-from airflow_provider_openrouter.exceptions import (
-    OpenRouterError,
-    OpenRouterRequestError,
-    OpenRouterResponseError,
-)
-from airflow_provider_openrouter.keys import Key, KeyListing
+from airflow_provider_openrouter.changes import UNCHANGED, read_changes
+from airflow_provider_openrouter.credits import Credits
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
+from airflow_provider_openrouter.keys import Key, KeyListing, read_hash
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import count
 
 
-class OpenRouterClient:
+class OpenRouterClient(BaseClient):
     """
-    Reads the keys and workspaces of one OpenRouter account. Between two calls it keeps no connection open.
+    Reads one OpenRouter account and, if allowed, changes its keys. Between two calls it keeps no connection open.
 
     :param management_key: the bearer key, once called a provisioning key; an inference key cannot list keys.
         White space around it is stripped.
@@ -51,43 +37,11 @@ class OpenRouterClient:
     :param max_retries: how often one request is tried again after a temporary error.
     :param max_concurrency: how many requests of one listing may be under way at once.
     :param allow_http: whether to send the key unencrypted to a host other than this machine.
+    :param allow_updates: whether :meth:`update_key` may change keys.
     :param advice: for each of these arguments, a sentence to add to errors about it.
     :raises OpenRouterAuthError: if the key is empty or cannot be sent in a header.
     :raises OpenRouterRequestError: if another argument makes no sense.
     """
-
-    def __init__(
-        self,
-        management_key: str,
-        *,
-        base_url: str = DEFAULT_BASE_URL,
-        timeout: float = TIMEOUT.default,
-        max_retries: int = MAX_RETRIES.default,
-        max_concurrency: int = MAX_CONCURRENCY.default,
-        allow_http: bool = ALLOW_HTTP.default,
-        advice: Mapping[str, str] = MappingProxyType({}),
-    ) -> None:
-        given = {
-            TIMEOUT: timeout,
-            MAX_RETRIES: max_retries,
-            MAX_CONCURRENCY: max_concurrency,
-            ALLOW_HTTP: allow_http,
-        }
-        for extra, value in given.items():
-            if not extra.allows(value):
-                raise OpenRouterRequestError(
-                    f"{extra.name} must be {extra.rule}, not {value!r}.", about=extra.name
-                )
-        check_base_url(base_url, allow_http=allow_http)
-        self.base_url = base_url.rstrip("/")
-        self.timeout = timeout
-        self.max_retries = max_retries
-        self.max_concurrency = max_concurrency
-        self._auth = BearerAuth(management_key)
-        self._advice = advice
-
-    def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self.base_url}>"
 
     def list_keys(
         self,
@@ -174,6 +128,7 @@ class OpenRouterClient:
         workspace_id: str | None = None,
         user_id: str | None = None,
         group_by: str | None = None,
+        stopped: Event | None = None,
     ) -> list[Record]:
         """
         List what was spent on the last 30 completed UTC days, by model and endpoint (``GET /activity``).
@@ -187,6 +142,7 @@ class OpenRouterClient:
         :param workspace_id: the id or the name of the workspace that it was spent in; None or ``"*"`` for all.
         :param user_id: the id of the member of the organization that spent it; None for all.
         :param group_by: ``"workspace"`` for rows by workspace too, which have a ``workspace_id``.
+        :param stopped: see :meth:`get_key_listing`.
         :raises OpenRouterRequestError: if an argument makes no sense, before the first request.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
@@ -197,7 +153,7 @@ class OpenRouterClient:
             group_by=group_by,
         )
         scope = WorkspaceScope.read(workspace_id)
-        with self._records() as records:
+        with self._records(stopped) as records:
             if scope.is_one:
                 [id_] = scope.resolve(records.workspace_names() if scope.needs_workspaces else {})
                 query["workspace_id"] = str(id_)
@@ -240,36 +196,79 @@ class OpenRouterClient:
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         with self._transport() as transport:
-            key: Any = transport.get("/key", {})
-            if not isinstance(key, dict):
-                raise OpenRouterResponseError(
-                    "/key answered no object under 'data'. Check that the base URL is the API's.",
-                    about="base_url",
-                )
-            return key
+            return get_object(transport, "/key")
 
-    @contextmanager
-    def _transport(self, stopped: Event | None = None) -> Iterator[Transport]:
-        """Open the connections that requests share, and add the advice to what they raise."""
-        try:
-            with Transport(
-                self.base_url,
-                self._auth,
-                timeout=self.timeout,
-                max_retries=self.max_retries,
-                max_connections=self.max_concurrency,
-                stopped=stopped,
-            ) as transport:
-                yield transport
-        except OpenRouterError as error:
-            error.advise(self._advice)
-            raise
+    def get_credits(self) -> Record:
+        """
+        Return the credits of the account as the API sent them: ``total_credits`` and ``total_usage``, in USD.
 
-    @contextmanager
-    def _records(self, stopped: Event | None = None) -> Iterator[RecordReader]:
-        with Window(self.max_concurrency) as window, self._transport(stopped) as transport:
-            transport.retries.on_rate_limit = window.close_by_half
-            yield RecordReader(transport, window)
+        :raises OpenRouterResponseError: if a total is missing, or is no amount.
+        :raises OpenRouterAuthError: if the key is an inference key: the API may show it credits of 0.
+        :raises OpenRouterError: if reading fails; ``transient`` says whether trying again may help.
+        """
+        return dict(self.read_credits().record)
+
+    def read_credits(self, *, stopped: Event | None = None) -> Credits:
+        """
+        Return a reading of the account's credits, with its time (``GET /credits``; ``GET /key`` if both are 0).
+
+        :param stopped: see :meth:`get_key_listing`.
+        :raises OpenRouterError: as :meth:`get_credits` does.
+        """
+        with self._transport(stopped) as transport:
+            return get_credits(transport)
+
+    def get_key(self, hash: str) -> Key:
+        """
+        Return one key, as the API sent it (``GET /keys/{hash}``).
+
+        :param hash: the hash of the key.
+        :raises OpenRouterRequestError: if no key has this hash, or it cannot be one.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        path = f"/keys/{read_hash(hash)}"
+        with self._transport() as transport:
+            return _read_key(transport.get(path, {}), path)
+
+    def update_key(
+        self,
+        hash: str,
+        *,
+        limit: float | str | None = UNCHANGED,
+        limit_reset: str | None = UNCHANGED,
+        disabled: bool | None = None,
+        name: str | None = None,
+    ) -> Key:
+        """
+        Change one key, and return it as the API then sent it (``PATCH /keys/{hash}``).
+
+        It is retried like reading: setting a value twice is setting it once. What is left out stays as it is.
+
+        :param hash: the hash of the key.
+        :param limit: the new limit in USD; None for no limit.
+        :param limit_reset: ``"daily"``, ``"weekly"`` or ``"monthly"``; None for never.
+        :param disabled: whether the key is disabled.
+        :param name: the new name.
+        :raises OpenRouterRequestError: if ``allow_updates`` is not set, or an argument makes no sense, before any
+            request; or if the server refuses the change.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help. After a
+            temporary error the key may have been changed: the response can be lost on its way.
+        """
+        self.require_updates()
+        path = f"/keys/{read_hash(hash)}"
+        changes = read_changes(limit=limit, limit_reset=limit_reset, disabled=disabled, name=name)
+        if not changes:
+            raise OpenRouterRequestError("There is nothing to change: give limit, limit_reset, disabled or name.")
+        with self._transport() as transport:
+            return _read_key(transport.patch(path, changes), path)
+
+
+def _read_key(key: Any, path: str) -> Key:
+    if not isinstance(key, dict) or not isinstance(key.get("hash"), str):
+        raise OpenRouterResponseError(
+            f"{path} answered no key under 'data'. Check that the base URL is the API's.", about="base_url"
+        )
+    return key
 
 
 def _flag(value: bool) -> str:

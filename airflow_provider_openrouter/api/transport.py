@@ -125,7 +125,16 @@ class Transport:
 
         :raises OpenRouterError: of the kind that says what to do; a temporary one only after the retries.
         """
-        return self.retries.run(partial(self._attempt, path, query))
+        return self.retries.run(partial(self._attempt, "GET", path, query))
+
+    def patch(self, path: str, changes: dict[str, Any]) -> Any:
+        """
+        Return what stands under ``data`` in the response to ``PATCH path``, which is retried like ``GET``.
+
+        :param changes: the fields to set, and their new values: setting one twice is setting it once.
+        :raises OpenRouterError: of the kind that says what to do; a temporary one only after the retries.
+        """
+        return self.retries.run(partial(self._attempt, "PATCH", path, {}, changes))
 
     def _check_proxy(self) -> None:
         """Raise what is wrong with the proxy, without its password, which the errors of requests show."""
@@ -148,18 +157,21 @@ class Transport:
                 transient=False,
             ) from None
 
-    def _attempt(self, path: str, query: dict[str, str]) -> Any:
+    def _attempt(self, method: str, path: str, query: dict[str, str], body: Any = None) -> Any:
         with self._lock:
             self.sent += 1
         where = f"{self._base_url}{path}"
         request = self._request.copy()
+        request.method = method
         request.url = where + (f"?{urlencode(query)}" if query else "")
+        if body is not None:
+            request.prepare_body(None, None, json=body)
         try:
             with self._deadline.attempt(where) as attempt:
                 # The socket's own timeout is for what the deadline leaves behind.
                 response = self._adapter.send(request, timeout=self._timeout, **self._environment)
                 with response:
-                    body = read_body(where, response)
+                    content = read_body(where, response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self.stopped.is_set():
                 raise CancelledError from None
@@ -168,5 +180,5 @@ class Transport:
                 where, self._timeout, TimeoutError() if attempt.ended else error, self._auth.hide
             ) from None
         if response.status_code != 200:
-            raise status_error(where, response, body, self._auth.hide)
-        return read_data(where, response, body, self._auth.hide)
+            raise status_error(where, response, content, self._auth.hide)
+        return read_data(where, response, content, self._auth.hide)

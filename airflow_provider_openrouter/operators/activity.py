@@ -17,9 +17,9 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.base import BaseOpenRouterOperator
 from airflow_provider_openrouter.operators.returning import ReturningOperator
 from airflow_provider_openrouter.scope import ALL_WORKSPACES
+from airflow_provider_openrouter.snapshots.activity_summary import log_activity, summarize_activity
 from airflow_provider_openrouter.snapshots.kinds import ACTIVITY
 from airflow_provider_openrouter.snapshots.partition import ActivityPartition, read_source
-from airflow_provider_openrouter.snapshots.summary import log_activity, summarize_activity
 
 if TYPE_CHECKING:
     import datetime
@@ -51,25 +51,24 @@ class BaseOpenRouterActivityOperator(BaseOpenRouterOperator):
             read_grouping(by)
 
     def _partitioning(self) -> Callable[[Activity], ActivityPartition]:
-        source = read_source(self.source or self.openrouter_conn_id)
-        self._arguments()
+        _, _, source = self._arguments()
         return lambda read: ActivityPartition(read.day, source, read.grouped_by)
 
-    def _arguments(self) -> tuple[datetime.date, str]:
-        """Return the day and what its rows are grouped by."""
+    def _arguments(self) -> tuple[datetime.date, str, str]:
+        """Return the day, what its rows are grouped by, and their source."""
         day = remembered_day(self.date) if self.date else remembered_days()[1]
-        return day, read_grouping(self.by)
+        return day, read_grouping(self.by), read_source(self.source or self.openrouter_conn_id)
 
     def _read(self) -> Activity:
-        day, by = self._arguments()
+        day, by, _ = self._arguments()
         client = self._hook.get_conn()
         if by != "key":
             return client.get_activity(day, by_workspace=by == "workspace")
         listing = self._list_keys(include_disabled=True, include_expired=True, workspace_id=ALL_WORKSPACES)
         return client.get_activity_by_key(day, listing)
 
-    def _summarize(self, read: Activity) -> dict[str, Any]:
-        return summarize_activity(read)
+    def _xcoms(self, read: Activity) -> dict[str, Any]:
+        return {"summary": summarize_activity(read)}
 
     def _log_summary(self, summary: dict[str, Any]) -> None:
         log_activity(summary, self.log)

@@ -48,7 +48,8 @@ class BaseOpenRouterOperator(BaseOperator):
         """Return what is to be reported or stored."""
         raise NotImplementedError
 
-    def _summarize(self, read: Any) -> dict[str, Any]:
+    def _xcoms(self, read: Any) -> dict[str, Any]:
+        """Return what is pushed to XCom: the ``summary``, and what else is for people."""
         raise NotImplementedError
 
     def _log_summary(self, summary: dict[str, Any]) -> None:
@@ -74,16 +75,17 @@ class BaseOpenRouterOperator(BaseOperator):
             return list_keys()
 
     def _report(
-        self, context: Context, summary: dict[str, Any], rows: int, target: Target | None = None, **written: Any
+        self, context: Context, xcoms: dict[str, Any], rows: int, target: Target | None = None, **written: Any
     ) -> None:
         """Report what was read and written to the log, XCom, the outlet assets and OpenLineage."""
-        self._log_summary(summary)
+        self._log_summary(xcoms["summary"])
         if self.do_xcom_push:
-            context["ti"].xcom_push(key="summary", value=fit(summary))
+            for key, value in xcoms.items():
+                context["ti"].xcom_push(key=key, value=fit(value))
         for outlet in self.outlets:
             if isinstance(outlet, Asset):
                 context["outlet_events"][outlet].extra = fit(
-                    {"rows": rows, "observed_at": summary["observed_at"], **written}
+                    {"rows": rows, "observed_at": xcoms["summary"]["observed_at"], **written}
                 )
         self._lineage = {
             "kind": self.kind,

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openrouter.arguments import is_literal, require_flag
 from airflow_provider_openrouter.keys import KeyListing
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.operators.base import BaseOpenRouterOperator
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.snapshots.kinds import KEYS
 from airflow_provider_openrouter.snapshots.partition import BasePartition, Partitioning, read_granularity
-from airflow_provider_openrouter.snapshots.summary import log_summary, summarize
+from airflow_provider_openrouter.snapshots.summary import log_summary, report_lowest, summarize
+from airflow_provider_openrouter.watch.metrics import record_keys
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,6 +31,7 @@ class BaseOpenRouterKeysOperator(BaseOpenRouterOperator):
         "source",
         "snapshot",
     )
+    operator_extra_links = (OpenRouterKeysLink(),)
     kind = KEYS
 
     def __init__(
@@ -61,14 +64,16 @@ class BaseOpenRouterKeysOperator(BaseOpenRouterOperator):
 
     def _read(self) -> KeyListing:
         expired = self.include_expired
-        return self._list_keys(
+        listing = self._list_keys(
             include_disabled=require_flag("include_disabled", self.include_disabled),
             include_expired=None if expired is None else require_flag("include_expired", expired),
             workspace_id=WorkspaceScope.read(self.workspace_id),
         )
+        record_keys(self.openrouter_conn_id, listing)
+        return listing
 
-    def _summarize(self, read: KeyListing) -> dict[str, Any]:
-        return summarize(read)
+    def _xcoms(self, read: KeyListing) -> dict[str, Any]:
+        return {"summary": summarize(read), "report": report_lowest(read)}
 
     def _log_summary(self, summary: dict[str, Any]) -> None:
         log_summary(summary, self.log)

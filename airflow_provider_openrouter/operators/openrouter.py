@@ -9,12 +9,19 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key, KeyListing
 from airflow_provider_openrouter.operators.activity import OpenRouterListActivityOperator
 from airflow_provider_openrouter.operators.keys import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.operators.raise_limit import OpenRouterRaiseLimitOperator
 from airflow_provider_openrouter.operators.returning import ReturningOperator
+from airflow_provider_openrouter.operators.update_key import OpenRouterUpdateKeyOperator
 
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["OpenRouterListActivityOperator", "OpenRouterListKeysOperator"]
+__all__ = [
+    "OpenRouterListActivityOperator",
+    "OpenRouterListKeysOperator",
+    "OpenRouterRaiseLimitOperator",
+    "OpenRouterUpdateKeyOperator",
+]
 
 
 class OpenRouterListKeysOperator(ReturningOperator, BaseOpenRouterKeysOperator):
@@ -24,9 +31,10 @@ class OpenRouterListKeysOperator(ReturningOperator, BaseOpenRouterKeysOperator):
     It returns the typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`); with
     ``xcom_format="records"`` the API's own dicts; with ``output_path`` it writes a file and returns its path.
 
-    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
-    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path``
-    and ``bytes``, as its ``extra``.
+    It pushes two XComs: ``summary``, which has counts, spend (USD) in all and in the current UTC day, week and
+    month, and the five active keys with the least left; and ``report``, a table in Markdown of the hundred active
+    keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path`` and
+    ``bytes``, as its ``extra``.
 
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param include_disabled: whether to list keys that are disabled. (templated)

@@ -50,13 +50,13 @@ class ReturningOperator(BaseOpenRouterOperator):
         if self.xcom_format == "records":
             read = self._read()
             records = self._records(read)
-            self._report(context, self._summarize(read), len(records))
+            self._report(context, self._xcoms(read), len(records))
             return list(map(fit, records))
         if self.do_xcom_push:
             _check_frame_fits_xcom()
         read = self._read()
         frame = self._frame(read)
-        self._report(context, self._summarize(read), len(frame))
+        self._report(context, self._xcoms(read), len(frame))
         return frame
 
     def _frame(self, read: Any) -> pd.DataFrame:
@@ -74,7 +74,7 @@ class ReturningOperator(BaseOpenRouterOperator):
         check_store(output_path)
         read = self._read()
         partition = partition_of(read)
-        summary = self._summarize(read)
+        xcoms = self._xcoms(read)
         frame = self._file_frame(read, partition)
         del read  # so that a large listing is not in memory twice
         path = partition.fill_in(output_path)
@@ -82,7 +82,7 @@ class ReturningOperator(BaseOpenRouterOperator):
         self.log.info(
             "Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), plain(path, longest=1_000)
         )
-        self._report(context, summary, len(frame), file_target(path), path=path, bytes=size)
+        self._report(context, xcoms, len(frame), file_target(path), path=path, bytes=size)
         return fit(path)
 
     def _check_file_arguments(self, *, only_literals: bool = False) -> None:

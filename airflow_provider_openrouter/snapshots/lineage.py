@@ -10,9 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
-from airflow_provider_openrouter.snapshots.kinds import Kind
+from airflow_provider_openrouter.snapshots.kinds import KEYS, Kind
 
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.openlineage.extractors import OperatorLineage
     from sqlalchemy.engine import URL
 
@@ -64,32 +65,50 @@ def lineage(
     :param size: the size of the file in bytes, or None.
     """
     from airflow.providers.common.compat.openlineage.facet import (
-        Dataset,
         OutputDataset,
         OutputStatisticsOutputDatasetFacet,
-        SchemaDatasetFacet,
-        SchemaDatasetFacetFields,
     )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    def schema(fields: dict[str, str]) -> dict[str, Any]:
-        return {
-            "schema": SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(*field) for field in fields.items()])
-        }
-
-    url = urlsplit(base_url)
-    api = Dataset(
-        namespace=f"{url.scheme}://{url.netloc}",
-        name=f"{url.path.strip('/')}/{kind.endpoint}",
-        facets=schema(kind.fields),
-    )
+    api = _dataset(kind, base_url)
     if target is None:
         return OperatorLineage(inputs=[api])
     statistics = OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size)
     written = OutputDataset(
         namespace=target.namespace,
         name=target.name,
-        facets=schema(kind.columns),
+        facets=_schema(kind.columns),
         outputFacets={"outputStatistics": statistics},
     )
     return OperatorLineage(inputs=[api], outputs=[written])
+
+
+def lineage_of_change(base_url: str, *, changed: bool) -> OperatorLineage[Any, Any]:
+    """
+    Return the lineage of a key that was read from an API and, if it was changed, written to it.
+
+    :param base_url: the base URL of the API.
+    :param changed: whether it was changed.
+    """
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    keys = _dataset(KEYS, base_url)
+    return OperatorLineage(inputs=[keys], outputs=[keys] if changed else [])
+
+
+def _dataset(kind: Kind, base_url: str) -> Dataset:
+    """Return what an API has of a kind."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    url = urlsplit(base_url)
+    return Dataset(
+        namespace=f"{url.scheme}://{url.netloc}",
+        name=f"{url.path.strip('/')}/{kind.endpoint}",
+        facets=_schema(kind.fields),
+    )
+
+
+def _schema(fields: dict[str, str]) -> dict[str, Any]:
+    from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacet, SchemaDatasetFacetFields
+
+    return {"schema": SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(*field) for field in fields.items()])}

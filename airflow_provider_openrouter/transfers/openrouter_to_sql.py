@@ -27,9 +27,10 @@ class OpenRouterKeysToSqlOperator(ToSqlOperator, BaseOpenRouterKeysOperator):
     An older table gets the columns that it lacks. In a table from before the column ``granularity`` existed,
     rows at 00:00 UTC become ``day`` and all others ``hour``.
 
-    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
-    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
-    partition as its ``extra``.
+    It pushes two XComs: ``summary``, which has counts, spend (USD) in all and in the current UTC day, week and
+    month, and the five active keys with the least left; and ``report``, a table in Markdown of the hundred active
+    keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the partition as its
+    ``extra``.
 
     :param sql_conn_id: the connection to the database, all of whose settings hold that Airflow's hook honours.
         (templated)

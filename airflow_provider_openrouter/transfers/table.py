@@ -47,7 +47,7 @@ class ToSqlOperator(BaseOpenRouterOperator):
         try:
             read = self._read()
             partition = partition_of(read)
-            summary = self._summarize(read)
+            xcoms = self._xcoms(read)
             frame = self._file_frame(read, partition)
             del read  # so that a large listing is not in memory twice
             found_in = replace_partition(
@@ -62,7 +62,7 @@ class ToSqlOperator(BaseOpenRouterOperator):
             engine.dispose()
         written = {"table": quoted_name(engine, table, schema), **partition.described}
         target = table_target(engine.url, schema=found_in, table=table)
-        self._report(context, summary, len(frame), target, **written)
+        self._report(context, xcoms, len(frame), target, **written)
         return fit({"rows": len(frame), **written})
 
 

@@ -280,8 +280,16 @@ def test_the_key_is_in_no_log_of_a_listing_that_goes_well(sandbox, connection, c
 # -- the button "Test"
 
 
-def test_a_management_key_passes_the_test(connection):
-    assert OpenRouterHook().test_connection() == (True, "The key works and is a management key.")
+@pytest.mark.parametrize(
+    ("extra", "updates"),
+    [({}, "only reads: allow_updates is not set"), ({"allow_updates": True}, "may change keys")],
+)
+def test_a_management_key_passes_the_test(extra, updates, sandbox, connect):
+    hook = connect(host=sandbox.base_url, password=sandbox.token, extra=extra)
+    assert hook.test_connection() == (
+        True,
+        f"The key works and is a management key. This connection {updates}.",
+    )
 
 
 def test_an_inference_key_fails_and_is_told_what_is_needed(sandbox, connect):
@@ -436,6 +444,10 @@ def test_a_frame_of_no_keys_has_the_same_types(monkeypatch):
             monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", server.connection)
             frames.append(OpenRouterHook().get_keys_df())
     assert frames[0].dtypes.equals(frames[1].dtypes)
+
+
+def test_a_hook_reads_the_credits(sandbox, connection):
+    assert OpenRouterHook().get_credits() == sandbox.get_credits()
 
 
 def test_a_hook_opens_its_connection_when_it_is_used_and_once(monkeypatch, connect):

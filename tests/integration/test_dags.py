@@ -12,13 +12,16 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from support.databases import connection_to
-from support.lines import DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
+from support.lines import AIRFLOW_3_0, DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
 from support.sandboxes import once_asked
 
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
+NEED_PEOPLE = {"openrouter_key_raise_limit"} if AIRFLOW_3_0 else set()
+"""DAGs that ask people, which Airflow 3.0 cannot."""
+
 DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
 
 pytestmark = pytest.mark.xdist_group("airflow database")
@@ -73,8 +76,8 @@ for path in {list(map(str, DAG_FILES))!r}:
 
 
 def test_every_dag_file_is_imported_without_errors(dag_bag):
-    assert dag_bag.import_errors == {}
-    assert set(dag_bag.dags) == {path.stem for path in DAG_FILES}
+    assert {Path(path).stem for path in dag_bag.import_errors} == NEED_PEOPLE
+    assert set(dag_bag.dags) == {path.stem for path in DAG_FILES} - NEED_PEOPLE
     assert all(dag.doc_md for dag in dag_bag.dags.values())
 
 
@@ -120,12 +123,16 @@ def test_the_alert_dag_defers_until_a_key_is_low(dag_bag, monkeypatch, log):
             run = dag.test()
 
     assert run.state == "success"
-    assert "The trigger found 1 low key" in log()
+    logged = log()
+    assert "The trigger found 1 low key" in logged
     tasks = {instance.task_id: instance for instance in run.get_task_instances()}
     [low] = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key")
     assert (low["hash"], low["limit_remaining"]) == (key, 0.25)
-    message = tasks["format_message"].xcom_pull(task_ids="format_message")
-    assert "- spent (sk-or-v1-49a...8bd) in Default: $0.25 of $5,000.00 left, never resets" in message
+    message = tasks["wait_for_low_key"].xcom_pull(task_ids="wait_for_low_key", key="message")
+    assert message.splitlines()[1] == (
+        "- spent (sk-or-v1-49a...8bd, Default) has $0.25 of $5,000.00 left, below 10% of the limit, never resets"
+    )
+    assert all(line in logged for line in message.splitlines())
 
 
 @needs_dag_test
@@ -204,22 +211,28 @@ def test_a_refused_key_fails_the_task_and_is_not_shown(dag_bag, lake, sandbox, m
         assert not path.is_file() or secret.encode() not in path.read_bytes()
 
 
+COMMANDS = """
+from airflow.__main__ import main
+import sys
+
+for command in ("providers list -o plain", "providers hooks -o plain", "connections test openrouter_default"):
+    sys.argv = ["airflow", *command.split()]
+    main()
+"""
+
+
 def test_airflow_lists_the_provider_and_tests_its_connection(tmp_path):
     with Sandbox() as sandbox:
         environment = _environment(tmp_path) | {
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         }
-
-        def airflow(*command: str) -> str:
-            return subprocess.run(
-                [sys.executable, "-m", "airflow", *command],
-                capture_output=True, text=True, check=True, env=environment, timeout=120,
-            ).stdout  # fmt: skip
-
-        assert "airflow-provider-openrouter" in airflow("providers", "list", "-o", "plain")
-        assert "openrouter_conn_id" in airflow("providers", "hooks", "-o", "plain")
-        assert "Connection success" in airflow("connections", "test", "openrouter_default")
+        shown = subprocess.run(
+            [sys.executable, "-c", COMMANDS],
+            capture_output=True, text=True, check=True, env=environment, timeout=120,
+        ).stdout  # fmt: skip
+    for expected in ("airflow-provider-openrouter", "openrouter_conn_id", "Connection success"):
+        assert expected in shown
 
 
 def connection_form():
@@ -248,6 +261,7 @@ def test_the_extras_are_typed_fields_of_the_connection_form():
         "max_retries": "integer",
         "max_concurrency": "integer",
         "allow_http": "boolean",
+        "allow_updates": "boolean",
     }
 
 

@@ -171,6 +171,7 @@ def test_the_summary_says_whose_keys_they_are(workspace, said, count, monkeypatc
         context = Context(params={"name": "Workspace 1"})
         run(context, workspace_id=workspace and workspace.format(second=second))
     summary = context.xcoms["summary"]
+    assert f"| {summary['lowest'][0]['name']} |" in context.xcoms["report"].splitlines()[2]
     assert summary["workspace"] == said.format(second=second)
     assert summary["keys"] == count
     assert f"{count} keys (workspace: {summary['workspace']}): " in log()
