@@ -60,6 +60,7 @@ benchmark: .venv/ready ## compare listing, waiting and writing with the alternat
 	$(BIN)/python tests/benchmarks/waiting.py
 	$(BIN)/python tests/benchmarks/writing.py
 	$(BIN)/python tests/benchmarks/growth.py
+	$(BIN)/python tests/benchmarks/activity.py
 
 constraints: ## compile constraints.txt again; needs no .venv
 	$(PYTHON) -m venv build/tools

@@ -165,6 +165,15 @@ def is_active(key: Key, at: datetime) -> bool:
     return not is_disabled(key) and not is_expired(key, at)
 
 
+def is_management_key(key: Key) -> bool | None:
+    """
+    Return whether a key is a management key, or None if the server does not say.
+
+    :param key: what ``GET /key`` sent. Older servers call a management key a provisioning key.
+    """
+    return read_flag(key.get("is_management_key", key.get("is_provisioning_key")))
+
+
 @dataclass(frozen=True, slots=True)
 class LimitedKey:
     """

@@ -41,9 +41,8 @@ class OpenRouterKeysLink(BaseOperatorLink):
 def _page(base_url: str) -> str:
     url = urlsplit(base_url)
     host = url.hostname or ""
-    if host == urlsplit(DEFAULT_BASE_URL).hostname or url.scheme not in ("http", "https") or "@" in url.path:
-        return KEYS_PAGE
-    if not re.fullmatch(r"[\w.:-]+", host) or fields.KEY.search(host):
+    is_sound = url.scheme in ("http", "https") and "@" not in url.path and re.fullmatch(r"[\w.:-]+", host)
+    if not is_sound or fields.KEY.search(host) or host == urlsplit(DEFAULT_BASE_URL).hostname:
         return KEYS_PAGE
     shown = f"[{host}]" if ":" in host else host
     return f"{url.scheme}://{shown}" + (f":{url.port}" if url.port else "")

@@ -3,7 +3,7 @@
 import logging
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from importlib.metadata import version
 from pathlib import Path
 from types import SimpleNamespace
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import tenacity
+from coverage import Coverage
 from packaging.specifiers import SpecifierSet
 from postgresql import running_postgresql
 
@@ -47,13 +48,37 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("filterwarnings", f"error::{category}:{OURS}")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return twice the number of cores, because half of the time tests wait."""
+    return 2 * (os.cpu_count() or 1)
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of what this Airflow lacks, so that they are counted: no test is skipped."""
     absent = [item for item in items if not all(map(_exists, item.iter_markers("airflow")))]
     config.hook.pytest_deselected(items=absent)
     if hasattr(config, "workeroutput"):
         config.workeroutput["absent"] = [item.nodeid for item in absent]
-    items[:] = [item for item in items if item not in absent]
+    items[:] = sorted((item for item in items if item not in absent), key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    """Sort the tests of a group, which only one worker runs, before all others, and the longest group first."""
+    mark = item.get_closest_marker("xdist_group")
+    return 0 if mark and mark.args == ("airflow standalone",) else 1 if mark else 2
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
+    """Measure no coverage of tests that take the paths of other tests many times over: that makes them slow."""
+    coverage = Coverage.current()
+    if not coverage or not (item.get_closest_marker("hypothesis") or item.get_closest_marker("xdist_group")):
+        return (yield)
+    coverage.stop()
+    try:
+        return (yield)
+    finally:
+        coverage.start()
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -8,6 +8,8 @@ from support.activity import row
 
 from airflow_provider_openrouter.activity import is_negative, remainder
 
+TWO_ROWS = [("vendor/model", 1.5, 3), ("vendor/model", -0.5, 0)]
+
 
 def left_of(account, *keys):
     return [(each["model"], each["usage"], each["requests"]) for each in remainder(account, keys)]
@@ -24,8 +26,10 @@ def left_of(account, *keys):
         ([], [row(usage=2)], [("vendor/model", -2.0, -3)]),
         ([row(), row()], [row()], [("vendor/model", 1.5, 3)]),
         ([row(None)], [row()], [(None, 1.5, 3), ("vendor/model", -1.5, -3)]),
-        ([row(workspace_id="a"), row(workspace_id="b")], [row(workspace_id="b")], [("vendor/model", 1.5, 3)]),
-        ([row(endpoint_id="a"), row(endpoint_id="b")], [row(endpoint_id="a")], [("vendor/model", 1.5, 3)]),
+        *(
+            ([row(**{name: "a"}), row(**{name: "b"})], [row(usage=2, **{name: "b"})], TWO_ROWS)
+            for name in ("workspace_id", "endpoint_id")
+        ),
         ([row(usage="0.3", requests="4")], [row(usage="0.1", requests=1)], [("vendor/model", 0.2, 3)]),
         ([row(requests=None)], [row(usage=1)], [("vendor/model", 0.5, None)]),
         ([row(), row("other", usage=9)], [], [("vendor/model", 1.5, 3), ("other", 9, 3)]),

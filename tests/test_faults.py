@@ -414,6 +414,10 @@ def writes_what_a_constraint_forbids(stage: Stage) -> Any:
     return writes_a_table(stage)
 
 
+def reads_the_credits(stage: Stage) -> Any:
+    return OpenRouterHook().get_credits()
+
+
 def changes_a_key(stage: Stage | None = None, **arguments: Any) -> Any:
     changes = {"key_hash": "hash-0", "limit": 50} | arguments
     return OpenRouterUpdateKeyOperator(task_id="update", **changes).execute(Context())
@@ -434,9 +438,17 @@ FAULTS = [
         name="the key is an inference key (403)",
         cause=serves(error(403, "Only management keys can perform this operation")),
         error=OpenRouterAuthError,
-        says="… answered 403 (Only management keys can perform this operation). …; an inference key cannot list "
-        "keys. Create one at …",
+        says="… answered 403 (Only management keys can perform this operation). …; an inference key is not "
+        "enough. Create one at …",
         requests=1,
+    ),
+    Fault(
+        name="the credits are read with an inference key, and both totals are 0",
+        cause=serves(data({"total_credits": 0, "total_usage": 0, "is_management_key": False})),
+        error=OpenRouterAuthError,
+        says="The key is an inference key, to which the API shows credits of 0. Create a management key at …",
+        requests=2,
+        task=reads_the_credits,
     ),
     Fault(
         name="a limit, a budget or a data region forbids it (403)",
@@ -824,6 +836,15 @@ FAULTS = [
         requests=2,
         transient=True,
         repeated=True,
+    ),
+    Fault(
+        name="credits without `total_credits` or `total_usage`, or with one that is no amount",
+        cause=serves(data({"total_credits": 100, "total_usage": None})),
+        error=OpenRouterResponseError,
+        says="/credits answered no amount under 'total_usage'. So the balance is not known, and nothing is "
+        "reported. Check that the base URL is the API's; if it is, report it to OpenRouter. …",
+        requests=1,
+        task=reads_the_credits,
     ),
     Fault(
         name="an answer of more than 100 MB, unpacked",

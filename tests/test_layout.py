@@ -16,7 +16,7 @@ TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 FLOORS = [
     {"text", "exceptions"},
-    {"activity", "arguments", "changes", "connection", "keys", "payload", "scope"},
+    {"activity", "arguments", "changes", "connection", "credits", "keys", "payload", "scope"},
     {"api"},
     {"snapshots"},
     {"hooks"},

@@ -14,7 +14,7 @@ from airflow_provider_openrouter.operators.openrouter import (
     OpenRouterRaiseLimitOperator,
     OpenRouterUpdateKeyOperator,
 )
-from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+from airflow_provider_openrouter.sensors.openrouter import OpenRouterCreditsSensor, OpenRouterKeyLimitSensor
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 KEY = "sk-or-v1-5ecre7"
@@ -22,6 +22,7 @@ TASKS = {
     OpenRouterListKeysOperator: {},
     OpenRouterKeysToSqlOperator: {"sql_conn_id": "sqlite_default", "table": "keys"},
     OpenRouterKeyLimitSensor: {"threshold": 1},
+    OpenRouterCreditsSensor: {"threshold": 1},
     OpenRouterUpdateKeyOperator: {"key_hash": "a", "limit": 5},
     OpenRouterRaiseLimitOperator: {"key": {"hash": "a"}, "max_limit": 5},
 }

@@ -335,7 +335,7 @@ def test_the_low_keys_of_a_check_are_fit(check):
 
 
 def test_the_event_of_an_asset_is_fit(check):
-    event = low_event(check, check.low)
+    event = low_event(check, check.low, connection="a")
     assert event["keys"] == [LOW]
     assert_same(through_an_asset(event), event)
 

@@ -7,7 +7,7 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_provider_openrouter.activity import Activity, Row, is_negative, may_have_spent, remainder
+from airflow_provider_openrouter.activity import Activity, Row, is_negative, may_have_spent, remainder, total
 from airflow_provider_openrouter.api.records import RecordReader
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import KeyListing, read_hash, read_text
@@ -96,12 +96,10 @@ def _listed(rows: list[Row], day: dt.date) -> str:
 def _warn_of_negative(rows: Iterable[Row], day: dt.date) -> None:
     negative = [row for row in rows if is_negative(row)]
     if negative:
-        shown = (f"{plain(row.get('model'))} {usd(row.get('usage') or 0)}" for row in negative[:SHOWN])
+        shown = [f"{plain(row.get('model'))} {usd(total([row], 'usage'))}" for row in negative[:SHOWN]]
         log.warning(
-            "On %s the keys spent more than the account in %s, which %s kept below zero: %s%s",
+            "What no key accounts for on %s is below zero in %s: %s",
             day,
             count(len(negative), "row"),
-            "is" if len(negative) == 1 else "are",
-            ", ".join(shown),
-            ", …" if len(negative) > SHOWN else "",
+            ", ".join([*shown, *(["…"] if len(negative) > SHOWN else [])]),
         )

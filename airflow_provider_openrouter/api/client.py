@@ -1,5 +1,5 @@
 """
-The client of OpenRouter's key API: every key and workspace of one account.
+The client of OpenRouter's management API: the keys, workspaces and credits of one account.
 
 It knows Airflow only by the base classes of its errors, and nothing above it knows HTTP. The facts about the API
 are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) and its guide to management keys
@@ -13,11 +13,13 @@ from threading import Event
 from typing import Any
 
 from airflow_provider_openrouter.activity import Activity, remembered_day
+from airflow_provider_openrouter.api.account import get_credits, get_object
 from airflow_provider_openrouter.api.activity import activity_by_key, activity_of_account, activity_query
 from airflow_provider_openrouter.api.base_client import BaseClient
 from airflow_provider_openrouter.api.listing import complete_listing
 from airflow_provider_openrouter.api.pagination import Record
 from airflow_provider_openrouter.changes import UNCHANGED, read_changes
+from airflow_provider_openrouter.credits import Credits
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
 from airflow_provider_openrouter.keys import Key, KeyListing, read_hash
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -126,6 +128,7 @@ class OpenRouterClient(BaseClient):
         workspace_id: str | None = None,
         user_id: str | None = None,
         group_by: str | None = None,
+        stopped: Event | None = None,
     ) -> list[Record]:
         """
         List what was spent on the last 30 completed UTC days, by model and endpoint (``GET /activity``).
@@ -139,6 +142,7 @@ class OpenRouterClient(BaseClient):
         :param workspace_id: the id or the name of the workspace that it was spent in; None or ``"*"`` for all.
         :param user_id: the id of the member of the organization that spent it; None for all.
         :param group_by: ``"workspace"`` for rows by workspace too, which have a ``workspace_id``.
+        :param stopped: see :meth:`get_key_listing`.
         :raises OpenRouterRequestError: if an argument makes no sense, before the first request.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
@@ -149,7 +153,7 @@ class OpenRouterClient(BaseClient):
             group_by=group_by,
         )
         scope = WorkspaceScope.read(workspace_id)
-        with self._records() as records:
+        with self._records(stopped) as records:
             if scope.is_one:
                 [id_] = scope.resolve(records.workspace_names() if scope.needs_workspaces else {})
                 query["workspace_id"] = str(id_)
@@ -192,13 +196,27 @@ class OpenRouterClient(BaseClient):
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         with self._transport() as transport:
-            key: Any = transport.get("/key", {})
-            if not isinstance(key, dict):
-                raise OpenRouterResponseError(
-                    "/key answered no object under 'data'. Check that the base URL is the API's.",
-                    about="base_url",
-                )
-            return key
+            return get_object(transport, "/key")
+
+    def get_credits(self) -> Record:
+        """
+        Return the credits of the account as the API sent them: ``total_credits`` and ``total_usage``, in USD.
+
+        :raises OpenRouterResponseError: if a total is missing, or is no amount.
+        :raises OpenRouterAuthError: if the key is an inference key: the API may show it credits of 0.
+        :raises OpenRouterError: if reading fails; ``transient`` says whether trying again may help.
+        """
+        return dict(self.read_credits().record)
+
+    def read_credits(self, *, stopped: Event | None = None) -> Credits:
+        """
+        Return a reading of the account's credits, with its time (``GET /credits``; ``GET /key`` if both are 0).
+
+        :param stopped: see :meth:`get_key_listing`.
+        :raises OpenRouterError: as :meth:`get_credits` does.
+        """
+        with self._transport(stopped) as transport:
+            return get_credits(transport)
 
     def get_key(self, hash: str) -> Key:
         """

@@ -107,7 +107,7 @@ def _api_error(
     if status in (401, 403):
         may_be = "A limit, a budget or a data region may forbid it. If not, the" if status == 403 else "The"
         return OpenRouterAuthError(
-            f"{answer}{said}. {may_be} key must be an active management key; an inference key cannot list keys. "
+            f"{answer}{said}. {may_be} key must be an active management key; an inference key is not enough. "
             f"Create one at {MANAGEMENT_KEYS_PAGE}. An outage can look the same: see {STATUS_PAGE}.",
             status_code=status,
             about="management_key",

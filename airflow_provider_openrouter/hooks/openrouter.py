@@ -1,4 +1,4 @@
-"""The hook: from an Airflow connection to OpenRouter's keys."""
+"""The hook: from an Airflow connection to OpenRouter's keys and credits."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from airflow_provider_openrouter import connection
 from airflow_provider_openrouter.changes import UNCHANGED
 from airflow_provider_openrouter.exceptions import OpenRouterError
 from airflow_provider_openrouter.hooks import fields
-from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.keys import Key, is_management_key
 
 if TYPE_CHECKING:
     import datetime
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 class OpenRouterHook(BaseHook):
     """
-    Reads the API keys of an OpenRouter account and, if the connection allows it, changes them.
+    Reads the API keys and the credits of an OpenRouter account and, if the connection allows it, changes keys.
 
     It uses these fields of the connection: ``password``, the management key; ``host``, the base URL (without a
     scheme ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema``
@@ -71,11 +71,9 @@ class OpenRouterHook(BaseHook):
             key = client.get_current_key()
         except OpenRouterError as error:
             return False, str(error)
-        # Servers from before the renaming call a management key a provisioning key.
-        is_management_key = key.get("is_management_key", key.get("is_provisioning_key"))
-        if is_management_key is None:
+        if is_management_key(key) is None:
             return True, "The key works, but the server does not say whether it is a management key."
-        if not is_management_key:
+        if not is_management_key(key):
             return False, (
                 "The key works, but it is an inference key, which cannot list keys. Create a management key "
                 f"at {connection.MANAGEMENT_KEYS_PAGE}."
@@ -203,6 +201,18 @@ class OpenRouterHook(BaseHook):
         return self.get_conn().list_activity(
             date=date, api_key_hash=api_key_hash, workspace_id=workspace_id, user_id=user_id, group_by=group_by
         )
+
+    def get_credits(self) -> dict[str, Any]:
+        """
+        Return the credits of the account as the API sent them: ``total_credits`` and ``total_usage``, in USD.
+
+        What is left is their difference; :class:`~airflow_provider_openrouter.credits.Credits` reads it exactly.
+
+        :raises OpenRouterResponseError: if a total is missing, or is no amount.
+        :raises OpenRouterAuthError: if the key is an inference key: the API may show it credits of 0.
+        :raises OpenRouterError: if reading fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().get_credits()
 
     @cached_property
     def _client(self) -> OpenRouterClient:

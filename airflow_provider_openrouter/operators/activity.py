@@ -51,17 +51,16 @@ class BaseOpenRouterActivityOperator(BaseOpenRouterOperator):
             read_grouping(by)
 
     def _partitioning(self) -> Callable[[Activity], ActivityPartition]:
-        source = read_source(self.source or self.openrouter_conn_id)
-        self._arguments()
+        _, _, source = self._arguments()
         return lambda read: ActivityPartition(read.day, source, read.grouped_by)
 
-    def _arguments(self) -> tuple[datetime.date, str]:
-        """Return the day and what its rows are grouped by."""
+    def _arguments(self) -> tuple[datetime.date, str, str]:
+        """Return the day, what its rows are grouped by, and their source."""
         day = remembered_day(self.date) if self.date else remembered_days()[1]
-        return day, read_grouping(self.by)
+        return day, read_grouping(self.by), read_source(self.source or self.openrouter_conn_id)
 
     def _read(self) -> Activity:
-        day, by = self._arguments()
+        day, by, _ = self._arguments()
         client = self._hook.get_conn()
         if by != "key":
             return client.get_activity(day, by_workspace=by == "workspace")

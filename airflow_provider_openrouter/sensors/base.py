@@ -21,9 +21,8 @@ from airflow_provider_openrouter.arguments import read_interval
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
 from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.text import duration
-from airflow_provider_openrouter.triggers.base import WaitTrigger
+from airflow_provider_openrouter.triggers.base import WaitTrigger, report
 from airflow_provider_openrouter.watch.check import Check, Rule
-from airflow_provider_openrouter.watch.events import low_event
 from airflow_provider_openrouter.watch.messages import format_message, format_report
 from airflow_provider_openrouter.watch.metrics import counted_poll
 from airflow_provider_openrouter.watch.pauses import Patience, Pauses, ends_a_wait
@@ -52,7 +51,7 @@ class WaitSensor(BaseSensorOperator):
 
     _began: float | None  # when the first poke began, on the monotonic clock
     _reader: Reader[Any] | None
-    _found: Check[Any] | None  # what the last poke found, if something is low
+    _event: dict[str, Any] | None  # of what the last poke found, if something is low
 
     def __init__(self, *, deferrable: bool = DEFERRABLE, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -86,8 +85,8 @@ class WaitSensor(BaseSensorOperator):
                 end = began + timedelta(seconds=self.timeout)
                 error.reschedule_date = max(error.reschedule_date, min(now + timedelta(seconds=hold), end))
             raise
-        if self._found is not None:
-            self._push_words(context, low_event(self._found, self._found.low), result)
+        if self._event is not None:
+            self._push_words(context, self._event, result)
         return result
 
     def poke(self, context: Context) -> PokeReturnValue:
@@ -106,8 +105,8 @@ class WaitSensor(BaseSensorOperator):
             self._defer(rule, source, self._began)
         while check is None and not self.reschedule and self._sleep(self._began + self.timeout):
             check = self._check(rule, source)
-        self._found = check if check and check.low else None
-        return PokeReturnValue(self._found is not None, self._result(check))
+        self._event = report(source, check, check.low) if check and check.low else None
+        return PokeReturnValue(self._event is not None, self._result(check))
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """
@@ -130,7 +129,7 @@ class WaitSensor(BaseSensorOperator):
 
     def _begin(self) -> None:
         self._began = None
-        self._found = None
+        self._event = None
         self._reader = None
         self._pauses = Pauses()
         self._patience = Patience()

@@ -1,4 +1,4 @@
-"""Sensors that wait for OpenRouter's keys."""
+"""Sensors that wait for OpenRouter's keys, or for the account's credits, to be low."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.sensors.base import DEFERRABLE, WaitSensor
 from airflow_provider_openrouter.text import count
-from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
+from airflow_provider_openrouter.triggers.openrouter import OpenRouterCreditsTrigger, OpenRouterKeyLimitTrigger
+from airflow_provider_openrouter.watch.account_rule import AccountRule
+from airflow_provider_openrouter.watch.account_source import AccountSource
 from airflow_provider_openrouter.watch.check import Check
-from airflow_provider_openrouter.watch.events import read_keys
+from airflow_provider_openrouter.watch.events import read_account, read_keys
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.sources import KeySource, Stop, get_client
 
@@ -159,3 +161,63 @@ class OpenRouterKeyLimitSensor(WaitSensor):
                 "expires_within",
             )
         }
+
+
+class OpenRouterCreditsSensor(WaitSensor):
+    """
+    Waits until an account's credits are low, and returns what is left of them.
+
+    Low is a balance (``total_credits`` less ``total_usage``) strictly below an amount of USD, or one that is gone
+    within a time at the account's pace (see :mod:`airflow_provider_openrouter.watch.account_pace`). The result is
+    a dict: ``total_credits`` and ``total_usage`` as the API sent them, ``balance`` (USD), ``observed_at``
+    (ISO 8601, UTC), ``reason`` (``limit`` or ``runway``), ``threshold``, ``pace_usd_per_day`` and ``runs_dry_at``
+    (ISO 8601, UTC). The last two are null if the threshold is an amount.
+
+    It waits, in each mode and through each error, as :class:`OpenRouterKeyLimitSensor` does. In ``reschedule``
+    mode each poke is a process of its own and knows no earlier one, so that what is spent today does not count.
+
+    :param threshold: USD such as ``25``, or a time such as ``"3 days"`` or a ``timedelta``; what is left must be
+        strictly below an amount. (templated)
+    :param openrouter_conn_id: the connection to OpenRouter. (templated)
+    :param deferrable: whether to wait in the triggerer, which costs no worker slot.
+    :raises OpenRouterRequestError: if an argument makes no sense: a literal one when the DAG is parsed.
+    :raises OpenRouterError: if an error ends the wait; unless it is an ``OpenRouterAuthError``, it fails without
+        task retries.
+    """
+
+    template_fields: Sequence[str] = ("threshold", "openrouter_conn_id")
+    trigger_class = OpenRouterCreditsTrigger
+
+    def __init__(
+        self,
+        *,
+        threshold: float | str | timedelta,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        deferrable: bool = DEFERRABLE,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(deferrable=deferrable, **kwargs)
+        self.threshold = threshold
+        self.openrouter_conn_id = openrouter_conn_id
+        if is_literal(threshold):
+            AccountRule(threshold=threshold)
+
+    def execute_complete(self, context: Context, event: Any = None) -> dict[str, Any]:
+        """
+        Return the account that the trigger found, or raise the error that ended its wait.
+
+        :raises OpenRouterError: if an error ends the wait; without task retries, unless the key was refused.
+        """
+        account = read_account(event)
+        self.log.info("The trigger found low credits")
+        self._push_words(context, event, account)
+        return account
+
+    def _make_rule(self) -> AccountRule:
+        return AccountRule(threshold=self.threshold)
+
+    def _make_source(self, rule: AccountRule) -> AccountSource:
+        return rule.source(self.openrouter_conn_id)
+
+    def _result(self, check: Check[Any] | None) -> dict[str, Any] | None:
+        return check.records[0] if check and check.low else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
@@ -17,8 +17,10 @@ from airflow_provider_openrouter.arguments import read_count, read_interval, rea
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.text import duration, sentence
 from airflow_provider_openrouter.watch.alert_state import AlertState
-from airflow_provider_openrouter.watch.check import Rule
+from airflow_provider_openrouter.watch.check import Check, Finding, Rule
 from airflow_provider_openrouter.watch.events import error_event, low_event
+from airflow_provider_openrouter.watch.left import L
+from airflow_provider_openrouter.watch.metrics import count_reports
 from airflow_provider_openrouter.watch.outage import Outage
 from airflow_provider_openrouter.watch.pauses import Patience, ends_a_wait, is_temporary
 from airflow_provider_openrouter.watch.polling import Poll, polls
@@ -67,6 +69,14 @@ class WatchTrigger(BaseTrigger):
             "poll_interval": self.poll_interval,
             **self.source.arguments,
         }
+
+
+def report(source: Source[Any], check: Check[L], found: Sequence[Finding[L]]) -> dict[str, Any]:
+    """Return the event of some of what is low, and count it."""
+    count_reports(
+        source.openrouter_conn_id, source.scope, reasons=(finding.criterion.reason for finding in found)
+    )
+    return low_event(check, found, connection=source.openrouter_conn_id)
 
 
 class WaitTrigger(WatchTrigger):
@@ -122,7 +132,7 @@ class WaitTrigger(WatchTrigger):
                     patience.listed()
                     check.report(self.log)
                     if check.low:
-                        return low_event(check, check.low)
+                        return report(self.source, check, check.low)
         raise AssertionError("There is always another poll.")
 
 
@@ -176,7 +186,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
         failures = 0
         async with aclosing(self._polls()) as shared:
             async for poll in shared:
-                await outage.load()
+                await outage.keep()
                 try:
                     await state.load()
                     check = await poll.check(self.rule)
@@ -189,6 +199,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
                     if event := outage.failed(error):
                         yield TriggerEvent(event)  # type: ignore[no-untyped-call]
                     if ends:
+                        await outage.keep()
                         raise
                     continue
                 failures = 0
@@ -201,7 +212,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
                     yield TriggerEvent(event)  # type: ignore[no-untyped-call]
                 if crossed:
                     self.log.info("Reporting %s that crossed the threshold", check.count(crossed))
-                    yield TriggerEvent(low_event(check, crossed))  # type: ignore[no-untyped-call]
+                    yield TriggerEvent(report(self.source, check, crossed))  # type: ignore[no-untyped-call]
 
     @property
     def _state_digest(self) -> str:

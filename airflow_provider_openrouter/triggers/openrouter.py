@@ -1,4 +1,4 @@
-"""Triggers that watch what remains of OpenRouter's keys: one for a task that waits, one for an asset."""
+"""Triggers that watch what is left of keys, or of an account's credits: for a task that waits, or an asset."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from datetime import timedelta
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.triggers.base import EventTrigger, WaitTrigger
+from airflow_provider_openrouter.watch.account_rule import AccountRule, read_account_threshold
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.sources import KeySource
 
@@ -147,3 +148,81 @@ class OpenRouterKeyLimitEventTrigger(EventTrigger):
 def _source(openrouter_conn_id: str, workspace_id: str | None, rule: LimitRule) -> KeySource:
     scope = WorkspaceScope.read(workspace_id)
     return KeySource(openrouter_conn_id=openrouter_conn_id, scope=scope, include_disabled=rule.include_disabled)
+
+
+class OpenRouterCreditsTrigger(WaitTrigger):
+    """
+    Waits until an account's credits are low, and yields one event.
+
+    Low is a balance (``total_credits`` less ``total_usage``) strictly below an amount of USD, or one that is gone
+    within a time at the account's pace. It polls, waits and ends as :class:`OpenRouterKeyLimitTrigger` does;
+    triggers of the same connection share their polls, those with amounts and those with times apart.
+
+    :param threshold: an amount of USD, or a time such as ``"3 days"`` or a ``timedelta``.
+    :param openrouter_conn_id: the connection to OpenRouter.
+    :param poll_interval: seconds from the beginning of a poll to that of the next.
+    :param has_listed: whether the wait has polled before with this connection, as a sensor has before it defers.
+    :param first_poll_at: when to poll first (ISO 8601, with its time zone), None for at once.
+    :raises OpenRouterRequestError: if an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: float | str | timedelta,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        poll_interval: float = 60,
+        has_listed: bool = False,
+        first_poll_at: str | None = None,
+    ) -> None:
+        rule = AccountRule(threshold=threshold)
+        super().__init__(
+            source=rule.source(openrouter_conn_id),
+            rule=rule,
+            poll_interval=poll_interval,
+            has_listed=has_listed,
+            first_poll_at=first_poll_at,
+        )
+
+
+class OpenRouterCreditsEventTrigger(EventTrigger):
+    """
+    Starts DAGs, by way of an asset, when an account's credits are low: once, until they have recovered.
+
+    What is low is the same as for :class:`OpenRouterCreditsTrigger`; how it polls, what it remembers, and what it
+    does about failures, as for :class:`OpenRouterKeyLimitEventTrigger`. The account is re-armed once its balance
+    is back at or above the threshold and the margin. After a threshold that is a time it is also re-armed by
+    credits that are bought, unless it is still low.
+
+    :param threshold: an amount of USD, or a time such as ``"3 days"`` or a ``timedelta``.
+    :param openrouter_conn_id: the connection to OpenRouter.
+    :param poll_interval: seconds from the beginning of a poll to that of the next.
+    :param rearm_margin: how much above the threshold the balance must be before it is re-armed: USD, or a time if
+        the threshold is one. 0 is half of a threshold that is a time.
+    :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
+        trigger again then: use it to make failures visible; it does not stop the watch.
+    :param report_failures_after: after how many polls in a row that fail to yield one event of the status
+        ``error``, and when that is over one of the status ``recovered``. None for never.
+    :raises OpenRouterRequestError: if an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: float | str | timedelta,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        poll_interval: float = 60,
+        rearm_margin: float | str | timedelta = 0,
+        max_consecutive_failures: int | None = None,
+        report_failures_after: int | None = None,
+    ) -> None:
+        rule = AccountRule(threshold=threshold)
+        read_account_threshold(rearm_margin, name="rearm_margin")
+        super().__init__(
+            source=rule.source(openrouter_conn_id),
+            rule=rule,
+            poll_interval=poll_interval,
+            rearm_margin=rearm_margin,
+            max_consecutive_failures=max_consecutive_failures,
+            report_failures_after=report_failures_after,
+        )

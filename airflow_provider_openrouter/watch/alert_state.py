@@ -181,7 +181,11 @@ class AlertState:
             state["steps"] = {id_: self._thresholds[mark.step].argument for id_, mark in low.items()}
         if isinstance(self._thresholds[0], TimeThreshold):
             # Rounded up, so that a key that goes on to spend changes it now and then only.
-            state["lowest"] = {id_: float(_COARSE.create_decimal(str(mark.lowest))) for id_, mark in low.items()}
+            state["lowest"] = {
+                id_: float(_COARSE.create_decimal(str(mark.lowest)))
+                for id_, mark in low.items()
+                if mark.lowest < math.inf
+            }
         return state | ({"expiries": list(map(list, expiries))} if expiries else {})
 
     def _read(self, state: Any) -> Marks:

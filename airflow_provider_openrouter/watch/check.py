@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, Protocol, TypeVar
@@ -12,22 +12,34 @@ from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.watch.left import L
 from airflow_provider_openrouter.watch.threshold import Threshold
 
-R_contra = TypeVar("R_contra", contravariant=True)
+R = TypeVar("R")
 
 
-class Rule(Protocol[R_contra]):
-    """What is asked of each reading of a source. As text it goes into warnings."""
+class Rule(ABC, Generic[R]):
+    """
+    What is asked of each reading of a source. As text it goes into warnings.
+
+    ``thresholds`` has the steps of the threshold, the largest first.
+    """
+
+    thresholds: tuple[Threshold, ...]
 
     @property
-    def thresholds(self) -> tuple[Threshold, ...]:
-        """The steps of the threshold, the largest first."""
-
-    @property
+    @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """The arguments as JSON; equal rules have equal arguments."""
 
-    def check(self, reading: R_contra, /) -> Check[Any]:
+    @abstractmethod
+    def check(self, reading: R) -> Check[Any]:
         """Return what the rule finds in a reading."""
+
+    @property
+    def view(self) -> Hashable:
+        """What :meth:`prepare` computes, None for nothing; rules of the same view share it."""
+        return None
+
+    def prepare(self, reading: R) -> None:
+        """Compute what would hold up the event loop in :meth:`check`. This is called in a thread."""
 
 
 class Criterion(Protocol):

@@ -6,7 +6,8 @@ Each has ``version`` and ``status``, and a ``message`` that people can read.
 - ``low``: ``keys`` has the low keys, at most a hundred, the lowest first: the API's own dicts, with what
   :meth:`~airflow_provider_openrouter.watch.check.Check.record` adds. ``total`` says how many they are, and
   ``low_count`` how many are low in all: for an asset, ``keys`` are those that newly crossed the threshold. A key
-  of more than 40,000 characters lacks its longest fields, and ``fields_left_out`` says how many.
+  of more than 40,000 characters lacks its longest fields, and ``fields_left_out`` says how many. If the account's
+  credits are low, the event has the fields of its record instead: ``balance`` and others.
 - ``error``: why a wait ended, as ``error``, ``message`` and ``status_code``; or that a watch for an asset fails,
   with the reason as ``cause``, with ``failing_since``, ``failures``, ``connection`` and ``rule``.
 - ``recovered``: that such a watch fails no more, with ``failing_since``, ``observed_at``, ``connection`` and
@@ -31,13 +32,16 @@ from airflow_provider_openrouter.watch.messages import format_message
 
 VERSION = 1
 
-NOT_UNDERSTOOD = "The trigger's event has neither low keys nor an error. Run the task again."
+ENVELOPE = {"version", "status", "message"}
+"""The fields of every event."""
+
+NOT_UNDERSTOOD = "The trigger's event has neither what is low nor an error. Run the task again."
 
 
-def low_event(check: Check[L], found: Sequence[Finding[L]]) -> dict[str, Any]:
-    """Return the event of some of what is low, the lowest first."""
+def low_event(check: Check[L], found: Sequence[Finding[L]], *, connection: str) -> dict[str, Any]:
+    """Return the event of some of what is low, the lowest first; its message names the connection."""
     event = {"version": VERSION, "status": "low", **check.event(found)}
-    return event | {"message": format_message(event)}
+    return event | {"message": format_message(event | {"connection": connection})}
 
 
 def error_event(error: Exception) -> dict[str, Any]:
@@ -130,3 +134,16 @@ def read_keys(event: Any) -> list[Key]:
     if not (isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys)):
         raise AirflowException(NOT_UNDERSTOOD)
     return keys
+
+
+def read_account(event: Any) -> dict[str, Any]:
+    """
+    Return the record of the account in an event of low credits.
+
+    :raises OpenRouterError: as :func:`read_event` does.
+    :raises AirflowException: as :func:`read_event` does, and if the event has no account.
+    """
+    account = {name: value for name, value in read_event(event).items() if name not in ENVELOPE}
+    if "balance" not in account:
+        raise AirflowException(NOT_UNDERSTOOD)
+    return account

@@ -92,8 +92,9 @@ class LimitCheck(Check[KeyLeft]):
                 f"key_hashes names keys that are not listed: {name_hashes(self.missing)}. They may be deleted, "
                 "disabled, expired, or in another workspace."
             )
+        limit = "" if self.expiry else " with a limit"
         return (
-            f"No key is watched: no active key with a limit matches {self.selection or 'the rule'}. Check "
+            f"No key is watched: no active key{limit} matches {self.selection or 'the rule'}. Check "
             "key_hashes, name_pattern, include_disabled and workspace_id."
         )
 

@@ -10,8 +10,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from airflow_provider_openrouter.connection import CREDITS_PAGE, KEYS_PAGE, STATUS_PAGE
-from airflow_provider_openrouter.keys import Key, read_amount, read_time
-from airflow_provider_openrouter.text import count, duration, moment, plain, sentence, table, usd
+from airflow_provider_openrouter.keys import Key, read_time
+from airflow_provider_openrouter.text import count, duration, moment, plain, sentence, table
 from airflow_provider_openrouter.watch import words
 
 SHOWN = 20
@@ -28,7 +28,8 @@ def format_message(event: Mapping[str, Any] | Sequence[Key]) -> str:
     Slack and HTML take nothing in it as markup, whatever the names of keys contain. The first line is a fit
     subject of an email. A message names twenty keys, the lowest first, and how many more there are.
 
-    :param event: an event of a trigger, or the low keys that a sensor returns.
+    :param event: an event of a trigger, or the low keys that a sensor returns. With a field ``connection``, that
+        is named.
     """
     if not isinstance(event, Mapping):
         event = {"status": "low", "keys": event}
@@ -70,28 +71,29 @@ def _keys(event: Mapping[str, Any]) -> list[str]:
     total = event.get("total", len(keys))
     low_count = event.get("low_count", total)
     reasons = {key.get("reason") for key in keys}
-    are = {"is low": reasons != {"expiry"}, "expires soon": "expiry" in reasons}
-    what = " or ".join(said for said, holds in are.items() if holds)
-    if total != 1:
-        what = what.replace("is", "are").replace("expires", "expire")
+    low, expiring = ("is low", "expires soon") if total == 1 else ("are low", "expire soon")
+    what = " or ".join([low] * (reasons != {"expiry"}) + [expiring] * ("expiry" in reasons))
     in_all = f" ({low_count:,} in all)" if low_count > total else ""
     lines = [f"- {words.describe(key, in_full=True)}" for key in keys[:SHOWN]]
     more = [f"and {total - len(lines):,} more"] if total > len(lines) else []
-    return [f"{count(total, 'OpenRouter key')} {what}{in_all}", *lines, *more, f"Keys: {KEYS_PAGE}"]
+    return [f"{count(total, 'OpenRouter key')} {what}{in_all}", *lines, *more, _page("Keys", KEYS_PAGE, event)]
 
 
 def _credits(event: Mapping[str, Any]) -> list[str]:
     record = dict(event)
-    balance = read_amount(record.get("balance"))
-    left = "few credits" if balance is None else f"{usd(balance)} of credits"
-    below = "" if record.get("reason") == "runway" else words.why_low(record)
-    why = " and ".join(filter(None, (below and f"is {below}", words.forecast(record))))
+    why = words.why_low(record)
+    subject = "It" if record.get("reason") == "runway" else "That is"
     return [
-        f"The OpenRouter account has {left} left",
-        *([f"That {why}."] if why else []),
+        f"The OpenRouter account has {words.balance(record)} of credits left",
+        *([f"{subject} {why}."] if why else []),
         "Without credits, every key of the account stops.",
-        f"Credits: {CREDITS_PAGE}",
+        _page("Credits", CREDITS_PAGE, event),
     ]
+
+
+def _page(what: str, url: str, event: Mapping[str, Any]) -> str:
+    connection = plain(event.get("connection"))
+    return f"{what}: {url}" + (f" (connection {connection})" if connection else "")
 
 
 def _error(event: Mapping[str, Any]) -> list[str]:

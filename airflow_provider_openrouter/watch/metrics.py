@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from airflow.providers.common.compat.sdk import Stats, conf
 
@@ -86,6 +87,7 @@ def _place(name: str, tags: dict[str, str]) -> tuple[str, dict[str, str]]:
     return (name, values) if _has_tags() else (".".join([name, *values.values()]), {})
 
 
+@cache
 def _has_tags() -> bool:
     """Return whether Airflow's backend has tags. Airflow chooses it in the same order."""
     if conf.getboolean("metrics", "statsd_datadog_enabled", fallback=False):

@@ -35,8 +35,8 @@ class Outage:
         self._reported: str | None = None  # since when it fails, if that was reported
         self._stored: str | None = None
 
-    async def load(self) -> None:
-        """Read at the first poll what was reported before, and store at later ones what was reported since."""
+    async def keep(self) -> None:
+        """Read at the first poll what was reported before, and store from then on what was reported since."""
         if self._state_store is None:
             return
         with suppress(Exception):  # the alert state warns of a store that fails

@@ -77,7 +77,23 @@ def forecast(key: LimitedKey, at: datetime) -> Forecast:
         return Forecast(pace, next_reset_at, at)
     is_full = key.limit is not None and key.remaining >= key.limit
     was_reset = next_reset_at is not None and (is_full or shown.next_reset(limit_reset) != next_reset_at)
-    return Forecast(pace, next_reset_at, None if was_reset else _runs_dry_at(key.remaining, pace, at))
+    return Forecast(pace, next_reset_at, None if was_reset else runs_dry_at(key.remaining, pace, at))
+
+
+def runs_dry_at(remaining: float, pace: float, at: datetime) -> datetime | None:
+    """
+    Return when nothing will be left at a pace: now if nothing is left, and None if nothing is spent.
+
+    :param remaining: what is left, in USD.
+    :param pace: what is spent, in USD a day.
+    :param at: now, with its time zone. None is also what is returned beyond the year 9999.
+    """
+    if remaining <= 0:
+        return at
+    try:
+        return at + timedelta(days=remaining / pace)
+    except (ZeroDivisionError, OverflowError):
+        return None
 
 
 def next_reset(limit_reset: Any, at: datetime) -> datetime | None:
@@ -166,10 +182,3 @@ def _spent(key: Key, usage: str, counts_byok: bool) -> float | None:
     if byok is not None:
         return max(0.0, byok) + max(0.0, spent or 0.0)
     return spent if spent is None or spent > 0 else 0.0
-
-
-def _runs_dry_at(remaining: float, pace: float, at: datetime) -> datetime | None:
-    try:
-        return at + timedelta(days=remaining / pace)
-    except (ZeroDivisionError, OverflowError):
-        return None

@@ -10,9 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Hashable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeAlias, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -38,7 +38,8 @@ class Succeeded(Generic[R]):
     :param ended: when it ended, on the monotonic clock.
     :param reading: what was read.
     :param turns: the lock that lets one rule be checked at a time.
-    :param threads: where that is done.
+    :param threads: where readings are prepared.
+    :param prepared: the views for which that was done.
     """
 
     began: float
@@ -46,11 +47,18 @@ class Succeeded(Generic[R]):
     reading: R
     turns: asyncio.Lock
     threads: Executor
+    prepared: set[Hashable] = field(default_factory=set)
 
     async def check(self, rule: Rule[R]) -> Check[Any]:
-        """Compare the reading with a rule, in turn and in a thread: it would block the event loop."""
+        """Compare the reading with a rule, in turn: hundreds of rules at once would block the event loop."""
         async with self.turns:
-            return await asyncio.get_running_loop().run_in_executor(self.threads, rule.check, self.reading)
+            if rule.view is None or rule.view in self.prepared:
+                await asyncio.sleep(0)
+            else:
+                loop = asyncio.get_running_loop()
+                await loop.run_in_executor(self.threads, rule.prepare, self.reading)
+                self.prepared.add(rule.view)
+            return rule.check(self.reading)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,7 +135,7 @@ class _SharedPoller(Generic[R]):
 
     def __enter__(self) -> Self:
         if not self._users:
-            # One reads, one checks; the third one is for what comes while a read that was given up ends.
+            # One reads, one prepares; the third one is for what comes while a read that was given up ends.
             self._threads = ThreadPoolExecutor(3, thread_name_prefix="openrouter-poll")
             self._reader = self._source.reader()
             if self.is_forgotten:

@@ -9,7 +9,7 @@ The facts about limits are from OpenRouter's API reference
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -17,14 +17,14 @@ from airflow_provider_openrouter.arguments import read_span, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import Key, KeyListing, read_text
 from airflow_provider_openrouter.text import plain
-from airflow_provider_openrouter.watch.check import Finding, find_low
+from airflow_provider_openrouter.watch.check import Finding, Rule, find_low
 from airflow_provider_openrouter.watch.expiry import Expiry
 from airflow_provider_openrouter.watch.key_check import LimitCheck, name_hashes
 from airflow_provider_openrouter.watch.left import KeyLeft, KeysLeft
 from airflow_provider_openrouter.watch.threshold import Threshold, TimeThreshold, read_steps
 
 
-class LimitRule:
+class LimitRule(Rule[KeyListing]):
     """
     Says which keys are watched, and how little may remain of them before they are low.
 
@@ -79,6 +79,18 @@ class LimitRule:
             **({"expires_within": self.expiry.argument} if self.expiry else {}),
         }
 
+    @property
+    def view(self) -> Hashable:
+        """Which keys are sorted, and how."""
+        return self.include_disabled, self._by_runway, self.expiry is not None
+
+    def prepare(self, listing: KeyListing) -> None:
+        """Sort the keys of a listing."""
+        keys = KeysLeft.of(listing, include_disabled=self.include_disabled)
+        len(listing.hashes)
+        len(keys.by_runway if self._by_runway else keys.by_remaining)
+        len(keys.by_expiry if self.expiry else ())
+
     def check(self, listing: KeyListing) -> LimitCheck:
         """
         Compare every key of a listing with the rule.
@@ -88,7 +100,7 @@ class LimitRule:
         """
         widest = self.thresholds[0]
         keys = KeysLeft.of(listing, include_disabled=self.include_disabled)
-        limited = self._select(keys.by_runway if isinstance(widest, TimeThreshold) else keys.by_remaining)
+        limited = self._select(keys.by_runway if self._by_runway else keys.by_remaining)
         watched = [left for left in limited if widest.measures(left)]
         low: list[Finding[KeyLeft]] = find_low(self.thresholds, watched)
         if self.expiry:
@@ -108,6 +120,10 @@ class LimitRule:
         if self.fail_if_unwatched and check.is_unwatched:
             raise OpenRouterRequestError(check.warning)
         return check
+
+    @property
+    def _by_runway(self) -> bool:
+        return isinstance(self.thresholds[0], TimeThreshold)
 
     @property
     def _selection(self) -> str:

@@ -1,8 +1,8 @@
 """
-What people read of a key: as a line of the log or of a message, and as a row of a report.
+What people read of a key: as a line of the log or of a message, and as a row of a report; and of an account.
 
-A key is given as its record: the API's own fields, and those that a watch has added. Records of earlier releases,
-which have fewer of these, work as well.
+Both are given as their records: the API's own fields, and those that a watch has added. Records of earlier
+releases, which have fewer of these, work as well.
 """
 
 from __future__ import annotations
@@ -54,13 +54,19 @@ def amounts(record: Key) -> tuple[str, str]:
     remaining, limit = read_amount(record.get("limit_remaining")), read_amount(record.get("limit"))
     if remaining is None:
         return "", ""
-    digits = _digits(LimitedKey(record, remaining, limit))
+    digits = _digits(record, remaining, limit)
     return usd(remaining, digits=digits), "" if limit is None else usd(limit, digits=digits)
 
 
-def _digits(key: LimitedKey) -> int:
-    threshold = _threshold(key.key)
-    return threshold.digits_of(key) if threshold and threshold.measures(key) else 2
+def balance(record: Key) -> str:
+    """Return what is left of an account's credits; nothing if that is not known."""
+    left = read_amount(record.get("balance"))
+    return "" if left is None else usd(left, digits=_digits(record, left, None))
+
+
+def _digits(record: Key, remaining: float, limit: float | None) -> int:
+    threshold, left = _threshold(record), LimitedKey(record, remaining, limit)
+    return threshold.digits_of(left) if threshold and threshold.measures(left) else 2
 
 
 def _threshold(record: Key) -> Threshold | None:
@@ -89,8 +95,9 @@ def why_low(record: Key) -> str:
 
 def forecast(record: Key) -> str:
     """Return until when something lasts at its pace; nothing if that is not known, or nothing is left."""
-    runs_dry_at, pace = read_time(record.get("runs_dry_at")), read_amount(record.get("pace_usd_per_day"))
-    if runs_dry_at is None or not pace:
+    runs_dry_at, observed_at = read_time(record.get("runs_dry_at")), read_time(record.get("observed_at"))
+    pace = read_amount(record.get("pace_usd_per_day"))
+    if runs_dry_at is None or pace is None or (observed_at and runs_dry_at <= observed_at):
         return ""
     return f"runs dry on {moment(runs_dry_at)} at {usd(pace)} a day"
 

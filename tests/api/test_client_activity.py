@@ -206,6 +206,15 @@ def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
     assert "Deleted meanwhile: 1 key" in caplog.text
 
 
+def test_keys_that_spent_more_than_the_account_are_warned_of(caplog):
+    account = Spenders(7)
+    account.lasting = account.lasting[:3]
+    with Server(account) as server:
+        [left] = by_key(server).rows_of[None]
+    assert (left["usage"], left["requests"]) == (-4.0, -4)
+    assert f"What no key accounts for on {YESTERDAY} is below zero in 1 row: a/b -$4.00" in caplog.text
+
+
 def test_a_day_without_activity_asks_for_no_key():
     account = Spenders(50)
     with Server(lambda request: data([]) if request.path == "/activity" else account(request)) as server:
@@ -213,8 +222,9 @@ def test_a_day_without_activity_asks_for_no_key():
     assert [request.path for request in server.requests].count("/activity") == 1
 
 
-def test_a_limited_server_gets_its_requests_more_slowly():
-    account, window, arrived = Spenders(60), 0.1, []
+def test_a_limited_server_is_asked_as_slowly_as_it_takes(monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.api.retries.LONGEST_WAIT_IN_ALL", 1.0)
+    account, window, arrived = Spenders(300), 0.05, []
 
     def answer(request):
         if "api_key_hash" in request.query:
@@ -226,8 +236,8 @@ def test_a_limited_server_gets_its_requests_more_slowly():
 
     with Server(answer) as server:
         activity = by_key(server, max_retries=5)
-    assert len(activity.rows_of) == 61
-    assert len(server.requests) < 2 * 60
+    assert len(activity.rows_of) == 301
+    assert len(server.requests) < 2 * 300
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])

@@ -54,7 +54,7 @@ def opened(window: Window, pages: Pages) -> int:
 
 
 def worked(wait: float) -> tuple[set[int], int]:
-    """Fetch pages that are 2 ms of work each; return the threads that did it, and how many went at once."""
+    """Fetch pages that are 0.5 ms of work each; return the threads that did it, and how many went at once."""
     threads: set[int] = set()
     asked: list[int] = []
 
@@ -62,25 +62,55 @@ def worked(wait: float) -> tuple[set[int], int]:
         threads.add(get_ident())
         asked.append(offset)
         began = time.thread_time()
-        while time.thread_time() - began < 0.002:
+        while time.thread_time() - began < 0.0005:
             pass
         time.sleep(wait)
         return []
 
     with Window(8) as window:
         window.turn_to(work)
-        for offset in range(
-            20 if wait == 0 else 1
-        ):  # of a busy machine, the page that was disturbed least counts
+        for offset in range(1 if wait else 100):  # on a busy machine, what was disturbed least counts
             window.page(offset, ())
         taken = len(asked)
-        window.page(100, range(101, 200))
+        window.page(1_000, range(1_001, 2_000))
         time.sleep(0.2)
         return threads, len(asked) - taken
 
 
 def test_pages_that_need_no_waiting_are_fetched_one_by_one():
     assert worked(0.0) == ({get_ident()}, 1)
+
+
+def test_a_page_alone_is_fetched_without_a_thread():
+    threads: list[int] = []
+    with Window(2) as window:
+        window.turn_to(lambda offset: threads.append(get_ident()) or [])
+        window.page(0, (1,))
+        window.page(1, ())
+        assert get_ident() not in threads
+        window.page(2, ())
+    assert threads[2:] == [get_ident()]
+
+
+def test_a_page_beside_one_that_was_dropped_counts_to_the_limit():
+    threads: dict[int, int] = {}
+    begun, ends = Event(), Event()
+
+    def fetch(offset: int) -> list[dict[str, int]]:
+        threads[offset] = get_ident()
+        if offset == 1:
+            begun.set()
+            assert ends.wait(20)
+        return []
+
+    with Window(2) as window:
+        window.turn_to(fetch)
+        window.page(0, (1,))
+        assert begun.wait(20)
+        window.turn_to(fetch)
+        window.page(2, ())
+        ends.set()
+    assert threads[2] not in (get_ident(), threads[1])
 
 
 def test_many_pages_are_fetched_at_once_where_waiting_is_long():

@@ -5,24 +5,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from support.databases import connection_to
-from support.histories import HISTORY, ask, text_of, views
+from support.histories import HISTORY, NIGHT, ask, row, text_of, views
 from support.year import DAY, next_reset
-
-NIGHT = datetime(2026, 11, 3, 0, 5, tzinfo=UTC)
-"""A Tuesday."""
-
-
-def row(key, at, *, scope="default", source="prod", hourly=False, **fields):
-    """What a listing at a moment says of a key."""
-    cut = {"minute": 0, "second": 0, "microsecond": 0} | ({} if hourly else {"hour": 0})
-    partition = {
-        "snapshot": at.replace(**cut),
-        "granularity": "hour" if hourly else "day",
-        "source": source,
-        "workspace_scope": scope,
-    }
-    known = {"hash": key, "name": key, "usage": 0.0, "created_at": NIGHT - 100 * DAY, "observed_at": at}
-    return partition | known | fields
 
 
 def spend_of(history, key):
@@ -223,14 +207,15 @@ def test_spend_with_own_provider_keys_is_beside_the_spend(history_of):
     assert (found["spend"], found["byok_spend"]) == (3, 5)
 
 
-@pytest.mark.parametrize(
-    ("name", "prefix"),
-    [("billing-prod-eu", "billing"), ("plain", "plain"), ("-x", ""), ("", ""), (None, ""), ("żółw-ß", "żółw")],
-)
-def test_a_prefix_is_what_stands_before_the_first_dash(history_of, name, prefix):
-    history = history_of(*(row("key", NIGHT + day * DAY, usage=1.0 * day, name=name) for day in range(2)))
-    (found,) = ask(history, "spend_per_prefix")
-    assert (found["prefix"], found["key_count"], found["spend"]) == (prefix, 1, 1)
+def test_a_prefix_is_what_stands_before_the_first_dash(history_of):
+    names = ("billing-prod-eu", "plain", "-x", "", None, "żółw-ß")
+    history = history_of(
+        *(row(str(name), NIGHT + day * DAY, usage=1.0 * day, name=name) for name in names for day in range(2))
+    )
+    answer = ask(history, "spend_per_prefix")
+    expected = {("billing", 1), ("plain", 1), ("", 3), ("żółw", 1)}
+    assert {(found["prefix"], found["key_count"]) for found in answer} == expected
+    assert all(found["spend"] == found["key_count"] for found in answer)
 
 
 def test_keys_are_dormant_after_more_than_the_days(history_of):
@@ -312,35 +297,36 @@ def test_a_key_that_vanished_during_the_newest_day_is_gone(history_of):
     assert set(hashes(ask(history, "days_until_dry"))) == {"there", "in another scope"}
 
 
-@pytest.mark.parametrize(
-    ("fields", "outcome", "days_until_dry"),
-    [
-        ({"limit_remaining": 8.0}, "runs dry", 4),
-        ({"limit_remaining": 0.0, "limit_reset": "daily"}, "dry", 0),
-        ({"limit_remaining": -0.5}, "dry", 0),
-        ({"limit_remaining": 1.0, "limit_reset": "daily"}, "resets before", None),
-        ({"limit_remaining": 0.4, "limit_reset": "daily"}, "runs dry", 0.2),
-        ({"limit_remaining": 10.8, "limit_reset": "weekly"}, "runs dry", 5.4),
-        ({"limit_remaining": 11.2, "limit_reset": "weekly"}, "resets before", None),
-        ({"limit_remaining": 54.8, "limit_reset": "monthly"}, "runs dry", 27.4),
-        ({"limit_remaining": 55.2, "limit_reset": "monthly"}, "resets before", None),
-        ({"limit_remaining": 80.0, "limit_reset": "fortnightly"}, "runs dry", 40),
-        ({"limit_remaining": 8.0, "byok_usage": 20.0}, "runs dry", 4),
-        ({"limit_remaining": 8.0, "byok_usage": 20.0, "include_byok_in_limit": True}, "runs dry", 2),
-        ({"limit_remaining": 8.0, "usage": 10.0}, "not spending", None),
-    ],
-)
-def test_a_key_runs_dry_unless_its_limit_resets_before(history_of, fields, outcome, days_until_dry):
+RUNS_DRY = [
+    ({"limit_remaining": 8.0}, "runs dry", 4),
+    ({"limit_remaining": 0.0, "limit_reset": "daily"}, "dry", 0),
+    ({"limit_remaining": -0.5}, "dry", 0),
+    ({"limit_remaining": 1.0, "limit_reset": "daily"}, "resets before", None),
+    ({"limit_remaining": 0.4, "limit_reset": "daily"}, "runs dry", 0.2),
+    ({"limit_remaining": 10.8, "limit_reset": "weekly"}, "runs dry", 5.4),
+    ({"limit_remaining": 11.2, "limit_reset": "weekly"}, "resets before", None),
+    ({"limit_remaining": 54.8, "limit_reset": "monthly"}, "runs dry", 27.4),
+    ({"limit_remaining": 55.2, "limit_reset": "monthly"}, "resets before", None),
+    ({"limit_remaining": 80.0, "limit_reset": "fortnightly"}, "runs dry", 40),
+    ({"limit_remaining": 8.0, "byok_usage": 20.0}, "runs dry", 4),
+    ({"limit_remaining": 8.0, "byok_usage": 20.0, "include_byok_in_limit": True}, "runs dry", 2),
+    ({"limit_remaining": 8.0, "usage": 10.0}, "not spending", None),
+]
+"""Fields of a key, when it runs dry, and in how many days."""
+
+
+def test_a_key_runs_dry_unless_its_limit_resets_before(history_of):
     """Noon on a Tuesday, the third: two dollars a day, and two more with own provider keys in some cases."""
     noon = NIGHT.replace(hour=12, minute=0)
-    before = {"usage": 10.0, "byok_usage": 0.0}
+    before = {"limit": 100.0, "usage": 10.0, "byok_usage": 0.0}
     history = history_of(
-        row("key", noon - 10 * DAY, limit=100.0, **before),
-        row("key", noon, **{"limit": 100.0, "usage": 30.0, "byok_usage": 0.0} | fields),
+        *(row(str(fields), noon - 10 * DAY, **before) for fields, *_ in RUNS_DRY),
+        *(row(str(fields), noon, **before | {"usage": 30.0} | fields) for fields, *_ in RUNS_DRY),
     )
-    (found,) = ask(history, "days_until_dry")
-    assert found["outcome"] == outcome
-    assert found["days_until_dry"] == (None if days_until_dry is None else pytest.approx(days_until_dry))
+    found = {each["hash"]: each for each in ask(history, "days_until_dry")}
+    for fields, outcome, days in RUNS_DRY:
+        assert found[str(fields)]["outcome"] == outcome, fields
+        assert found[str(fields)]["days_until_dry"] == (None if days is None else pytest.approx(days)), fields
 
 
 def test_only_active_keys_with_a_limit_can_run_dry(history_of):

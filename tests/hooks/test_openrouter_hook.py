@@ -446,6 +446,10 @@ def test_a_frame_of_no_keys_has_the_same_types(monkeypatch):
     assert frames[0].dtypes.equals(frames[1].dtypes)
 
 
+def test_a_hook_reads_the_credits(sandbox, connection):
+    assert OpenRouterHook().get_credits() == sandbox.get_credits()
+
+
 def test_a_hook_opens_its_connection_when_it_is_used_and_once(monkeypatch, connect):
     hook = OpenRouterHook("team_keys")
     connect()

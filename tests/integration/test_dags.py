@@ -4,15 +4,18 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pandas as pd
 import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
+from support.databases import connection_to
 from support.lines import DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
 from support.sandboxes import once_asked
 
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
@@ -157,6 +160,32 @@ def test_the_warehouse_dag_can_run_again_without_doubling_rows(dag_bag, lake, po
 
 
 @needs_dag_test
+def test_the_spend_dag_writes_yesterday_and_skips_a_day_too_old(dag_bag, lake, connection, monkeypatch):
+    warehouse = create_engine(f"sqlite:///{lake}/warehouse.db")
+    monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_WAREHOUSE", connection_to(warehouse.url))
+    dag = dag_bag.dags["openrouter_spend_by_model"]
+    now = datetime.now(UTC)
+    assert dag.test(run_after=now).state == "success"
+    skipped = dag.test(run_after=now - timedelta(days=30)).get_task_instances()
+
+    yesterday = f"{now - timedelta(days=1):%Y-%m-%d}"
+    spent = sum(row["usage"] for row in OpenRouterHook().list_activity(date=yesterday))
+    with warehouse.begin() as database:
+        found = database.execute(text("SELECT date, sum(usage), count(*) FROM openrouter_activity GROUP BY date"))
+        [(date, usage, rows)] = found.all()
+    warehouse.dispose()
+    assert (date, usage) == (yesterday, pytest.approx(spent))
+    [path] = lake.rglob("*.parquet")
+    assert path.relative_to(lake).as_posix() == f"activity/date={yesterday}/openrouter_default/key.parquet"
+    assert len(pd.read_parquet(path)) == rows > 0
+    assert {task.task_id: task.state for task in skipped} == {
+        "is_remembered": "success",
+        "write_lake": "skipped",
+        "write_warehouse": "skipped",
+    }
+
+
+@needs_dag_test
 @needs_frames_in_xcom
 def test_a_refused_key_fails_the_task_and_is_not_shown(dag_bag, lake, sandbox, monkeypatch, capfd):
     secret = "sk-or-v1-a-secret-that-must-not-be-shown"
@@ -179,22 +208,28 @@ def test_a_refused_key_fails_the_task_and_is_not_shown(dag_bag, lake, sandbox, m
         assert not path.is_file() or secret.encode() not in path.read_bytes()
 
 
+COMMANDS = """
+from airflow.__main__ import main
+import sys
+
+for command in ("providers list -o plain", "providers hooks -o plain", "connections test openrouter_default"):
+    sys.argv = ["airflow", *command.split()]
+    main()
+"""
+
+
 def test_airflow_lists_the_provider_and_tests_its_connection(tmp_path):
     with Sandbox() as sandbox:
         environment = _environment(tmp_path) | {
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         }
-
-        def airflow(*command: str) -> str:
-            return subprocess.run(
-                [sys.executable, "-m", "airflow", *command],
-                capture_output=True, text=True, check=True, env=environment, timeout=120,
-            ).stdout  # fmt: skip
-
-        assert "airflow-provider-openrouter" in airflow("providers", "list", "-o", "plain")
-        assert "openrouter_conn_id" in airflow("providers", "hooks", "-o", "plain")
-        assert "Connection success" in airflow("connections", "test", "openrouter_default")
+        shown = subprocess.run(
+            [sys.executable, "-c", COMMANDS],
+            capture_output=True, text=True, check=True, env=environment, timeout=120,
+        ).stdout  # fmt: skip
+    for expected in ("airflow-provider-openrouter", "openrouter_conn_id", "Connection success"):
+        assert expected in shown
 
 
 def connection_form():

@@ -84,6 +84,7 @@ def test_the_log_says_what_the_day_cost(sandbox, connection, log):
         ({"date": str(TODAY)}, "last 30 completed UTC days"),
         ({"date": "{{ 'some' }}day"}, "must be a day such as"),
         ({"by": "{{ 'team' }}"}, "by must be"),
+        ({"source": 7}, "source must be text"),
         ({"xcom_format": "{{ 'csv' }}"}, "xcom_format must be"),
         ({"output_path": "{{ 'activity' }}.csv"}, "must be absolute.*file:///data/activity.parquet"),
         ({"output_path": "/lake/{snapshot}{{ '' }}.csv"}, r"There are \{date\}, \{source\}, \{grouped_by\}"),

@@ -212,8 +212,8 @@ def test_listings_with_other_unknown_fields_read_as_one_table(tmp_path):
 # -- what a run that is killed leaves
 
 
-def leave(tmp_path, *, days):
-    """Let a run be killed while it writes, some days ago."""
+def leave(tmp_path):
+    """Let a run be killed while it writes."""
     program = (
         "import os, signal, sys\n"
         "from airflow_provider_openrouter.snapshots import files\n"
@@ -229,16 +229,16 @@ def leave(tmp_path, *, days):
     killed = subprocess.run([sys.executable, "-c", program, str(tmp_path / "keys.csv")], env=environment)
     assert killed.returncode == -signal.SIGKILL
     [left] = tmp_path.glob(".*.tmp")
-    then = time.time() - days * 86_400
-    os.utime(left, (then, then))
     return left
 
 
-@pytest.mark.parametrize(("days", "name", "stays"), [(2, "keys", False), (0, "keys", True), (2, "others", True)])
-def test_the_next_run_clears_up_what_is_old(days, name, stays, tmp_path):
-    left = leave(tmp_path, days=days)
-    write_file(file_frame(), str(tmp_path / f"{name}.csv"))
-    assert left.exists() == stays
+def test_the_next_run_clears_up_what_is_old(tmp_path):
+    left = leave(tmp_path)
+    for days, name, stays in ((0, "keys", True), (2, "others", True), (2, "keys", False)):
+        then = time.time() - days * 86_400
+        os.utime(left, (then, then))
+        write_file(file_frame(), str(tmp_path / f"{name}.csv"))
+        assert left.exists() == stays
 
 
 def test_a_name_may_be_as_long_as_the_store_allows(tmp_path):

@@ -23,8 +23,6 @@ FILE_COLUMNS = kinds.KEYS.columns
 
 DATABASE_PASSWORD = "a-database-password-that-must-not-be-shown"
 
-pytestmark = pytest.mark.xdist_group("openlineage")
-
 
 # -- names of files and tables
 
@@ -165,7 +163,10 @@ def as_connection(url):
     )
 
 
-@pytest.fixture(scope="module", params=[pytest.param("dag.test", marks=needs_dag_test)])
+IN_ONE_WORKER = pytest.mark.xdist_group("openlineage")
+
+
+@pytest.fixture(scope="module", params=[pytest.param("dag.test", marks=[needs_dag_test, IN_ONE_WORKER])])
 def run_of_dag(postgresql, tmp_path_factory):
     """A run of the DAG as Airflow does it: its folder, its output and its events."""
     home = tmp_path_factory.mktemp("openlineage")

@@ -1,5 +1,7 @@
 """Tables of PostgreSQL that users made themselves: what their columns take, and what is refused."""
 
+from uuid import uuid4
+
 import pytest
 import sqlalchemy
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
@@ -133,7 +135,7 @@ def rule(database):
 
 def row_security(database):
     own_table(database)
-    role = f"writer_of_{database.url.database}"
+    role = f"writer_{uuid4().hex}"
     database.do(
         f"CREATE ROLE {role}",
         f"GRANT ALL ON keys TO {role}",

@@ -2,34 +2,23 @@
 
 import json
 import logging
-from datetime import UTC, datetime
 
 import pytest
-from support.listings import listing_of
+from support.keys import key, listing
 
 from airflow_provider_openrouter.snapshots.summary import log_summary, report_lowest, summarize
 
-OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
-
 
 def summary_of(*keys, **of):
-    return summarize(listing_of(keys, OBSERVED_AT, **of))
-
-
-def key(number, **fields):
-    return {"hash": f"{number:x}", "name": f"key-{number}", "label": f"sk-{number}", "limit": 10.0} | fields
-
-
-def lowest(summary):
-    return [row["name"] for row in summary["lowest"]]
+    return summarize(listing(*keys, **of))
 
 
 def test_a_summary_has_counts_spend_and_the_lowest_keys():
     summary = summary_of(
-        key(1, limit_remaining=4.0, usage=1.5, usage_daily=0.1, usage_weekly=0.2, usage_monthly=0.3),
-        key(2, limit_remaining=2.0, disabled=True, usage=2.5, usage_daily=0.2, usage_weekly=0.4),
-        key(3, limit_remaining=1.0, expires_at="2026-01-01T00:00:00Z"),
-        key(4, limit_remaining=3.0, label=None, usage_monthly=None, expires_at="2027-01-01T00:00:00Z"),
+        key("1", 4.0, label="sk-1", usage=1.5, usage_daily=0.1, usage_weekly=0.2, usage_monthly=0.3),
+        key("2", 2.0, disabled=True, usage=2.5, usage_daily=0.2, usage_weekly=0.4),
+        key("3", 1.0, expires_at="2026-01-01T00:00:00Z"),
+        key("4", 3.0, label=None, usage_monthly=None, expires_at="2027-01-01T00:00:00Z"),
     )
     assert summary == {
         "observed_at": "2026-11-03T06:30:00+00:00",
@@ -44,13 +33,13 @@ def test_a_summary_has_counts_spend_and_the_lowest_keys():
         "usage_weekly": 0.6,
         "usage_monthly": 0.3,
         "lowest": [
-            {"name": "key-4", "label": None, "limit_remaining": 3.0, "limit": 10.0},
-            {"name": "key-1", "label": "sk-1", "limit_remaining": 4.0, "limit": 10.0},
+            {"name": "4", "label": None, "limit_remaining": 3.0, "limit": 100.0},
+            {"name": "1", "label": "sk-1", "limit_remaining": 4.0, "limit": 100.0},
         ],
     }
 
 
-@pytest.mark.parametrize("keys", [[], [{"hash": "1"}], [key(1, limit=None, usage=None)]])
+@pytest.mark.parametrize("keys", [[], [{"hash": "1"}], [key(limit=None, usage=None)]])
 def test_a_summary_of_little_is_zeros_that_json_can_hold(keys):
     summary = summary_of(*keys)
     assert summary["keys"] == len(keys)
@@ -61,7 +50,7 @@ def test_a_summary_of_little_is_zeros_that_json_can_hold(keys):
 
 def test_five_at_most_are_lowest_the_least_first_debts_included():
     remaining = [5.0, -0.5, 3.0, 9.0, 0.0, 1.0, 7.0]
-    summary = summary_of(*(key(number, limit_remaining=left) for number, left in enumerate(remaining)))
+    summary = summary_of(*(key(str(left), left) for left in remaining))
     assert [row["limit_remaining"] for row in summary["lowest"]] == [-0.5, 0.0, 1.0, 3.0, 5.0]
 
 
@@ -78,8 +67,8 @@ def test_five_at_most_are_lowest_the_least_first_debts_included():
     ids=["disabled", "disabled in text", "just expired", "without limit", "no amount", "out of bounds"],
 )
 def test_only_active_keys_with_a_limit_are_among_the_lowest(out):
-    summary = summary_of(key(1, limit_remaining=0.0) | out, key(2, limit_remaining=8.0))
-    assert lowest(summary) == ["key-2"]
+    summary = summary_of(key("out", 0.0) | out, key("in", 8.0))
+    assert [row["name"] for row in summary["lowest"]] == ["in"]
 
 
 @pytest.mark.parametrize(
@@ -94,29 +83,27 @@ def test_only_active_keys_with_a_limit_are_among_the_lowest(out):
     ids=["nothing", "zeros", "spend", "spend on own keys", "a time"],
 )
 def test_a_key_is_used_if_it_spent_or_has_a_time_of_use(fields, used):
-    assert summary_of(key(1, **fields))["never_used"] == (not used)
+    assert summary_of(key(**fields))["never_used"] == (not used)
 
 
 def test_sums_carry_no_dust_of_floating_point():
-    summary = summary_of(key(1, usage=0.1), key(2, usage=0.2))
+    summary = summary_of(key("1", usage=0.1), key("2", usage=0.2))
     assert summary["usage"] == 0.3
 
 
 def test_text_is_read_as_the_frame_reads_it():
     summary = summary_of(
-        key(1, limit_remaining="0.5", limit="10", disabled="false", usage="2.5", name={"en": "Käse"}),
-        key(2, limit_remaining=0.2, disabled="true"),
+        key("1", "0.5", limit="10", disabled="false", usage="2.5", name={"en": "Käse"}),
+        key("2", 0.2, disabled="true"),
     )
     assert summary["disabled"] == 1
     assert summary["usage"] == 2.5
-    assert summary["lowest"] == [
-        {"name": '{"en": "Käse"}', "label": "sk-1", "limit_remaining": 0.5, "limit": 10.0}
-    ]
+    assert summary["lowest"] == [{"name": '{"en": "Käse"}', "label": None, "limit_remaining": 0.5, "limit": 10.0}]
 
 
 def test_names_of_workspaces_are_in_the_summary_where_known():
     names = {"w-1": "Billing", "w-2": "Search"}
-    keys = [key(number, limit_remaining=float(number), workspace_id=f"w-{number}") for number in (1, 2, 3)]
+    keys = [key(f"{number}", float(number), workspace_id=f"w-{number}") for number in (1, 2, 3)]
     summary = summary_of(*keys, workspace_id="*", workspace_names=names)
     assert summary["workspace"] == "all workspaces"
     assert [row.get("workspace_name") for row in summary["lowest"]] == ["Billing", "Search", None]
@@ -127,8 +114,8 @@ def test_names_of_workspaces_are_in_the_summary_where_known():
 def test_the_summary_is_logged_one_key_a_line(caplog):
     caplog.set_level(logging.INFO)
     summary = summary_of(
-        key(1, limit_remaining=0.5, name="bill\ning", workspace_id="w-1", usage=4317.22),
-        key(2, limit_remaining=3.0, limit=None, label=None),
+        key("1", 0.5, name="bill\ning", label="sk-1", workspace_id="w-1", usage=4317.22),
+        key("2", 3.0, limit=None),
         workspace_id="*",
         workspace_names={"w-1": "Billing"},
     )
@@ -136,8 +123,8 @@ def test_the_summary_is_logged_one_key_a_line(caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "2 keys (workspace: all workspaces): 0 disabled, 0 expired, 1 without limit, 1 never used",
         "Spend (UTC): $0.00 today, $0.00 this week, $0.00 this month, $4,317.22 in all",
-        "$0.50 of $10.00 left: bill ing (sk-1, Billing)",
-        "$3.00 left: key-2",
+        "$0.50 of $100.00 left: bill ing (sk-1, Billing)",
+        "$3.00 left: 2",
     ]
 
 
@@ -145,13 +132,16 @@ def test_the_summary_is_logged_one_key_a_line(caplog):
 
 
 def test_a_report_is_a_table_of_the_lowest_active_keys():
-    keys = [
-        key(1, limit_remaining=4_000, limit=10_000, limit_reset="monthly"),
-        key(2, limit_remaining=1, disabled=True),
-        key(3, name="a|b", limit_remaining=-0.5, workspace_id="1f", label=None, limit=None),
-        key(4),
-    ]
-    assert report_lowest(listing_of(keys, OBSERVED_AT, workspace_names={"1f": "Ops"})).splitlines() == [
+    report = report_lowest(
+        listing(
+            key("key-1", 4_000, label="sk-1", limit=10_000, limit_reset="monthly"),
+            key("key-2", 1, disabled=True),
+            key("key-3", -0.5, name="a|b", workspace_id="1f", limit=None),
+            key("key-4", None),
+            workspace_names={"1f": "Ops"},
+        )
+    )
+    assert report.splitlines() == [
         "| Key | Label | Workspace | Left | Limit | Resets |",
         "| --- | --- | --- | --- | --- | --- |",
         "| a\\|b |  | Ops | -$0.50 |  | never |",
@@ -160,12 +150,10 @@ def test_a_report_is_a_table_of_the_lowest_active_keys():
 
 
 def test_a_report_has_a_hundred_keys_and_counts_the_rest():
-    report = report_lowest(
-        listing_of([key(number, limit_remaining=number) for number in range(1_234)], OBSERVED_AT)
-    )
+    report = report_lowest(listing(*(key(f"key-{number}", number) for number in range(1_234))))
     assert report.count("| key-") == 100
     assert report.endswith("\n\nand 1,134 more")
 
 
 def test_a_report_without_limited_keys_says_so():
-    assert report_lowest(listing_of([key(1)], OBSERVED_AT)) == "No active key has a limit."
+    assert report_lowest(listing(key("1", None))) == "No active key has a limit."

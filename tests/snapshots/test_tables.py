@@ -29,7 +29,7 @@ IDENTITY = kinds.KEYS.identity
 database = support.databases.database
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
 MARK = "value-never-to-be-shown"
-MANY = 2 * ROWS_A_BATCH + 2_000
+MANY = ROWS_A_BATCH + 1
 
 HOSTILE = {
     "quotes": '"say" \'aye\' `so` ""',
@@ -93,6 +93,7 @@ def test_values_come_back_as_they_were_written(database):
         "hash": "f01d",
         "name": "billing-prod",
         "label": "",
+        "creator_user_id": "x" * 10_000,
         "disabled": False,
         "include_byok_in_limit": True,
         "limit": 100,
@@ -143,7 +144,7 @@ def test_times_are_utc_whatever_the_time_zone_of_the_session(database):
     assert row["created_at"] == datetime(2026, 11, 2, 23, 59, 59, 500_000)
 
 
-@pytest.mark.parametrize("count", [ROWS_A_BATCH, ROWS_A_BATCH + 1, MANY])
+@pytest.mark.parametrize("count", [ROWS_A_BATCH, MANY])
 def test_what_fills_a_batch_or_more_is_all_written(count, database):
     database.write(keys(*range(count + 1)))
     database.write(keys(*range(count)))
@@ -193,18 +194,16 @@ OTHERS = {
 
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
-@pytest.mark.parametrize("count", [0, 2])
-def test_only_its_own_partition_is_replaced(count, other, database):
+def test_only_its_own_partition_is_replaced(other, database):
     database.write(keys(1, 2, 3), **other)
     before = database.rows()
-    for _ in range(2):
-        database.write(keys(*range(1, 4)))
-    database.write(keys(*range(1, 1 + count), name="new"))
+    database.write(keys(1, 2, 3))
+    database.write(keys(1, 2, name="new"))
     after = database.rows()
     assert [row for row in after if row["name"] != "new"] == before
-    assert len(after) == 3 + count
+    assert len(after) == 5
     database.write([], **other)
-    assert database.names() == ["new"] * count
+    assert database.names() == ["new"] * 2
 
 
 def test_every_hour_of_a_day_is_a_partition(database):
@@ -288,19 +287,6 @@ def test_an_existing_table_needs_no_creating(database):
 # -- schemas
 
 
-@pytest.mark.parametrize("schema", ["warehouse", *HOSTILE.values()], ids=["plain", *HOSTILE])
-def test_a_table_may_be_in_a_schema_of_any_name(schema, database, tmp_path):
-    make_schema(database, schema, tmp_path)
-    database.do("CREATE TABLE bystander (x TEXT)", "INSERT INTO bystander VALUES ('here')")
-    for _ in range(2):
-        database.write(keys(1, 2), schema=schema)
-    database.do(f"ALTER TABLE {database.quote(schema)}.keys DROP COLUMN label")
-    database.write(keys(2, 3), schema=schema)
-    assert [row["name"] for row in database.rows(schema=schema)] == ["key 2", "key 3"]
-    assert [row["x"] for row in database.rows(table="bystander")] == ["here"]
-    assert database.tables == ["bystander"]
-
-
 def test_tables_of_one_name_in_two_schemas_are_two(database, tmp_path):
     make_schema(database, "other", tmp_path)
     database.write(keys(1))
@@ -330,15 +316,19 @@ def test_it_returns_the_schema_that_the_table_is_in(database):
 # -- hostile names
 
 
-@pytest.mark.parametrize("table", HOSTILE.values(), ids=HOSTILE)
-def test_a_table_may_have_any_name(table, database):
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_schema_table_keys_and_source_may_have_any_name(text, database, tmp_path):
+    make_schema(database, text, tmp_path)
     database.do("CREATE TABLE bystander (x TEXT)", "INSERT INTO bystander VALUES ('here')")
+    where = {"schema": text, "table": text, "source": text, "workspace_id": text}
     for _ in range(2):
-        database.write(keys(1, 2), table=table)
-    database.do(f"ALTER TABLE {database.quote(table)} DROP COLUMN label")
-    database.write(keys(2, 3), table=table)
-    assert [row["name"] for row in database.rows(table=table)] == ["key 2", "key 3"]
-    assert sorted(database.tables) == sorted(["bystander", table])
+        database.write(keys(1, 2), **where)
+    database.do(f"ALTER TABLE {database.quote(text)}.{database.quote(text)} DROP COLUMN label")
+    database.write(keys(3, name=text, label=text, more={text: text}), **where)
+    (row,) = database.rows(text, schema=text)
+    assert (row["name"], row["label"], row["source"], row["workspace_scope"]) == (text, text, text, text.strip())
+    assert json.loads(row["extra_fields"]) == {"more": {text: text}}
+    assert database.tables == ["bystander"]
     assert [row["x"] for row in database.rows(table="bystander")] == ["here"]
 
 
@@ -356,19 +346,6 @@ def test_a_table_of_an_unfit_name_is_refused_or_found_again(table, database):
     database.write(keys(1), table=table)
     (name,) = database.tables
     assert len(database.rows(table=name)) == 1
-
-
-@pytest.mark.parametrize("text", [*HOSTILE.values(), "x" * 10_000], ids=[*HOSTILE, "10 kB"])
-def test_keys_sources_and_scopes_may_have_any_name(text, database):
-    database.do("CREATE TABLE bystander (x TEXT)")
-    for _ in range(2):
-        source = text[:500]  # an index of PostgreSQL takes no more than 2,700 bytes
-        database.write(keys(1, name=text, label=text, more={text: text}), source=source, workspace_id=source)
-    (row,) = database.rows()
-    assert (row["name"], row["label"], row["source"]) == (text, text, source)
-    assert row["workspace_scope"] == source.strip()
-    assert json.loads(row["extra_fields"]) == {"more": {text: text}}
-    assert sorted(database.tables) == ["bystander", "keys"]
 
 
 def test_a_name_that_the_database_cannot_hold_is_not_shown(log, database):

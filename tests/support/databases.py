@@ -18,7 +18,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import MetaData, Table, create_engine, event, inspect, select, text
+from sqlalchemy import DDL, MetaData, Table, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.pool import NullPool
 from support.activity import day_of, frame_of, row
@@ -160,13 +160,23 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 
 @contextmanager
 def database_of(postgresql: str) -> Iterator[URL]:
-    """Create a database on a PostgreSQL, and drop it afterwards."""
+    """Give the database ``tests`` of a PostgreSQL, and empty it afterwards, which is quicker than a new one."""
     server = make_url(postgresql)
-    name = f"test_{uuid4().hex}"
+    url = server.set(database="tests")
     with create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        yield server.set(database=name)
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        if not connection.exec_driver_sql("SELECT 1 FROM pg_database WHERE datname = 'tests'").all():
+            connection.exec_driver_sql("CREATE DATABASE tests")
+        yield url
+        connection.exec_driver_sql(
+            "SELECT pg_terminate_backend(pid, 9000) FROM pg_stat_activity WHERE datname = 'tests'"
+        ).all()
+        connection.exec_driver_sql("ALTER DATABASE tests RESET ALL")
+    with create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool).connect() as connection:
+        schemas = "SELECT quote_ident(nspname) FROM pg_namespace WHERE nspname !~ '^(pg_|information_schema$)'"
+        for schema in connection.exec_driver_sql(schemas).scalars().all():
+            connection.execute(DDL(f"DROP SCHEMA {schema.replace('%', '%%')} CASCADE"))
+        connection.exec_driver_sql("CREATE SCHEMA public")
+        connection.exec_driver_sql("GRANT ALL ON SCHEMA public TO PUBLIC")
 
 
 def make_schema(database: Database, name: str, folder: Path) -> None:

@@ -66,7 +66,7 @@ def main(home: Path) -> None:
 
     from airflow_provider_openrouter.sandbox import Sandbox
 
-    with Sandbox() as sandbox, running_postgresql() as server:
+    with Sandbox(balance=20.0) as sandbox, running_postgresql() as server:
         warehouse = make_url(server.get_uri())
         low = sandbox.create_key(name="nearly-spent", expires_at=None)
         sandbox.create_key(name="newest", limit=10.0)  # for those that change the first key of a listing

@@ -19,6 +19,7 @@ from support.tasks import Context
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import Sandbox
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterActivityToSqlOperator
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
@@ -49,11 +50,15 @@ def warehouse(database, monkeypatch):
     return database
 
 
-def run(context=None, **arguments):
-    context = Context() if context is None else context
-    operator = OpenRouterActivityToSqlOperator(
+def write(**arguments):
+    return OpenRouterActivityToSqlOperator(
         **{"task_id": "write", "sql_conn_id": "warehouse", "table": "activity"} | arguments
     )
+
+
+def run(context=None, **arguments):
+    context = Context() if context is None else context
+    operator = write(**arguments)
     operator.render_template_fields(context)
     return operator.execute(context)
 
@@ -107,6 +112,9 @@ def test_its_sums_are_those_of_the_account(by, account, warehouse):
 
 
 def test_by_key_each_key_has_what_it_spent(account, warehouse):
+    spenders = (each for each in listed() if account.list_activity(days=[YESTERDAY], key_hash=each["hash"]))
+    account.update_key(next(spenders)["hash"], disabled=True)
+    account.update_key(next(spenders)["hash"], expires_at=f"{TODAY}T00:00:00Z")
     run(by="key")
     keys = {each["hash"]: each for each in listed()}
     by_key = stored(warehouse.rows("activity"), "key_hash")
@@ -285,6 +293,18 @@ def test_its_outlet_says_what_was_written(account, warehouse):
     assert extra == returned
 
 
+def test_its_lineage_leads_from_the_activity_to_the_table(account, warehouse):
+    operator = write()
+    operator.execute(Context())
+    reported = operator.get_openlineage_facets_on_complete(None)
+    [read], [written] = reported.inputs, reported.outputs
+    assert read.name == "api/v1/activity"
+    assert written.name.endswith("activity")
+    columns = {field.name: field.type for field in written.facets["schema"].fields}
+    assert columns == kinds.ACTIVITY.columns
+    assert written.outputFacets["outputStatistics"].rowCount == len(warehouse.rows("activity"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -306,7 +326,7 @@ def test_nonsense_is_refused_before_the_first_request(arguments, message, accoun
 @pytest.mark.parametrize("arguments", [{"date": "someday"}, {"by": "team"}])
 def test_a_senseless_literal_is_refused_as_it_is_written(arguments):
     with pytest.raises(OpenRouterRequestError):
-        OpenRouterActivityToSqlOperator(task_id="write", sql_conn_id="w", table="t", **arguments)
+        write(**arguments)
 
 
 def test_its_arguments_are_templated(account, warehouse):

@@ -6,14 +6,14 @@ import time
 import traceback
 from datetime import UTC, datetime, timedelta
 from inspect import signature
-from uuid import uuid4
 
 import pytest
+import support.databases
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Asset
 from airflow.sdk import AssetAlias
-from sqlalchemy import MetaData, Table, create_engine, inspect, select, text
+from sqlalchemy import inspect, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.pool import NullPool
+from support.databases import connection_to
 from support.tasks import Context
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
@@ -64,66 +64,19 @@ def run(context=None, **arguments):
     return operator.execute(context)
 
 
-class Database:
-    """A database of one test's own, which the Airflow connection ``warehouse`` leads to."""
-
-    def __init__(self, url):
-        self.url = url
-        self.engine = create_engine(url, poolclass=NullPool)
-        self.name = self.engine.dialect.name
-
-    @property
-    def connection(self):
-        if self.name == "sqlite":
-            return {"conn_type": "sqlite", "host": self.url.database}
-        return {
-            "conn_type": "postgres",
-            "host": self.url.query["host"],
-            "login": self.url.username,
-            "password": PASSWORD,
-            "schema": self.url.database,
-        }
-
-    def do(self, statement):
-        with self.engine.begin() as connection:
-            return connection.exec_driver_sql(statement)
-
-    def rows(self, table="keys", schema=None, **where):
-        table = Table(table, MetaData(), schema=schema, autoload_with=self.engine)
-        with self.engine.connect() as connection:
-            rows = [dict(row) for row in connection.execute(select(table)).mappings()]
-        for row in rows:
-            row.update(
-                {
-                    name: value.astimezone(UTC).replace(tzinfo=None)
-                    for name, value in row.items()
-                    if isinstance(value, datetime) and value.tzinfo
-                }
-            )
-        rows = [row for row in rows if where.items() <= row.items()]
-        return sorted(rows, key=lambda row: [str(row[name]) for name in IDENTITY])
-
-    @property
-    def tables(self):
-        return inspect(self.engine).get_table_names()
+empty_database = support.databases.database
 
 
-@pytest.fixture(params=["postgresql", "sqlite"])
-def database(request, tmp_path, monkeypatch):
-    if request.param == "sqlite":
-        database = Database(make_url(f"sqlite:///{tmp_path}/warehouse.db"))
-        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(database.connection))
-        yield database
-        return
-    server = make_url(request.getfixturevalue("postgresql"))
-    name = f"test_{uuid4().hex}"
-    engine = create_engine(server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with engine.connect() as connection:
-        connection.exec_driver_sql(f"CREATE DATABASE {name}")
-        database = Database(server.set(database=name))
-        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(database.connection))
-        yield database
-        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+@pytest.fixture
+def database(empty_database, monkeypatch):
+    """A database that the Airflow connection ``warehouse`` leads to."""
+    lead_to(make_url(empty_database.url), monkeypatch)
+    return empty_database
+
+
+def lead_to(url, monkeypatch):
+    secret = {} if url.get_backend_name() == "sqlite" else {"password": PASSWORD}
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(url.set(**secret)))
 
 
 def hashes(rows):
@@ -502,8 +455,9 @@ def refuse_the_rows(database):
 
 
 def no_database(database, monkeypatch, tmp_path):
-    nowhere = {"host": str(tmp_path / "nowhere" / "w.db")}
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps(database.connection | nowhere))
+    nowhere, url = str(tmp_path / "nowhere" / "w.db"), make_url(database.url)
+    is_file = url.get_backend_name() == "sqlite"
+    lead_to(url.set(database=nowhere) if is_file else url.set(query={"host": nowhere}), monkeypatch)
 
 
 @pytest.mark.parametrize("fate", ["it works", "the database refuses", "there is no database", "the API refuses"])
@@ -542,7 +496,7 @@ def connections_of(database):
         ).scalar()
 
 
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+@pytest.mark.parametrize("empty_database", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("fate", ["it works", "there is no table", "the database refuses", "the API refuses"])
 def test_no_connection_to_the_database_is_left(fate, sandbox, connection, monkeypatch, database):
     if fate == "the database refuses":

@@ -138,6 +138,22 @@ def test_the_event_has_keys_as_the_api_sent_them_and_when(connect):
     }
 
 
+def test_those_who_wait_for_times_and_amounts_share_their_polls(connect):
+    async def main():
+        rules = [{"threshold": "3 days"}, {"threshold": "1 hour", "expires_within": "7 days"}, {"threshold": 5}]
+        triggers = [OpenRouterKeyLimitTrigger(**rule, poll_interval=60) for rule in rules * 10]
+        return await asyncio.gather(*(anext(each.run()) for each in triggers))
+
+    with Server(Keys([key("over", 0), key("full", 90)])) as server:
+        connect(server)
+        events = [event.payload for event in asyncio.run(main())]
+    assert begun(server) == 1
+    assert {(each["hash"], each["reason"]) for event in events for each in event["keys"]} == {
+        ("over", "runway"),
+        ("over", "limit"),
+    }
+
+
 @pytest.mark.parametrize("rounds", [1, 4])
 def test_a_key_that_becomes_low_is_reported_then(rounds, connect, caplog):
     with Server(Keys(*[FULL] * rounds, LOW)) as server:
@@ -233,6 +249,7 @@ EVERY_ARGUMENT = {
     "fail_if_unwatched": True,
     "has_listed": True,
     "first_poll_at": "2026-11-26T18:00:00+00:00",
+    "expires_within": "7 days",
 }
 
 
@@ -245,7 +262,7 @@ def test_it_can_be_made_from_its_row_again(arguments):
     made = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
     assert type(made) is OpenRouterKeyLimitTrigger
     assert made.serialize() == (path, row)
-    assert row.keys() == EVERY_ARGUMENT.keys()
+    assert row.keys() == EVERY_ARGUMENT.keys() - {"expires_within"} | arguments.keys()
     assert row.items() >= arguments.items()
 
 
@@ -268,7 +285,9 @@ def test_a_row_holds_nothing_but_plain_json():
         ({"workspace_id": ""}, {"workspace_id": None}),
         ({"include_disabled": "True"}, {"include_disabled": True}),
         ({"fail_if_unwatched": "false"}, {}),
-        ({"has_listed": False, "first_poll_at": None}, {}),
+        ({"has_listed": False, "first_poll_at": None, "expires_within": None}, {}),
+        ({"threshold": "1.5 days"}, {"threshold": timedelta(hours=36)}),
+        ({"expires_within": "1 week"}, {"expires_within": "7 days"}),
         ({"openrouter_conn_id": "openrouter_default"}, {}),
     ],
 )
@@ -283,7 +302,9 @@ def test_rules_that_are_the_same_have_the_same_row(one, same):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("threshold", value) for value in (-1, "-1", "", "five", "101%", "%", None, True, [5], float("nan"))),
+        *(("threshold", value) for value in (-1, "-1", "", "five", "101%", "%", None, True, [5], ["9%", "5%"])),
+        *(("threshold", value) for value in (float("nan"), "3 dayz", "0 days", "1e9 days")),
+        *(("expires_within", value) for value in (5, "3 dayz", "0 days", "10%", ["3 days"])),
         *(("poll_interval", value) for value in (0, -1, float("nan"), float("inf"), "x", "60", True, None)),
         *(("key_hashes", value) for value in (5, {"a": 1}, [""], [None], "['a']")),
         *(("name_pattern", value) for value in (5, ["a"], True)),

@@ -198,7 +198,7 @@ def test_what_is_no_event_is_of_no_version(event):
 )
 def test_an_event_with_neither_keys_nor_an_error_says_so(event):
     assert is_understood_as_no_error_of_ours(event)
-    assert str(raised(event)) == "The trigger's event has neither low keys nor an error. Run the task again."
+    assert str(raised(event)) == "The trigger's event has neither what is low nor an error. Run the task again."
 
 
 @settings(deadline=None, database=None)

@@ -1,9 +1,10 @@
 """What a rule found: its records, and its lines in the log."""
 
 import json
+from datetime import datetime, timedelta
 
 import pytest
-from support.keys import key, lines, listing, names
+from support.keys import OBSERVED_AT, key, lines, listing, names
 
 from airflow_provider_openrouter.watch.key_check import shorten
 from airflow_provider_openrouter.watch.rule import LimitRule
@@ -42,6 +43,59 @@ def test_records_name_the_workspace_where_it_is_known():
         listing(key("a", workspace_id="1f"), key("b", workspace_id="2e"), workspace_names={"1f": "Marketing"})
     )
     assert [record.get("workspace_name") for record in found.records] == ["Marketing", None]
+
+
+def test_records_of_a_time_have_the_pace_and_when_it_runs_dry():
+    spends = {"usage_daily": 2, "usage_weekly": 8, "usage_monthly": 8, "limit_reset": "monthly"}
+    idle = dict.fromkeys(["usage_daily", "usage_weekly", "usage_monthly"], 0)
+    found = check(key("a", 9, **spends), key("b", 0, **idle), key("c", 9, **idle), threshold="2 days")
+    dry, soon = found.records
+    assert [dry["hash"], soon["hash"]] == ["b", "a"]
+    assert (dry["pace_usd_per_day"], dry["runs_dry_at"]) == (0, "2026-11-03T06:30:00+00:00")
+    assert (soon["reason"], soon["threshold"]) == ("runway", "2 days")
+    assert soon["next_reset_at"] == "2026-12-01T00:00:00+00:00"
+    assert soon["pace_usd_per_day"] == pytest.approx(2 / (6.5 / 24))
+    assert datetime.fromisoformat(soon["runs_dry_at"]) - OBSERVED_AT == timedelta(
+        days=9 / soon["pace_usd_per_day"]
+    )
+    assert lines(found) == [
+        "3 keys watched, 2 dry within 2 days",
+        "b has $0.00 of $100.00 left, never resets",
+        "a has $9.00 of $100.00 left, runs dry on 2026-11-04 at 11:45 UTC at $7.38 a day, resets monthly, "
+        "next on 2026-12-01 at 00:00 UTC",
+    ]
+
+
+def test_records_say_which_step_a_key_is_below():
+    found = LimitRule(threshold=["50%", "10%", "25%"], has_steps=True).check(
+        listing(*(key(str(left), left) for left in (50, 49, 25, 24, 10, 9)))
+    )
+    assert [(each["hash"], each["threshold"]) for each in found.records] == [
+        *(("9", "10%"), ("10", "25%"), ("24", "25%"), ("25", "50%"), ("49", "50%")),
+    ]
+    assert lines(found)[0] == "6 keys watched, 5 below 50% of the limit"
+
+
+def test_records_of_keys_that_expire_follow_the_low_ones():
+    found = check(
+        key("late", None, limit=None, expires_at="2026-11-10T06:30:00Z"),
+        key("later", 90, expires_at="2026-11-10T06:30:01Z"),
+        key("soon", 90, expires_at="2026-11-04T00:00:00+02:00"),
+        key("both", 4, expires_at="2026-11-09T00:00:00Z"),
+        key("over", 90, expires_at="2026-11-03T00:00:00Z"),
+        key("off", 90, expires_at="2026-11-04T00:00:00Z", disabled=True),
+        key("never", 90, expires_at="soon"),
+        expires_within="7 days",
+    )
+    assert [(each["hash"], each["reason"], each["threshold"]) for each in found.records] == [
+        ("both", "limit", 5.0),
+        *((hash_, "expiry", "7 days") for hash_ in ("soon", "both", "late")),
+    ]
+    assert lines(found)[:3] == [
+        "4 keys watched (1 more not measurable), 1 below $5.00, 3 expiring within 7 days",
+        "both has $4.00 of $100.00 left, never resets",
+        "soon has $90.00 of $100.00 left, expires on 2026-11-03 at 22:00 UTC, never resets",
+    ]
 
 
 # -- events

@@ -65,7 +65,7 @@ def low(*keys, **fields):
             "1 OpenRouter key expires soon\n- old has no limit, expires on 2026-12-03 at 09:30 UTC",
         ),
         (
-            low(DRY | {"limit_remaining": 0, "pace_usd_per_day": 0.0}, EXPIRES),
+            low(DRY | {"limit_remaining": 0, "observed_at": DRY["runs_dry_at"]}, EXPIRES),
             "2 OpenRouter keys are low or expire soon\n"
             "- crawler has $0.00 of $50.00 left, never resets\n"
             "- old has no limit, expires on 2026-12-03 at 09:30 UTC",
@@ -88,6 +88,11 @@ def low(*keys, **fields):
 )
 def test_a_message_says_what_is_left_why_and_until_when(event, message):
     assert format_message(event) == f"{message}\nKeys: {KEYS_PAGE}"
+
+
+def test_a_message_names_the_connection_where_it_is_known():
+    assert format_message(low(LOW, connection="team_a")).endswith(f"\nKeys: {KEYS_PAGE} (connection team_a)")
+    assert format_message(CREDITS | {"connection": "b"}).endswith(f"\nCredits: {CREDITS_PAGE} (connection b)")
 
 
 def test_a_message_names_twenty_keys_and_counts_the_rest():
@@ -113,12 +118,8 @@ CREDITS = {"version": 1, "status": "low", "balance": 12.4, "total_credits": 500,
     [
         ({"reason": "limit", "threshold": 20.0}, ["That is below $20.00."]),
         (
-            {"reason": "limit", "threshold": 20.0, **FORECAST},
-            ["That is below $20.00 and runs dry on 2026-11-28 at 14:52 UTC at $9.10 a day."],
-        ),
-        (
             {"reason": "runway", "threshold": "3 days", **FORECAST},
-            ["That runs dry on 2026-11-28 at 14:52 UTC at $9.10 a day."],
+            ["It runs dry on 2026-11-28 at 14:52 UTC at $9.10 a day."],
         ),
         ({}, []),
     ],
@@ -130,6 +131,11 @@ def test_a_message_about_credits_says_that_every_key_stops(fields, why):
         "Without credits, every key of the account stops.",
         f"Credits: {CREDITS_PAGE}",
     ]
+
+
+def test_a_message_never_rounds_a_balance_up_to_the_threshold():
+    message = format_message(CREDITS | {"balance": 19.9999, "reason": "limit", "threshold": 20.0})
+    assert message.splitlines()[0] == "The OpenRouter account has $19.9999 of credits left"
 
 
 FAILING = {

@@ -92,17 +92,22 @@ from support.lines import deserialize
 
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
-from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
+from airflow_provider_openrouter.triggers.openrouter import (
+    OpenRouterCreditsEventTrigger,
+    OpenRouterKeyLimitEventTrigger,
+)
 
 
-async def watch(threshold):
-    trigger = OpenRouterKeyLimitEventTrigger(threshold=threshold, workspace_id="*", openrouter_conn_id="watched")
+async def watch(threshold, kind=OpenRouterKeyLimitEventTrigger, **scope):
+    trigger = kind(threshold=threshold, openrouter_conn_id="watched", **scope)
     async with aclosing(trigger.run()) as events:
         await anext(events)
 
 
 async def main():
-    await asyncio.gather(watch(1), watch(1_000), watch("20%"))
+    every = {"workspace_id": "*"}
+    credits = [watch("1 week", OpenRouterCreditsEventTrigger), watch("2 weeks", OpenRouterCreditsEventTrigger)]
+    await asyncio.gather(watch(1, **every), watch(1, **every), watch("3 days", **every), *credits)
 
 
 asyncio.run(main())
@@ -115,7 +120,7 @@ for conn_id in ("poked", "missing"):
 
 
 def test_a_poll_counts_once_however_many_share_it():
-    with Sandbox(keys=25) as sandbox, Statsd() as server:
+    with Sandbox(keys=25, balance=20) as sandbox, Statsd() as server:
         sandbox.create_key(name="low", limit=10.0, limit_remaining=0.5, expires_at=None)
         accounts = {f"AIRFLOW_CONN_{name}": sandbox.connection for name in ("WATCHED", "POKED")}
         run(WATCHED, server.environment | accounts)
@@ -124,9 +129,16 @@ def test_a_poll_counts_once_however_many_share_it():
         "keys.active.watched.all": 1,
         "keys.spend_today.watched.all": 1,
         "polls.watched.all": 1,
+        "reports.watched.all.limit": 2,
+        "reports.watched.all.runway": 1,
+        "credits.balance.watched.account": 1,
+        "credits.days_left.watched.account": 1,
+        "polls.watched.account": 1,
+        "reports.watched.account.runway": 2,
         "keys.active.poked.default": 1,
         "keys.spend_today.poked.default": 1,
         "polls.poked.default": 1,
+        "reports.poked.default.limit": 1,
         "polls.missing.default": 1,
         "poll_failures.missing.default": 1,
     }

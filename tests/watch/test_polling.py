@@ -540,14 +540,26 @@ def test_a_missing_connection_is_a_failure_until_it_exists(connect):
         asyncio.run(main())
 
 
-def test_checks_take_turns_and_do_not_block_the_loop(connect):
+@pytest.mark.parametrize(
+    "rule", [{"threshold": 5}, {"threshold": "3 days", "expires_within": "7 days", "include_disabled": True}]
+)
+def test_checks_take_turns_and_keys_are_sorted_in_a_thread(rule, connect):
     steps = []
 
     class Noting(LimitRule):
-        def check(self, listing):
+        def prepare(self, listing):
             assert threading.current_thread() is not threading.main_thread()
+            assert not listing.derived
+            super().prepare(listing)
+            steps.append("prepare")
+
+        def check(self, listing):
             steps.append("check")
-            return super().check(listing)
+            (sorted_keys,) = listing.derived.values()
+            before = set(vars(sorted_keys)), set(vars(listing))
+            found = super().check(listing)
+            assert before == (set(vars(sorted_keys)), set(vars(listing)))
+            return found
 
     async def tick():
         while True:
@@ -557,13 +569,13 @@ def test_checks_take_turns_and_do_not_block_the_loop(connect):
     async def main():
         async with asking() as shared, in_background(tick()):
             poll = await anext(shared)
-            checks = await asyncio.gather(*(poll.check(Noting(threshold=5)) for _ in range(10)))
+            checks = await asyncio.gather(*(poll.check(Noting(**rule)) for _ in range(10)))
         assert {id(check.listing) for check in checks} == {id(poll.reading)}
 
     with Server(Account(3)) as server:
         connect(server)
         asyncio.run(main())
-    assert steps.count("check") == 10
+    assert (steps.count("prepare"), steps.count("check")) == (1, 10)
     assert "check check" not in " ".join(steps)
 
 

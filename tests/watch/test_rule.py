@@ -365,6 +365,10 @@ def test_flags_are_read_and_refused_by_name(name):
     [
         ({"threshold": "10 %"}, {"threshold": "10.00%"}),
         ({"threshold": 5}, {"threshold": "5.00"}),
+        ({"threshold": "1.5 days"}, {"threshold": timedelta(hours=36)}),
+        ({"threshold": [9, "5"], "has_steps": True}, {"threshold": (5, 9.0, 5), "has_steps": True}),
+        ({"expires_within": "1 week"}, {"expires_within": "7 days"}),
+        ({"expires_within": None}, {}),
         ({"key_hashes": ["a", "b"]}, {"key_hashes": ("b", "a", "b")}),
         ({"key_hashes": {"a", "b"}}, {"key_hashes": "b, a"}),
         ({"include_disabled": False}, {"include_disabled": "false"}),
@@ -438,6 +442,9 @@ def test_a_warning_of_nothing_watched_says_what_matches_nothing(rule, matches):
         ({"threshold": 5}, "keys below $5.00"),
         ({"threshold": "10%", "name_pattern": "a*"}, "keys below 10% of the limit with name_pattern 'a*'"),
         ({"threshold": 5, "key_hashes": ["b", "a"]}, "keys below $5.00 with key_hashes a, b"),
+        ({"threshold": "36 hours"}, "keys dry within 36 hours"),
+        ({"threshold": [5, 1], "has_steps": True}, "keys below $5.00 in 2 steps"),
+        ({"threshold": 5, "expires_within": "1 week"}, "keys below $5.00 or expiring within 7 days"),
     ],
 )
 def test_a_rule_says_which_keys_it_watches(rule, words):
@@ -446,6 +453,7 @@ def test_a_rule_says_which_keys_it_watches(rule, words):
 
 def test_nothing_is_said_where_all_is_watched():
     assert not check(key(), key("b"), key_hashes=["a", "b"]).is_unwatched
+    assert not check(key(remaining=None), expires_within="7 days").is_unwatched
 
 
 @pytest.mark.parametrize(
@@ -457,8 +465,9 @@ def test_nothing_is_said_where_all_is_watched():
         ([key(limit=None)], {"threshold": "10%"}),
         ([key()], {"name_pattern": "b*"}),
         ([key()], {"key_hashes": []}),
+        ([key()], {"name_pattern": "b*", "expires_within": "7 days"}),
     ],
-    ids=["a missing hash", "no key", "no limit", "no limit for a percentage", "no match", "no hashes"],
+    ids=["a missing hash", "no key", "no limit", "no limit for a percentage", "no match", "no hashes", "expiry"],
 )
 def test_watching_in_vain_is_an_error_only_if_asked(keys, rule):
     found = check(*keys, **rule)
