@@ -1,6 +1,7 @@
 """What a person answers about low keys in the pages of a real Airflow, and what becomes of each key."""
 
 import pytest
+from pages import open_required_action
 
 from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.sandbox import TOKEN
@@ -25,11 +26,8 @@ def states(airflow, task_id):
 
 
 def open_form(page, name):
-    """Open the form about a key from the list of all required actions, and return the field for the amount."""
-    page.goto("/")
-    page.get_by_role("button", name="Browse").click()
-    page.get_by_role("menuitem", name="Required Actions").click()
-    page.get_by_role("link", name=f"Raise the limit of key {name} ").click()
+    """Open the form about a key, and return the field for the amount."""
+    open_required_action(page, f"Raise the limit of key {name} ")
     return page.get_by_label("New limit (USD)")
 
 
