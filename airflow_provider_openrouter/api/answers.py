@@ -56,11 +56,12 @@ def read_data(where: str, response: requests.Response, body: bytes, hide: Callab
     :raises OpenRouterError: if there is an ``error`` in it, the one of its ``code``.
     """
     text = body.decode("utf-8", "replace")
-    if "\\u0000" in text:  # legal JSON that PostgreSQL holds neither as text nor as JSON
+    has_escapes = "\\" in text  # found at once, and most pages have none
+    if has_escapes and "\\u0000" in text:  # legal JSON that PostgreSQL holds neither as text nor as JSON
         text = _NUL.sub(r"\1\\ufffd", text)
     try:
         answer = _decoder.decode(text)
-        if _SURROGATE.search(text):  # half a surrogate pair is legal JSON that no UTF-8 can hold
+        if has_escapes and _SURROGATE.search(text):  # half a pair is legal JSON that no UTF-8 can hold
             answer = json.loads(json.dumps(answer, ensure_ascii=False).encode("utf-8", "replace"))
     except (ValueError, RecursionError):
         raise OpenRouterResponseError(

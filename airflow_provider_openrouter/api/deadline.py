@@ -153,13 +153,16 @@ _current: ContextVar[Attempt] = ContextVar("attempt")
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """The adapter of requests, for use inside :meth:`Deadline.attempt`."""
+    """The adapter of requests for one host, for use inside :meth:`Deadline.attempt`."""
+
+    _pool: Any = None  # found once: requests looks for it at every request
 
     def get_connection_with_tls_context(self, *args: Any, **kwargs: Any) -> Any:
         """Return the pool of a host, or of a proxy to it, with connections that are watched."""
-        pool: Any = super().get_connection_with_tls_context(*args, **kwargs)
-        pool.ConnectionCls = _watched(type(pool).ConnectionCls)
-        return pool
+        if self._pool is None:
+            self._pool = super().get_connection_with_tls_context(*args, **kwargs)
+            self._pool.ConnectionCls = _watched(type(self._pool).ConnectionCls)
+        return self._pool
 
     def close(self) -> None:
         """Close the connections now: requests and urllib3 leave that to the garbage collector."""

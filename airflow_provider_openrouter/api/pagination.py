@@ -23,7 +23,12 @@ Page: TypeAlias = list[Record]
 
 PAGE_SIZE = 100
 """How many records OpenRouter sends a page today. Nothing is lost if it sends more or fewer."""
-MAX_OVERLAP = 5
+MAX_OVERLAP = 2
+"""How many records two pages share, if they are large. One is proof enough that nothing lies between them; with
+two, a record that is deleted meanwhile costs no request."""
+MAX_TAIL = 5
+"""How many records, at most, the last page of a known account is expected to show. As long as one of them is
+left, deletions since the listing before cost no request."""
 MAX_BARREN_PAGES = 100
 MAX_SINGLE_PAGES = 1_000
 """How many pages of one record are read. They cannot overlap, so that of a record that is replaced without end
@@ -205,13 +210,14 @@ def _plan(expected: Extent) -> list[int]:
     page_size, end = expected
     stride = _stride(page_size)
     pages = -(-max(0, end - page_size) // stride)
-    tail = end - _overlap(page_size) if page_size > 1 else end or LOOK_BEYOND
-    return [*range(stride, pages * stride + 1, stride), tail]
+    last = pages * stride
+    tail = max(last + 1, end - _overlap(page_size, MAX_TAIL)) if page_size > 1 else end or LOOK_BEYOND
+    return [*range(stride, last + 1, stride), tail]
 
 
 def _stride(page_size: int) -> int:
     return max(1, page_size - _overlap(page_size))
 
 
-def _overlap(size: int) -> int:
-    return min(MAX_OVERLAP, max(1, size // 20))
+def _overlap(size: int, most: int = MAX_OVERLAP) -> int:
+    return min(most, max(1, size // 20))

@@ -30,7 +30,7 @@ class Window:
         self._lock = Lock()
         self._ahead: dict[int, Future[Page]] = {}
         self._threads = ThreadPoolExecutor(limit, thread_name_prefix="openrouter-page")
-        self._has_threads = False
+        self._dropped: list[Future[Page]] = []  # some may still be under way, for nobody
         self._wait = math.inf  # the shortest that a page was waited for
         self._work = 0.0  # what all pages took to send and to read
         self._pages = 0
@@ -53,8 +53,7 @@ class Window:
             self._drop_ahead()
             self.close_by_half()
         del following[self._room - 1 :]
-        if following or self._has_threads:
-            self._has_threads = True
+        if following or self._is_under_way:
             for expected in (offset, *following):
                 if expected not in self._ahead:
                     self._ahead[expected] = self._threads.submit(self._timed, expected)
@@ -69,6 +68,11 @@ class Window:
         """Let half as many pages be under way at once."""
         with self._lock:
             self._size = max(1.0, self._size / 2)
+
+    @property
+    def _is_under_way(self) -> bool:
+        """Return whether any page is: if not, the next one alone is fetched here, without a thread."""
+        return bool(self._ahead) or not all(future.done() for future in self._dropped)
 
     @property
     def _room(self) -> int:
@@ -87,6 +91,6 @@ class Window:
         return page
 
     def _drop_ahead(self) -> None:
-        for future in self._ahead.values():
-            future.cancel()
+        left = (*self._dropped, *self._ahead.values())
+        self._dropped = [future for future in left if not future.cancel()]
         self._ahead.clear()

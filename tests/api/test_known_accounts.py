@@ -60,7 +60,7 @@ def test_all_pages_of_a_known_account_are_named_with_the_first():
         return account.page(offset)
 
     list(Walk(fetch, "hash", Extent(100, 640)))
-    offsets = [0, 95, 190, 285, 380, 475, 570, 635]
+    offsets = [0, 98, 196, 294, 392, 490, 588, 635]
     assert named == [offsets[number:] for number in range(8)]
 
 

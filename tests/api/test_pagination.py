@@ -292,8 +292,8 @@ def test_pages_ahead_are_named_once_a_page_was_followed():
 
 def test_pages_ahead_are_named_after_a_page_of_a_hundred():
     asked = named(Account(1_050))
-    assert asked[:3] == [(0, []), (95, [190, 285]), (190, [285, 380])]
-    assert asked[-2:] == [(1_045, [1_140, 1_235]), (1_140, [])]
+    assert asked[:3] == [(0, []), (98, [196, 294]), (196, [294, 392])]
+    assert asked[-3:] == [(1_048, [1_078, 1_176]), (1_078, [1_176]), (1_176, [])]
 
 
 def test_at_most_seven_pages_are_named_ahead_at_first():
@@ -309,7 +309,7 @@ def test_at_most_seven_pages_are_named_ahead_at_first():
 
 
 def test_pages_fetched_ahead_serve_to_look_beyond_the_end():
-    assert [offset for offset, _ in named(Account(250))] == [0, 95, 190, 247, 285, 380]
+    assert [offset for offset, _ in named(Account(250))] == [0, 98, 196, 248, 294, 392]
 
 
 def test_pages_of_one_record_that_is_replaced_have_an_end():

@@ -81,6 +81,38 @@ def test_pages_that_need_no_waiting_are_fetched_one_by_one():
     assert worked(0.0) == ({get_ident()}, 1)
 
 
+def test_a_page_alone_is_fetched_without_a_thread():
+    threads: list[int] = []
+    with Window(2) as window:
+        window.turn_to(lambda offset: threads.append(get_ident()) or [])
+        window.page(0, (1,))
+        window.page(1, ())
+        assert get_ident() not in threads
+        window.page(2, ())
+    assert threads[2:] == [get_ident()]
+
+
+def test_a_page_beside_one_that_was_dropped_counts_to_the_limit():
+    threads: dict[int, int] = {}
+    begun, ends = Event(), Event()
+
+    def fetch(offset: int) -> list[dict[str, int]]:
+        threads[offset] = get_ident()
+        if offset == 1:
+            begun.set()
+            assert ends.wait(20)
+        return []
+
+    with Window(2) as window:
+        window.turn_to(fetch)
+        window.page(0, (1,))
+        assert begun.wait(20)
+        window.turn_to(fetch)
+        window.page(2, ())
+        ends.set()
+    assert threads[2] not in (get_ident(), threads[1])
+
+
 def test_many_pages_are_fetched_at_once_where_waiting_is_long():
     assert worked(0.5)[1] == 8
 
