@@ -1128,7 +1128,7 @@ def test_a_warning_of_damaged_state_reads_as_a_sentence(connect, caplog):
         connect(server)
         run(main())
     [warning] = said(caplog, logging.WARNING)
-    assert warning.endswith(f". {WATCH} reports keys that are low now once more.")
+    assert warning.endswith(f". {WATCH} reports what is low now once more.")
 
 
 def accessors(*names: str):
