@@ -43,7 +43,8 @@ class Outage:
             if not self._loaded:
                 state = await self._state_store.aget(self._state_key)
                 self._loaded = True
-                self._reported = self._stored = state["failing_since"] if state else None
+                self._stored = state["failing_since"] if state else None
+                self._reported = self._reported or self._stored
             elif self._reported != self._stored:
                 state = {"version": VERSION, "failing_since": self._reported}
                 await self._state_store.aset(self._state_key, state)
