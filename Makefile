@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE := 1
 SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
 	test_faults.py test_fuzz.py test_snippets.py
 
-.PHONY: help demo demo-events test test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
+.PHONY: help demo demo-events demo-approval test test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
 	pictures check benchmark constraints clean
 
 help: ## show this list
@@ -16,8 +16,11 @@ help: ## show this list
 demo: .venv/ready ## run two of the example DAGs through Airflow against a sandbox
 	$(BIN)/python scripts/demo.py
 
-demo-events: .venv/ready ## run a whole Airflow, which starts a DAG when a sandbox's key runs low
+demo-events: .venv/ready ## run a whole Airflow, which starts DAGs when a sandbox's keys and credits run low
 	$(BIN)/python scripts/demo_events.py
+
+demo-approval: .venv/ready ## run a whole Airflow, which asks before it raises the limit of a sandbox's key
+	$(BIN)/python scripts/demo_approval.py
 
 test: .venv/ready ## run the tests, and show what they do not cover
 	$(BIN)/python -m pytest --cov
@@ -57,6 +60,7 @@ benchmark: .venv/ready ## compare listing, waiting and writing with the alternat
 	$(BIN)/python tests/benchmarks/waiting.py
 	$(BIN)/python tests/benchmarks/writing.py
 	$(BIN)/python tests/benchmarks/growth.py
+	$(BIN)/python tests/benchmarks/activity.py
 
 constraints: ## compile constraints.txt again; needs no .venv
 	$(PYTHON) -m venv build/tools

@@ -14,6 +14,7 @@ from typing import Any
 CONN_TYPE = "openrouter"
 DEFAULT_CONN_ID = "openrouter_default"
 DEFAULT_BASE_URL = "https://openrouter.ai/api/v1"
+KEYS_PAGE = "https://openrouter.ai/settings/keys"
 MANAGEMENT_KEYS_PAGE = "https://openrouter.ai/settings/management-keys"
 CREDITS_PAGE = "https://openrouter.ai/settings/credits"
 STATUS_PAGE = "https://status.openrouter.ai"
@@ -106,7 +107,14 @@ ALLOW_HTTP = Extra(
     kind=bool,
     default=False,
 )
-EXTRAS = {extra.name: extra for extra in (TIMEOUT, MAX_RETRIES, MAX_CONCURRENCY, ALLOW_HTTP)}
+ALLOW_UPDATES = Extra(
+    name="allow_updates",
+    label="Allow updates",
+    description="Let tasks with this connection change keys: limit, name, and whether they are disabled.",
+    kind=bool,
+    default=False,
+)
+EXTRAS = {extra.name: extra for extra in (TIMEOUT, MAX_RETRIES, MAX_CONCURRENCY, ALLOW_HTTP, ALLOW_UPDATES)}
 
 PLACES = {
     "management_key": "The management key is the password",

@@ -53,6 +53,7 @@ def get_provider_info() -> dict[str, Any]:
                 "python-module": "airflow_provider_openrouter.transfers.openrouter_to_sql",
             }
         ],
+        "extra-links": ["airflow_provider_openrouter.links.OpenRouterKeysLink"],
         "connection-types": [
             {
                 "connection-type": connection.CONN_TYPE,

@@ -10,14 +10,15 @@ value, and return None if it cannot be read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from functools import cached_property
 from operator import attrgetter
 from typing import Any, NamedTuple, TypeAlias
 
-from airflow_provider_openrouter.exceptions import OpenRouterResponseError
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import plain
 
@@ -54,6 +55,23 @@ FIELDS = {
 
 AMOUNT_BOUND = 1e300
 """Numbers this large are not taken as amounts, so that sums stay finite."""
+
+_HASH = re.compile(r"[\w-]{1,128}", re.ASCII)
+
+
+def read_hash(value: Any) -> str:
+    """
+    Return the hash of a key, if it can be one.
+
+    :raises OpenRouterRequestError: if it cannot; a key in its place is not shown.
+    """
+    if isinstance(value, str) and "sk-or-" in value.lower():
+        raise OpenRouterRequestError("A key was given in place of its hash. Give the hash that the list shows.")
+    if not isinstance(value, str) or not _HASH.fullmatch(value):
+        raise OpenRouterRequestError(
+            f"No key has the hash {plain(repr(value))}. Give the hash that the list shows."
+        )
+    return value
 
 
 def to_json(value: Any) -> str:
@@ -106,7 +124,28 @@ def read_time(value: Any) -> datetime | None:
         return None
 
 
-READERS = {"string": read_text, "boolean": read_flag, "number": read_amount, "timestamp": read_time}
+def read_count(value: Any) -> int | None:
+    """Return a whole number of 64 bits, or None; text such as ``"12"`` and numbers such as 12.0 count."""
+    if not isinstance(value, int) or isinstance(value, bool):
+        amount = read_amount(value)
+        value = None if amount is None or not amount.is_integer() else int(amount)
+    return value if value is not None and -(2**63) <= value < 2**63 else None
+
+
+def read_date(value: Any) -> date | None:
+    """Return the UTC day of a date or a time (ISO 8601), or None."""
+    time = read_time(value)
+    return None if time is None else time.date()
+
+
+READERS = {
+    "string": read_text,
+    "boolean": read_flag,
+    "integer": read_count,
+    "number": read_amount,
+    "timestamp": read_time,
+    "date": read_date,
+}
 """How a value of each kind is read."""
 
 
@@ -124,6 +163,15 @@ def is_expired(key: Key, at: datetime) -> bool:
 def is_active(key: Key, at: datetime) -> bool:
     """Return whether a key is neither disabled nor expired."""
     return not is_disabled(key) and not is_expired(key, at)
+
+
+def is_management_key(key: Key) -> bool | None:
+    """
+    Return whether a key is a management key, or None if the server does not say.
+
+    :param key: what ``GET /key`` sent. Older servers call a management key a provisioning key.
+    """
+    return read_flag(key.get("is_management_key", key.get("is_provisioning_key")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +193,8 @@ class LimitedKey:
     def hash(self) -> str:
         """The identity of the key."""
         return self.key["hash"]  # type: ignore[no-any-return]
+
+    id = hash
 
 
 class KeyGroup(NamedTuple):
@@ -204,6 +254,11 @@ class KeyListing:
     extents: Mapping[str | None, Extent] = field(default_factory=dict)
 
     @cached_property
+    def derived(self) -> dict[Hashable, Any]:
+        """What was computed from the listing, kept for all who share it."""
+        return {}
+
+    @cached_property
     def hashes(self) -> frozenset[str]:
         """The hashes of the keys."""
         return frozenset(key["hash"] for key in self.keys)
@@ -221,11 +276,6 @@ class KeyListing:
     def group(self, *, include_disabled: bool) -> KeyGroup:
         """Return the active keys, or with disabled ones all that have not expired."""
         return self.unexpired if include_disabled else self.active
-
-    def prepare(self, *, include_disabled: bool) -> None:
-        """Compute :meth:`group` and :attr:`hashes` now, not at their first use."""
-        self.group(include_disabled=include_disabled)
-        len(self.hashes)
 
     @property
     def workspace(self) -> str:

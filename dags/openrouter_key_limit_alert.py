@@ -1,12 +1,14 @@
 """
 ### Alert before an OpenRouter key runs dry
 
-Waits until less than a tenth of any key's limit is left, and formats a message with the low keys and what is
-left of each. It waits in the triggerer, which uses no worker slot.
+Waits until less than a tenth of any key's limit is left, and sends a message about the low keys. It waits in the
+triggerer, which uses no worker slot. When you trigger a run by hand, the form asks for the threshold, and for a
+pattern that the names of the keys must match.
 
 It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
+- To send the message to people, the notifier of Slack or SMTP in place of `LogNotifier`, and its connection.
 """
 
 from __future__ import annotations
@@ -15,11 +17,46 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, task
+from airflow.sdk import DAG, BaseNotifier, Param
 
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 
 log = logging.getLogger(__name__)
+
+
+class LogNotifier(BaseNotifier):
+    """Writes a message to the task's log."""
+
+    template_fields = ("text",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def notify(self, context: Any) -> None:
+        for line in self.text.splitlines():
+            log.info(line)
+
+
+# [START howto_sensor_openrouter_key_limit_notifier]
+MESSAGE = "{{ ti.xcom_pull(key='message') }}"
+notifier = LogNotifier(MESSAGE)
+
+# With Slack:
+#     from airflow.providers.slack.notifications.slack import SlackNotifier
+#
+#     notifier = SlackNotifier(channel="#llm", text=MESSAGE)
+#
+# By email:
+#     from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+#
+#     notifier = SmtpNotifier(
+#         from_email="airflow@example.com",
+#         to="llm@example.com",
+#         subject="{{ ti.xcom_pull(key='message').splitlines()[0] }}",
+#         html_content=f"<pre>{MESSAGE}</pre>",
+#     )
+# [END howto_sensor_openrouter_key_limit_notifier]
 
 with DAG(
     dag_id="openrouter_key_limit_alert",
@@ -27,35 +64,23 @@ with DAG(
     start_date=datetime(2026, 1, 1, tzinfo=UTC),
     catchup=False,
     max_active_runs=1,
+    params={
+        "threshold": Param("10%", type="string", description="A percentage of the limit, USD, or a time: 3 days"),
+        "pattern": Param(None, type=["null", "string"], description="Such as billing-*"),
+    },
     doc_md=__doc__,
     tags=["openrouter"],
 ):
     # [START howto_sensor_openrouter_key_limit]
-    wait_for_low_key = OpenRouterKeyLimitSensor(
+    OpenRouterKeyLimitSensor(
         task_id="wait_for_low_key",
-        threshold="10%",
+        threshold="{{ params.threshold }}",
+        name_pattern="{{ params.pattern or '' }}",
         workspace_id="*",
         deferrable=True,
         poke_interval=15,  # short, to see it work; in production use minutes, such as 300
         timeout=timedelta(hours=23),
         soft_fail=True,  # on a day without a low key the task is skipped, not failed
+        on_success_callback=notifier,
     )
     # [END howto_sensor_openrouter_key_limit]
-
-    # [START howto_sensor_openrouter_key_limit_message]
-    # To send the message, give the task a notifier, such as the Slack provider's:
-    #     @task(on_success_callback=SlackNotifier(channel="#llm", text="{{ ti.xcom_pull('format_message') }}"))
-    @task
-    def format_message(low_keys: list[dict[str, Any]]) -> str:
-        lines = [f"OpenRouter keys with less than a tenth of their limit left: {len(low_keys)}"]
-        for key in low_keys:
-            workspace = f" in {key['workspace_name']}" if "workspace_name" in key else ""
-            left = f"${float(key['limit_remaining']):,.2f} of ${float(key['limit']):,.2f} left"
-            reset = f"resets {key['limit_reset']}" if key["limit_reset"] else "never resets"
-            lines.append(f"- {key['name']} ({key['label']}){workspace}: {left}, {reset}")
-        for line in lines:
-            log.info(line)
-        return "\n".join(lines)
-
-    format_message(wait_for_low_key.output)
-    # [END howto_sensor_openrouter_key_limit_message]

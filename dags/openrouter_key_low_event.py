@@ -1,13 +1,15 @@
 """
 ### Start when an OpenRouter key runs low
 
-The triggerer watches the keys; no DAG run waits. This DAG starts when a key crosses the threshold, and not again
-for that key until it has recovered. After a restart of the triggerer, keys that are still low are reported once
-more on Airflow before 3.3; newer ones remember what was reported.
+The triggerer watches the keys; no DAG run waits. This DAG starts when a key will run dry within three days at its
+pace, and not again for that key until it has recovered. It also starts when the keys cannot be watched, and again
+when they can. After a restart of the triggerer, keys that are still low are reported once more on Airflow before
+3.3; newer ones remember what was reported.
 
 It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
+- To send the messages to people, the notifiers of Slack or SMTP in place of `LogNotifier`, and their connections.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk import DAG, Asset, AssetWatcher, task
+from airflow.sdk import DAG, Asset, AssetWatcher, BaseNotifier, task
 
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
 
@@ -30,15 +32,61 @@ low_keys = Asset(
         AssetWatcher(
             name="openrouter_key_limit",
             trigger=OpenRouterKeyLimitEventTrigger(
-                threshold="10%",
+                threshold="3 days",
                 workspace_id="*",
-                rearm_margin="2%",
+                report_failures_after=5,
                 poll_interval=15,  # short, to see it work; in production use minutes, such as 300
             ),
         )
     ],
 )
 # [END howto_event_trigger_openrouter_key_limit]
+
+
+class LogNotifier(BaseNotifier):
+    """Writes a message to the task's log."""
+
+    template_fields = ("text",)
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+
+    def notify(self, context: Any) -> None:
+        for line in self.text.splitlines():
+            log.info(line)
+
+
+# [START howto_event_trigger_openrouter_key_limit_notifiers]
+MESSAGE = "{{ ti.xcom_pull() }}"
+notify_owners = LogNotifier(MESSAGE)
+notify_operators = LogNotifier(MESSAGE)
+
+# With Slack:
+#     from airflow.providers.slack.notifications.slack import SlackNotifier
+#
+#     notify_owners = SlackNotifier(channel="#llm", text=MESSAGE)
+#
+# By email:
+#     from airflow.providers.smtp.notifications.smtp import SmtpNotifier
+#
+#     notify_operators = SmtpNotifier(
+#         from_email="airflow@example.com",
+#         to="airflow-operators@example.com",
+#         subject="{{ ti.xcom_pull().splitlines()[0] }}",
+#         html_content=f"<pre>{MESSAGE}</pre>",
+#     )
+# [END howto_event_trigger_openrouter_key_limit_notifiers]
+
+
+# [START howto_event_trigger_openrouter_key_limit_messages]
+def read_messages(events: Any, *statuses: str) -> str:
+    payloads = [event.extra["payload"] for event in events]
+    messages = [payload["message"] for payload in payloads if payload["status"] in statuses]
+    if not messages:  # there is no event at all if the DAG is triggered by hand
+        raise AirflowSkipException(f"There is no event of the status {' or '.join(statuses)}.")
+    return "\n\n".join(messages)
+
 
 with DAG(
     dag_id="openrouter_key_low_event",
@@ -48,27 +96,15 @@ with DAG(
     doc_md=__doc__,
     tags=["openrouter"],
 ):
-    # [START howto_event_trigger_openrouter_key_limit_message]
-    # To send the message, give the task a notifier, such as the Slack or the SMTP provider's:
-    #     @task(on_success_callback=SlackNotifier(channel="#llm", text="{{ ti.xcom_pull('format_message') }}"))
-    @task
-    def format_message(triggering_asset_events: Any = None) -> str:
-        if not triggering_asset_events[low_keys]:
-            raise AirflowSkipException(
-                "There is no event: this DAG is started by a key that runs low, not by hand."
-            )
-        lines = []
-        for event in triggering_asset_events[low_keys]:
-            payload = event.extra["payload"]
-            crossed, low = len(payload["keys"]), payload["low_count"]
-            lines.append(f"OpenRouter keys that crossed the threshold: {crossed} ({low} low in all)")
-            for key in payload["keys"]:
-                workspace = f" in {key['workspace_name']}" if "workspace_name" in key else ""
-                left = f"${float(key['limit_remaining']):,.2f} of ${float(key['limit']):,.2f} left"
-                lines.append(f"- {key['name']} ({key['label']}){workspace}: {left}, threshold {key['threshold']}")
-        for line in lines:
-            log.info(line)
-        return "\n".join(lines)
 
-    format_message()
-    # [END howto_event_trigger_openrouter_key_limit_message]
+    @task(on_success_callback=notify_owners)
+    def report_low_keys(triggering_asset_events: Any = None) -> str:
+        return read_messages(triggering_asset_events[low_keys], "low")
+
+    @task(on_success_callback=notify_operators)
+    def report_failing_watcher(triggering_asset_events: Any = None) -> str:
+        return read_messages(triggering_asset_events[low_keys], "error", "recovered")
+
+    report_low_keys()
+    report_failing_watcher()
+# [END howto_event_trigger_openrouter_key_limit_messages]

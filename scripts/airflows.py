@@ -13,7 +13,7 @@ from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, TypeVar
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import psutil
 from sessions import Guard, kill, session
@@ -144,6 +144,13 @@ class Airflow:
             key=key,
         )
         return json.loads(value)
+
+    def get(self, path: str) -> Any:
+        """Return what the REST API responds to a GET."""
+        with urlopen(f"{self.url}/auth/token", timeout=30) as answer:
+            headers = {"Authorization": f"Bearer {json.load(answer)['access_token']}"}
+        with urlopen(Request(f"{self.url}/api/v2/{path}", headers=headers), timeout=30) as answer:
+            return json.load(answer)
 
     def wait_for(self, condition: Callable[[], T], what: str, *, seconds: float = 120) -> T:
         """Return the condition's first true value; fail with Airflow's output if there is none."""

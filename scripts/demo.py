@@ -90,7 +90,7 @@ def main() -> None:
             say(f"Started a sandbox with 25 keys that spend $1.20 a minute each at {sandbox.base_url}")
             os.environ["AIRFLOW_CONN_OPENROUTER_DEFAULT"] = sandbox.connection
             run_alert()
-    say("Two more need more: openrouter_keys_warehouse a database, openrouter_key_low_event a whole Airflow")
+    say("Others need more: openrouter_keys_warehouse a database, and those that events start a whole Airflow")
     print("make demo-events runs the latter.")
     say(f"Done in {time.monotonic() - began:.0f} s; everything is stopped")
 

@@ -44,8 +44,8 @@ def summary(page: playwright.Page, airflow: Standalone) -> None:
 
 def alert(page: playwright.Page, airflow: Standalone) -> None:
     airflow.wait_for(lambda: "success" in airflow.run_states("openrouter_key_low_event"), "the alert")
-    open_task(page, airflow, "openrouter_key_low_event", "format_message")
-    page.get_by_text("that crossed the threshold").first.wait_for()
+    open_task(page, airflow, "openrouter_key_low_event", "report_low_keys")
+    page.get_by_text("OpenRouter key is low").first.wait_for()
 
 
 def take(

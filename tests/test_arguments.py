@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from datetime import timedelta
 from decimal import Decimal
 from importlib import import_module
 from inspect import cleandoc, isclass, signature
@@ -14,7 +15,7 @@ from airflow.sdk.definitions.xcom_arg import XComArg
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.arguments import is_literal, read_interval, require_flag
+from airflow_provider_openrouter.arguments import is_literal, read_interval, read_span, require_flag, span_text
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 
@@ -108,6 +109,54 @@ def test_an_interval_is_a_float_that_is_read_again_from_json(value):
     seconds = read_interval("poll_interval", value)
     assert type(seconds) is float
     assert read_interval("poll_interval", json.loads(json.dumps(seconds))) == seconds == float(value)
+
+
+# -- read_span
+
+
+@pytest.mark.parametrize(
+    ("value", "span", "text"),
+    [
+        ("3 days", timedelta(days=3), "3 days"),
+        ("72 hours", timedelta(days=3), "3 days"),
+        (timedelta(days=3), timedelta(days=3), "3 days"),
+        (" 3.0 day ", timedelta(days=3), "3 days"),
+        ("36 hours", timedelta(hours=36), "36 hours"),
+        ("1.5 days", timedelta(hours=36), "36 hours"),
+        ("1 week", timedelta(days=7), "7 days"),
+        ("1 days", timedelta(days=1), "1 day"),
+        ("1 hours", timedelta(hours=1), "1 hour"),
+        ("0.1 hours", timedelta(minutes=6), "0.1 hours"),
+        (timedelta(seconds=1), timedelta(seconds=1), "0.0002777778 hours"),
+        ("366 days", timedelta(days=366), "366 days"),
+        ("52.1 weeks", timedelta(days=364, hours=16, minutes=48), "8752.8 hours"),
+    ],
+)
+def test_a_time_is_a_number_of_hours_days_or_weeks(value, span, text):
+    assert read_span("expires_within", value) == span
+    assert span_text(span) == text
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *("3 dayz", "0 days", "0.0 hours", "-1 days", "+1 days", "1e9 days", "1e0 days", "367 days", "53 weeks"),
+        *("days", "3", "", "3 Days", "3 months", "1,5 days", "1_0 days", "٣ days", "3 days ago", ".5 days"),
+        *("9" * 5000 + " days", "0.00000000001 hours", "inf days", "nan days", "1/2 days", "3 days 4 hours"),
+        *(5, 0, None, True, math.inf, [], ["3 days"], {}, timedelta(0), timedelta(days=-1), timedelta(days=367)),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_anything_else_is_refused_as_a_time_in_one_sentence(value):
+    with pytest.raises(OpenRouterRequestError) as refusal:
+        read_span("expires_within", value)
+    assert str(refusal.value).startswith(f'expires_within must be a time such as "3 days", not {value!r}. ')
+
+
+@settings(deadline=None, database=None)
+@given(st.timedeltas(timedelta(microseconds=1), timedelta(days=366)))
+def test_a_time_is_read_again_from_its_text(span):
+    assert read_span("expires_within", span_text(span)) == span
 
 
 # -- their documentation

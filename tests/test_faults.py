@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,16 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterResponseError,
     OpenRouterServerError,
 )
-from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
+from airflow_provider_openrouter.operators.openrouter import (
+    OpenRouterListKeysOperator,
+    OpenRouterRaiseLimitOperator,
+    OpenRouterUpdateKeyOperator,
+)
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_keys
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner", "retries_at_once")
 
@@ -68,6 +74,7 @@ class Stage:
         self.servers: list[Server] = []
         self.max_retries = 1
         self.timeout = 30.0
+        self.allow_updates = False
         self._stack = stack
 
     def serve(self, answer: Callable[[Request], Answer], *, certificate: Path | None = None) -> Server:
@@ -80,7 +87,8 @@ class Stage:
         return self._stack.enter_context(proxy)
 
     def connect(self, *, extra: Any = None, **fields: Any) -> None:
-        extra = {"timeout": self.timeout, "max_retries": self.max_retries} | (extra or {})
+        settings = {"timeout": self.timeout, "max_retries": self.max_retries}
+        extra = settings | {"allow_updates": self.allow_updates} | (extra or {})
         self.connection("openrouter_default", conn_type="openrouter", **{"password": TOKEN} | fields, extra=extra)
 
     def connection(self, name: str, **fields: Any) -> None:
@@ -309,6 +317,16 @@ def has_a_field_that_is_not_used(stage: Stage) -> None:
     stage.connect(host=server.base_url, login="finance", extra={"note": "of the finance team"})
 
 
+def refuses_changes(answer: Answer) -> Callable[[Stage], Any]:
+    """Respond to reading with a key, and to each change with an answer."""
+
+    def cause(stage: Stage) -> None:
+        stage.allow_updates = True
+        stage.serve(lambda request: answer if request.method == "PATCH" else data(KEYS[0]))
+
+    return cause
+
+
 def has_no_connection(stage: Stage) -> None:
     stage.environment.delenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", raising=False)
 
@@ -396,6 +414,15 @@ def writes_what_a_constraint_forbids(stage: Stage) -> Any:
     return writes_a_table(stage)
 
 
+def reads_the_credits(stage: Stage) -> Any:
+    return OpenRouterHook().get_credits()
+
+
+def changes_a_key(stage: Stage | None = None, **arguments: Any) -> Any:
+    changes = {"key_hash": "hash-0", "limit": 50} | arguments
+    return OpenRouterUpdateKeyOperator(task_id="update", **changes).execute(Context())
+
+
 # -- the table
 
 FAULTS = [
@@ -411,9 +438,17 @@ FAULTS = [
         name="the key is an inference key (403)",
         cause=serves(error(403, "Only management keys can perform this operation")),
         error=OpenRouterAuthError,
-        says="… answered 403 (Only management keys can perform this operation). …; an inference key cannot list "
-        "keys. Create one at …",
+        says="… answered 403 (Only management keys can perform this operation). …; an inference key is not "
+        "enough. Create one at …",
         requests=1,
+    ),
+    Fault(
+        name="the credits are read with an inference key, and both totals are 0",
+        cause=serves(data({"total_credits": 0, "total_usage": 0, "is_management_key": False})),
+        error=OpenRouterAuthError,
+        says="The key is an inference key, to which the API shows credits of 0. Create a management key at …",
+        requests=2,
+        task=reads_the_credits,
     ),
     Fault(
         name="a limit, a budget or a data region forbids it (403)",
@@ -482,13 +517,6 @@ FAULTS = [
         error=OpenRouterRequestError,
         says="… answered 407 (Proxy authentication required). The proxy says so, not OpenRouter. Put what it "
         "asks for into HTTPS_PROXY, …",
-        requests=1,
-    ),
-    Fault(
-        name="a conflict with another change (409)",
-        cause=serves(error(409, "Conflict")),
-        error=OpenRouterRequestError,
-        says="… answered 409 (Conflict). It is in conflict with another change. Look at what is there now, …",
         requests=1,
     ),
     Fault(
@@ -810,6 +838,15 @@ FAULTS = [
         repeated=True,
     ),
     Fault(
+        name="credits without `total_credits` or `total_usage`, or with one that is no amount",
+        cause=serves(data({"total_credits": 100, "total_usage": None})),
+        error=OpenRouterResponseError,
+        says="/credits answered no amount under 'total_usage'. So the balance is not known, and nothing is "
+        "reported. Check that the base URL is the API's; if it is, report it to OpenRouter. …",
+        requests=1,
+        task=reads_the_credits,
+    ),
+    Fault(
         name="an answer of more than 100 MB, unpacked",
         cause=a_packed_body_of_nothing,
         error=OpenRouterResponseError,
@@ -916,6 +953,46 @@ FAULTS = [
         says="key_hashes names keys that are not listed: …. They may be deleted, disabled, expired, or in …",
         requests=2,
         task=waits_for_no_key,
+    ),
+    Fault(
+        name="a key is to be changed, but the connection does not allow it",
+        cause=serves_after(),
+        error=OpenRouterRequestError,
+        says="Keys may not be changed: allow_updates is not set. The setting is the extra allow_updates of …",
+        requests=0,
+        task=changes_a_key,
+    ),
+    Fault(
+        name="a limit is above `max_limit`",
+        cause=serves_after(),
+        error=OpenRouterRequestError,
+        says="A limit of $50.00 is above max_limit, $20.00. Nothing was changed. Raise max_limit to allow it.",
+        requests=0,
+        task=partial(changes_a_key, max_limit=20),
+    ),
+    Fault(
+        name="there is no key of that hash (404)",
+        cause=refuses_changes(error(404, "API key not found")),
+        error=OpenRouterRequestError,
+        says="… answered 404 (API key not found). No key has this hash, or it was deleted. Check key_hash and …",
+        requests=2,
+        task=changes_a_key,
+    ),
+    Fault(
+        name="a change is in conflict with another one (409)",
+        cause=refuses_changes(error(409, "Conflict")),
+        error=OpenRouterRequestError,
+        says="… answered 409 (Conflict). It is in conflict with another change. Look at what is there now, …",
+        requests=2,
+        task=changes_a_key,
+    ),
+    Fault(
+        name="another change is refused (400)",
+        cause=refuses_changes(error(400, "Invalid limit")),
+        error=OpenRouterRequestError,
+        says="… answered 400 (Invalid limit). Check the values that were sent.",
+        requests=2,
+        task=changes_a_key,
     ),
     Fault(
         name="`output_path` has a placeholder that does not exist, or `%Y`",
@@ -1081,7 +1158,7 @@ def test_a_trigger_does_as_the_table_says(fault, stage, caplog):
         assert asyncio.run(first_event(caplog, has_listed=True)) is None
     if event:
         with pytest.raises(OpenRouterError, match=f"(?s){says(fault)}") as caught:
-            read_event(event)
+            read_keys(event)
         assert isinstance(caught.value, AirflowFailException) is (fault.error not in REFUSED)
 
 
@@ -1098,6 +1175,42 @@ async def first_event(caplog, *, has_listed: bool = False) -> dict[str, Any] | N
         first.cancel()
         await asyncio.gather(first, return_exceptions=True)
         return None
+
+
+LOW_KEY = KEYS[0] | {"limit": 5.0, "limit_remaining": 0.0}
+ANSWER = {"chosen_options": ["Raise"], "params_input": {"limit": 50}, "responded_at": datetime.now(UTC)}
+WAYS_TO_CHANGE: dict[str, Callable[[], Any]] = {
+    "hook": lambda: OpenRouterHook().update_key("hash-0", limit=50),
+    "operator": changes_a_key,
+    "asking": lambda: OpenRouterRaiseLimitOperator(task_id="ask", key=LOW_KEY, max_limit=99).execute(Context()),
+    "answered": lambda: OpenRouterRaiseLimitOperator(task_id="ask", key=LOW_KEY, max_limit=99).execute_complete(
+        Context(), ANSWER | {"responded_by_user": {"id": "1", "name": "Ada"}}
+    ),
+}
+
+
+@pytest.mark.parametrize("fault", by_name([fault for fault in FAULTS if fault.task is list_keys]))
+def test_nothing_is_sent_without_allow_updates_whatever_fails(fault, stage, log):
+    fault.cause(stage)
+    for change in WAYS_TO_CHANGE.values():
+        with pytest.raises(AirflowException) as caught:
+            change()
+        assert TOKEN not in str(caught.value)
+    assert_asked(stage, 0)
+    assert TOKEN not in log()
+
+
+@pytest.mark.parametrize("fault", by_name([fault for fault in FAULTS if fault.task is list_keys]))
+def test_with_allow_updates_one_change_is_sent_whatever_fails(fault, stage, log):
+    stage.allow_updates = True
+    fault.cause(stage)
+    with pytest.raises(AirflowException) as caught:  # what these servers send is never a changed key
+        WAYS_TO_CHANGE["hook"]()
+    sent = {
+        (request.method, request.path, request.body) for server in stage.servers for request in server.requests
+    }
+    assert sent == ({("PATCH", "/keys/hash-0", b'{"limit": 50.0}')} if fault.requests != 0 else set())
+    assert TOKEN not in f"{caught.value} {log()}"
 
 
 def test_the_table_of_the_page_is_this_one():

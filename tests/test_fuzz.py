@@ -35,8 +35,9 @@ from airflow_provider_openrouter.exceptions import (
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.files import write_file
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame, keys_frame
+from airflow_provider_openrouter.snapshots.frame import keys_file_frame, keys_frame
 from airflow_provider_openrouter.snapshots.partition import Partitioning
 from airflow_provider_openrouter.snapshots.summary import summarize
 from airflow_provider_openrouter.text import plain
@@ -44,9 +45,11 @@ from airflow_provider_openrouter.triggers.openrouter import (
     OpenRouterKeyLimitEventTrigger,
     OpenRouterKeyLimitTrigger,
 )
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_keys
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 SECONDS = 20
 DTYPES = {
@@ -287,7 +290,7 @@ def go_on(keys, tmp_path_factory) -> None:
     file_frame = keys_file_frame(listing(*keys), partition)
     for suffix, read in READERS.items():
         path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
-        assert write_file(file_frame, str(path)) == path.stat().st_size
+        assert write_file(file_frame, str(path), kind=kinds.KEYS) == path.stat().st_size
         columns, read_hashes = read(path)
         assert columns == list(FILE_COLUMNS)
         assert read_hashes == hashes(keys)
@@ -338,7 +341,7 @@ def test_any_listed_records_can_be_checked_by_any_rule(road, records, threshold,
     except OpenRouterRequestError:
         return
     check = rule.check(listing(*keys))
-    assert all(key in check.watched for key in check.low)
+    assert all(finding.left in check.watched for finding in check.low)
     assert all(limited.key in keys for limited in check.watched)
     assert all(line.isprintable() for line in lines(check))
     assert check.warning.isprintable()
@@ -386,7 +389,7 @@ def test_any_threshold_is_refused_or_reads_again_as_the_same(text):
 )
 def test_any_event_is_low_keys_or_an_error(event):
     try:
-        keys = read_event(event)
+        keys = read_keys(event)
     except AirflowException as error:
         str(error)  # an error that cannot be shown is none
         return

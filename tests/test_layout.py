@@ -16,11 +16,11 @@ TREES = {name: ast.parse(path.read_text()) for name, path in MODULES.items()}
 
 FLOORS = [
     {"text", "exceptions"},
-    {"arguments", "connection", "keys", "payload", "scope"},
+    {"activity", "arguments", "changes", "connection", "credits", "keys", "payload", "scope"},
     {"api"},
     {"snapshots"},
     {"hooks"},
-    {"watch"},
+    {"links", "watch"},
     {"operators", "triggers"},
     {"sensors", "transfers"},
 ]

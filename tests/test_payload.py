@@ -36,7 +36,7 @@ from airflow_provider_openrouter.payload import LEVELS, fit
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
-from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event, read_event
+from airflow_provider_openrouter.watch.events import error_event, low_event, read_keys
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 fuzz = settings(
@@ -271,11 +271,15 @@ def test_any_record_is_changed_only_where_it_must_be(record):
     assert fitted != record or fitted is record
 
 
+def low_event_of(records):
+    return {"version": 1, "status": "low", "keys": records}
+
+
 @fuzz
 @given(st.lists(RECORDS, min_size=1, max_size=4))
 def test_any_low_keys_arrive_through_a_deferral(records):
-    event = low_event(list(map(fit, records)))
-    assert_same(read_event(through_a_deferral(event)), event["keys"])
+    event = low_event_of(list(map(fit, records)))
+    assert_same(read_keys(through_a_deferral(event)), event["keys"])
 
 
 def levels(value):
@@ -284,7 +288,7 @@ def levels(value):
 
 
 def test_an_event_has_no_more_levels_than_mysql_takes():
-    event = low_event([fit(nested(300))])
+    event = low_event_of([fit(nested(300))])
     assert LEVELS < levels(stored_for_a_deferred_task(event)) < 100
 
 
@@ -313,7 +317,12 @@ HOSTILE = {
     "x": nested(300),
 }
 FIT = fit(HOSTILE)
-LOW = FIT | {"observed_at": "2026-11-03T06:30:00+00:00"}
+LOW = FIT | {
+    "observed_at": "2026-11-03T06:30:00+00:00",
+    "reason": "limit",
+    "threshold": "1e+20",
+    "next_reset_at": None,
+}
 
 
 @pytest.fixture
@@ -326,8 +335,8 @@ def test_the_low_keys_of_a_check_are_fit(check):
 
 
 def test_the_event_of_an_asset_is_fit(check):
-    event = crossing_event(check, check.low)
-    assert event["keys"] == [LOW | {"threshold": "1e+20"}]
+    event = low_event(check, check.low, connection="a")
+    assert event["keys"] == [LOW]
     assert_same(through_an_asset(event), event)
 
 
@@ -374,7 +383,7 @@ def test_the_frame_of_the_operator_is_as_before():
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_the_sensor_returns_the_same_whatever_its_mode(deferrable):
     sensor = OpenRouterKeyLimitSensor(task_id="a", threshold=1e20, deferrable=deferrable)
-    assert without_the_time(sensor.poke({}).xcom_value) == [FIT]
+    assert without_the_time(sensor.poke({}).xcom_value) == without_the_time([LOW])
 
 
 @pytest.mark.usefixtures("hostile")
@@ -385,8 +394,8 @@ def test_a_deferred_sensor_returns_the_same_as_one_that_pokes():
 
     event = through_a_deferral(asyncio.run(first_event()))
     sensor = OpenRouterKeyLimitSensor(task_id="a", threshold=1e20)
-    assert without_the_time(sensor.execute_complete({}, event)) == [FIT]
-    assert without_the_time(sensor.poke({}).xcom_value) == [FIT]
+    assert without_the_time(sensor.execute_complete(Context(), event)) == without_the_time([LOW])
+    assert without_the_time(sensor.poke({}).xcom_value) == without_the_time([LOW])
 
 
 @pytest.mark.usefixtures("hostile", "outside_the_task_runner")

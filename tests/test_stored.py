@@ -9,13 +9,14 @@ from pkgutil import resolve_name
 import pytest
 import support.polling as polling
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from support.accounts import CreditAccount, activity
 from support.keys import key
 from support.servers import Server, data
 from support.state_store import Store
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_account, read_keys
 
 connect = polling.connect
 
@@ -30,6 +31,13 @@ def stored(what):
         pytest.param(row, id=f"{release} {number}")
         for release, rows in sorted(RELEASES.items())
         for number, row in enumerate(rows[what])
+    ]
+
+
+def states(prefix):
+    """Return the states of triggers whose name begins so."""
+    return [
+        param for param in stored("states") if param.values[0]["trigger"][0].rpartition(".")[2].startswith(prefix)
     ]
 
 
@@ -51,8 +59,11 @@ def test_a_stored_trigger_is_made_again_and_stored_the_same(row):
 
 
 @pytest.mark.parametrize("event", events("low"))
-def test_the_low_keys_of_a_stored_event_are_read(event):
-    assert read_event(event) == event["keys"] != []
+def test_what_is_low_in_a_stored_event_is_read(event):
+    if "keys" in event:
+        assert read_keys(event) == event["keys"] != []
+    else:
+        assert read_account(event)["balance"] == event["balance"]
 
 
 @pytest.mark.parametrize("event", events("error"))
@@ -60,7 +71,7 @@ def test_the_error_of_a_stored_event_is_raised_as_its_kind(event):
     ours = event["error"].startswith("OpenRouter")
     kind = getattr(exceptions, event["error"]) if ours else AirflowException
     with pytest.raises(kind, match=r".") as error:
-        read_event(event)
+        read_keys(event)
     assert str(error.value) == event["message"]
     assert isinstance(error.value, OpenRouterError) == ours
     retried = ("OpenRouterAuthError", "OpenRouterRateLimitError", "OpenRouterServerError")
@@ -68,12 +79,12 @@ def test_the_error_of_a_stored_event_is_raised_as_its_kind(event):
     assert not ours or error.value.status_code == event["status_code"]
 
 
-@pytest.mark.parametrize("state", stored("states"))
+@pytest.mark.parametrize("state", states("OpenRouterKey"))
 def test_what_a_release_reported_is_not_reported_again(state, connect):
     classpath, kwargs = state["trigger"]
     trigger = resolve_name(classpath)(**kwargs)
     trigger.asset_state_store = store = Store(state["value"], key=state["key"])
-    keys = [key(hash_, 0.5, name="billing-eu") for hash_ in ("beef", "cafe")]
+    keys = [key(hash_, 0, name="billing-eu") for hash_ in ("beef", "cafe")]
 
     async def first_event():
         async with asyncio.timeout(20), aclosing(trigger.run()) as events:
@@ -84,4 +95,21 @@ def test_what_a_release_reported_is_not_reported_again(state, connect):
         payload = asyncio.run(first_event())
     assert [each["hash"] for each in payload["keys"]] == ["cafe"]
     assert payload["low_count"] == 2
-    assert (list(store.values), store.reported) == ([state["key"]], ["beef"])
+    assert (list(store.values), store.state["told"]) == ([state["key"]], ["beef"])
+
+
+@pytest.mark.parametrize("state", states("OpenRouterCredits"))
+def test_low_credits_that_a_release_reported_are_not_again(state, connect):
+    classpath, kwargs = state["trigger"]
+    trigger = resolve_name(classpath)(**kwargs)
+    trigger.asset_state_store = store = Store(state["value"], key=state["key"])
+
+    async def first_event():
+        async with asyncio.timeout(20), aclosing(trigger.run()) as events:
+            return (await anext(events)).payload
+
+    rows = activity(1)  # so that a balance of 2 lasts two days
+    with Server(CreditAccount(2.5, 2.4, 90, 2, activity=rows)) as server:
+        connect(server, kwargs["openrouter_conn_id"])
+        assert asyncio.run(first_event())["balance"] == 2
+    assert store.asked == [state["key"]]

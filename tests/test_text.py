@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.text import count, duration, plain, rounded, sentence, usd
+from airflow_provider_openrouter.text import count, duration, plain, rounded, sentence, table, usd
 
 
 @pytest.mark.parametrize(
@@ -117,3 +117,29 @@ def test_a_count_agrees_with_its_noun(number, plural, text):
 
 def test_a_plural_may_be_irregular():
     assert count(2, "retry", "retries") == "2 retries"
+
+
+# -- tables
+
+
+@pytest.mark.parametrize(
+    ("cell", "shown"),
+    [
+        ("a|b", "a\\|b"),
+        ("a\nb\r\n\x1b[2Jc", "a b \\[2Jc"),
+        ("`rm`", "\\`rm\\`"),
+        ("<script>&lt;", "&lt;script&gt;&amp;lt;"),
+        ("[a](b) *c* ~d~", "\\[a\\](b) \\*c\\* \\~d\\~"),
+        ("_a_ b_c __d", "\\_a\\_ b_c \\_\\_d"),
+        ("\\|", "\\\\\\|"),
+        ("x" * 300, "x" * 200),
+    ],
+)
+def test_nothing_in_a_cell_is_markup(cell, shown):
+    assert table(["Key"], [[cell]]) == f"| Key |\n| --- |\n| {shown} |"
+
+
+def test_a_column_without_any_text_is_left_out():
+    assert (
+        table(["a", "b", "c"], [["1", "", ""], ["", "", "2"]]) == "| a | c |\n| --- | --- |\n| 1 |  |\n|  | 2 |"
+    )

@@ -107,7 +107,7 @@ def _api_error(
     if status in (401, 403):
         may_be = "A limit, a budget or a data region may forbid it. If not, the" if status == 403 else "The"
         return OpenRouterAuthError(
-            f"{answer}{said}. {may_be} key must be an active management key; an inference key cannot list keys. "
+            f"{answer}{said}. {may_be} key must be an active management key; an inference key is not enough. "
             f"Create one at {MANAGEMENT_KEYS_PAGE}. An outage can look the same: see {STATUS_PAGE}.",
             status_code=status,
             about="management_key",
@@ -144,7 +144,16 @@ def _remedy(status: int, url: str, text: str) -> tuple[str, str | None]:
         return "Set include_expired to None: this server does not know it.", "include_expired"
     if "workspace_id=" in url:
         return "Check workspace_id and the base URL.", "base_url"
-    if status == 404 and urlsplit(url).path.endswith("/keys"):
+    path = urlsplit(url).path
+    if path.endswith("/activity"):
+        return "Check date, api_key_hash and user_id, and the base URL.", "base_url"
+    if status == 404 and path.endswith("/members"):
+        return "Check the base URL. If it is right, the account may be no organization.", "base_url"
+    if "/keys/" in path:
+        if status == 404:
+            return "No key has this hash, or it was deleted. Check key_hash and the base URL.", "base_url"
+        return "Check the values that were sent.", None
+    if status == 404 and path.endswith("/keys"):
         return (
             "Check the base URL. If it is right, the account's default workspace may have been deleted: set "
             "workspace_id.",

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Iterator, Sequence
 from sys import intern
+from threading import Lock
 from typing import Any
 
 from airflow_provider_openrouter.api.pagination import Page, Record, Walk
 from airflow_provider_openrouter.api.transport import Transport
 from airflow_provider_openrouter.api.window import Window
-from airflow_provider_openrouter.exceptions import OpenRouterResponseError
-from airflow_provider_openrouter.keys import Extent, Key, read_text
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
+from airflow_provider_openrouter.keys import Extent, Key, read_text, read_time
 from airflow_provider_openrouter.text import count
 
 log = logging.getLogger(__name__)
 
 SECONDS_BETWEEN_PROGRESS = 10.0
-WORKSPACES_A_PAGE = 100
-"""The most that the API sends."""
+MOST_A_PAGE = 100
+"""The most workspaces or members that the API sends."""
+MOST_AHEAD = 100
+"""How many keys are named ahead: more than can be asked for at once."""
 REPEATED = ("workspace_id", "creator_user_id", "limit_reset")
 """Fields that are the same in many records: each value is stored once, which saves a tenth of the memory."""
 
@@ -34,6 +38,7 @@ class RecordReader:
     def __init__(self, transport: Transport, window: Window) -> None:
         self._transport = transport
         self._window = window
+        self._lock = Lock()
         self._pages = 0
         self._found = 0
         self._began = self._logged = time.monotonic()
@@ -48,8 +53,8 @@ class RecordReader:
 
     def every_workspace(self, *, expected: int | None = None) -> list[Record]:
         """Return all workspaces, in the API's order; ``expected`` is how many there were the last time."""
-        extent = None if expected is None else Extent(min(expected, WORKSPACES_A_PAGE), expected)
-        query = {"limit": str(WORKSPACES_A_PAGE)}
+        extent = None if expected is None else Extent(min(expected, MOST_A_PAGE), expected)
+        query = {"limit": str(MOST_A_PAGE)}
         return self._every("/workspaces", query, identity="id", expected=extent)[0]
 
     def workspace_names(self, *, expected: int | None = None) -> dict[str, str]:
@@ -57,12 +62,53 @@ class RecordReader:
         workspaces = self.every_workspace(expected=expected)
         return {each["id"]: read_text(each.get("name")) or "" for each in workspaces}
 
+    def every_member(self) -> list[Record]:
+        """Return all members of the organization, in the API's order."""
+        return self._every("/organization/members", {"limit": str(MOST_A_PAGE)}, identity="id")[0]
+
+    def activity(self, query: dict[str, str]) -> list[Record]:
+        """
+        Return the rows of activity that a query asks for; they come on one page.
+
+        :raises OpenRouterResponseError: if that is no list of objects, or has rows of another day.
+        """
+        rows = _rows(self._transport.get("/activity", query), query.get("date"))
+        with self._lock:
+            self._pages += 1
+            self._found += len(rows)
+        return rows
+
+    def activity_of_keys(
+        self, hashes: Sequence[str], query: dict[str, str]
+    ) -> Iterator[tuple[str, list[Record]]]:
+        """Yield the rows of each key after its hash, none for a key that does not exist any more."""
+        gone = []
+
+        def fetch(hash_: str) -> list[Record]:
+            try:
+                return self.activity(query | {"api_key_hash": hash_})
+            except OpenRouterRequestError as error:
+                if error.status_code != 404:
+                    raise
+                gone.append(hash_)
+                return []
+
+        self._window.turn_to(fetch)
+        for number, hash_ in enumerate(hashes, 1):
+            yield hash_, self._window.page(hash_, hashes[number : number + MOST_AHEAD])
+            self._log_progress()
+            if number % MOST_AHEAD == 0:  # thousands of keys under a limit may wait for longer than one listing
+                self._transport.retries.waited = 0.0
+        if gone:
+            log.info("Deleted meanwhile: %s, whose activity no key accounts for.", count(len(gone), "key"))
+
     def _every(
-        self, path: str, query: dict[str, str], *, identity: str, expected: Extent | None
+        self, path: str, query: dict[str, str], *, identity: str, expected: Extent | None = None
     ) -> tuple[list[Record], Extent | None]:
         def fetch(offset: int) -> Page:
             page = _page(self._transport.get(path, query | {"offset": str(offset)}), path, identity)
-            self._pages += 1
+            with self._lock:
+                self._pages += 1
             return page
 
         self._window.turn_to(fetch)
@@ -109,4 +155,21 @@ def _page(data: Any, path: str, identity: str) -> Page:
             value = record.get(name)
             if type(value) is str:
                 record[name] = intern(value)
+    return data
+
+
+def _rows(data: Any, day: str | None) -> list[Record]:
+    if not isinstance(data, list) or not all(isinstance(row, dict) for row in data):
+        raise OpenRouterResponseError(
+            "/activity answered no list of objects under 'data'. Check that the base URL is the API's.",
+            about="base_url",
+        )
+    for row in data if day else ():
+        read = read_time(row.get("date"))  # the API has sent a day and a time of 00:00
+        if read is not None and read.date().isoformat() != day:
+            raise OpenRouterResponseError(
+                f"/activity answered rows of {read.date()}, although those of {day} were asked for. Set the base "
+                "URL to OpenRouter's own API, which knows 'date'.",
+                about="base_url",
+            )
     return data

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from concurrent.futures import CancelledError
 from functools import partial
-from ipaddress import ip_address
 from threading import Event, Lock
 from typing import Any, Self
 from urllib.parse import urlencode, urlsplit
@@ -17,6 +16,7 @@ from requests.utils import select_proxy
 
 from airflow_provider_openrouter import __version__
 from airflow_provider_openrouter.api.answers import read_body, read_data
+from airflow_provider_openrouter.api.base_url import is_loopback
 from airflow_provider_openrouter.api.deadline import Deadline, DeadlineAdapter
 from airflow_provider_openrouter.api.failures import connection_error, status_error
 from airflow_provider_openrouter.api.retries import Retries
@@ -125,7 +125,16 @@ class Transport:
 
         :raises OpenRouterError: of the kind that says what to do; a temporary one only after the retries.
         """
-        return self.retries.run(partial(self._attempt, path, query))
+        return self.retries.run(partial(self._attempt, "GET", path, query))
+
+    def patch(self, path: str, changes: dict[str, Any]) -> Any:
+        """
+        Return what stands under ``data`` in the response to ``PATCH path``, which is retried like ``GET``.
+
+        :param changes: the fields to set, and their new values: setting one twice is setting it once.
+        :raises OpenRouterError: of the kind that says what to do; a temporary one only after the retries.
+        """
+        return self.retries.run(partial(self._attempt, "PATCH", path, {}, changes))
 
     def _check_proxy(self) -> None:
         """Raise what is wrong with the proxy, without its password, which the errors of requests show."""
@@ -148,18 +157,21 @@ class Transport:
                 transient=False,
             ) from None
 
-    def _attempt(self, path: str, query: dict[str, str]) -> Any:
+    def _attempt(self, method: str, path: str, query: dict[str, str], body: Any = None) -> Any:
         with self._lock:
             self.sent += 1
         where = f"{self._base_url}{path}"
         request = self._request.copy()
+        request.method = method
         request.url = where + (f"?{urlencode(query)}" if query else "")
+        if body is not None:
+            request.prepare_body(None, None, json=body)
         try:
             with self._deadline.attempt(where) as attempt:
                 # The socket's own timeout is for what the deadline leaves behind.
                 response = self._adapter.send(request, timeout=self._timeout, **self._environment)
                 with response:
-                    body = read_body(where, response)
+                    content = read_body(where, response)
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             if self.stopped.is_set():
                 raise CancelledError from None
@@ -168,13 +180,5 @@ class Transport:
                 where, self._timeout, TimeoutError() if attempt.ended else error, self._auth.hide
             ) from None
         if response.status_code != 200:
-            raise status_error(where, response, body, self._auth.hide)
-        return read_data(where, response, body, self._auth.hide)
-
-
-def is_loopback(host: str) -> bool:
-    """Return whether a host is this machine."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
+            raise status_error(where, response, content, self._auth.hide)
+        return read_data(where, response, content, self._auth.hide)

@@ -8,9 +8,12 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import islice
 from threading import Lock
-from typing import Self
+from typing import Any, Self, TypeAlias
 
 from airflow_provider_openrouter.api.pagination import Page
+
+Place: TypeAlias = Any
+"""Where a page is: its offset, or the key that it is about."""
 
 
 class Window:
@@ -28,7 +31,7 @@ class Window:
         self._limit = limit
         self._size = float(limit)
         self._lock = Lock()
-        self._ahead: dict[int, Future[Page]] = {}
+        self._ahead: dict[Place, Future[Page]] = {}
         self._threads = ThreadPoolExecutor(limit, thread_name_prefix="openrouter-page")
         self._dropped: list[Future[Page]] = []  # some may still be under way, for nobody
         self._wait = math.inf  # the shortest that a page was waited for
@@ -41,25 +44,25 @@ class Window:
     def __exit__(self, *error: object) -> None:
         self._threads.shutdown(cancel_futures=True)
 
-    def turn_to(self, fetch: Callable[[int], Page]) -> None:
+    def turn_to(self, fetch: Callable[[Any], Page]) -> None:
         """From now on fetch pages with ``fetch``, which up to ``limit`` threads call."""
         self._drop_ahead()
         self._fetch = fetch
 
-    def page(self, offset: int, ahead: Iterable[int]) -> Page:
-        """Return the page at ``offset``; as many of those ``ahead`` as fit are fetched at the same time."""
+    def page(self, place: Place, ahead: Iterable[Place]) -> Page:
+        """Return the page at a place; as many of those ``ahead`` as fit are fetched at the same time."""
         following = [*islice(ahead, self._limit - 1)]
-        if self._ahead and self._ahead.keys().isdisjoint((offset, *following)):
+        if self._ahead and self._ahead.keys().isdisjoint((place, *following)):
             self._drop_ahead()
             self.close_by_half()
         del following[self._room - 1 :]
         if following or self._is_under_way:
-            for expected in (offset, *following):
+            for expected in (place, *following):
                 if expected not in self._ahead:
                     self._ahead[expected] = self._threads.submit(self._timed, expected)
-            page = self._ahead.pop(offset).result()
+            page = self._ahead.pop(place).result()
         else:
-            page = self._timed(offset)
+            page = self._timed(place)
         with self._lock:
             self._size = min(self._limit, self._size + 1 / self._size)
         return page
@@ -80,9 +83,9 @@ class Window:
             worth = 1 + self._wait * self._pages / self._work if self._work else math.inf
             return int(min(self._size, worth))
 
-    def _timed(self, offset: int) -> Page:
+    def _timed(self, place: Place) -> Page:
         began, worked = time.monotonic(), time.thread_time()
-        page = self._fetch(offset)
+        page = self._fetch(place)
         work = time.thread_time() - worked
         with self._lock:
             self._wait = min(self._wait, time.monotonic() - began - work)

@@ -8,6 +8,8 @@
 -- day had passed, 0 to 1. Flags are 1 or 0, and 0 if the API did not send them. A snapshot without keys leaves no
 -- row, so it looks like one that was missed.
 
+DROP VIEW IF EXISTS openrouter_activity_spend;
+DROP VIEW IF EXISTS openrouter_key_names;
 DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;
 
@@ -69,7 +71,7 @@ ranked AS (
 )
 SELECT
     source, hash, day, day_number, days_ago, still_listed, listed_before, observed_at, day_part,
-    name, prefix, label, workspace_id, external_user,
+    name, prefix, label, workspace_id, creator_user_id, external_user,
     CASE WHEN disabled THEN 1 ELSE 0 END AS disabled,
     CASE WHEN expires_at <= observed_at THEN 1 ELSE 0 END AS expired,
     spending_limit, limit_remaining, limit_reset,

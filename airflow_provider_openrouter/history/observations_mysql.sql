@@ -9,6 +9,8 @@
 -- and again after an upgrade: they replace their views. `usage` is a reserved word here, so write it with the
 -- name of its view, openrouter_key_days.usage, in queries of your own.
 
+DROP VIEW IF EXISTS openrouter_activity_spend;
+DROP VIEW IF EXISTS openrouter_key_names;
 DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;
 DROP VIEW IF EXISTS openrouter_key_observations;
@@ -16,8 +18,8 @@ DROP VIEW IF EXISTS openrouter_key_observations;
 CREATE VIEW openrouter_key_observations AS
 WITH dated AS (
     SELECT
-        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
-        disabled, limit_remaining, limit_reset, include_byok_in_limit, `usage`, byok_usage,
+        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, creator_user_id,
+        external_user, disabled, limit_remaining, limit_reset, include_byok_in_limit, `usage`, byok_usage,
         created_at, expires_at,
         `limit` AS spending_limit,
         CAST(snapshot AS date) AS snapshot_date,

@@ -8,6 +8,8 @@
 -- it into the only FROM openrouter_keys. Run this file, days.sql and spend.sql, in this order, once, and again
 -- after an upgrade: they replace their views.
 
+DROP VIEW IF EXISTS openrouter_activity_spend;
+DROP VIEW IF EXISTS openrouter_key_names;
 DROP VIEW IF EXISTS openrouter_key_spend;
 DROP VIEW IF EXISTS openrouter_key_days;
 DROP VIEW IF EXISTS openrouter_key_observations;
@@ -15,8 +17,9 @@ DROP VIEW IF EXISTS openrouter_key_observations;
 CREATE VIEW openrouter_key_observations AS
 WITH dated AS (
     SELECT
-        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, external_user,
-        disabled, limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage, created_at, expires_at,
+        source, workspace_scope, hash, snapshot, observed_at, name, label, workspace_id, creator_user_id,
+        external_user, disabled, limit_remaining, limit_reset, include_byok_in_limit, usage, byok_usage,
+        created_at, expires_at,
         "limit" AS spending_limit,
         CAST(snapshot AT TIME ZONE 'UTC' AS date) AS snapshot_date,
         CAST(created_at AT TIME ZONE 'UTC' AS date) AS created_date,

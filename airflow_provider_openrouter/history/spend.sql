@@ -7,6 +7,9 @@
 -- was created after the previous listing. Otherwise its earlier spend is not known, and it has no row for
 -- that day. On the first day of a source no key has a row. Spend between the last snapshot of a key and its
 -- deletion is not known either. If OpenRouter corrects a usage, the spend is negative, and sums stay right.
+--
+-- `first_day_number` and `next_day_number` say between which midnights it was spent, with those that are nearest
+-- to the snapshots: from the beginning of the former to that of the latter.
 
 DROP VIEW IF EXISTS openrouter_key_spend;
 
@@ -14,7 +17,9 @@ CREATE VIEW openrouter_key_spend AS
 WITH steps AS (
     SELECT
         source, hash, day, day_number, days_ago, name, prefix, workspace_id, key_days.usage, byok_usage,
-        created_at, listed_before, days_since_creation,
+        created_at, created_day_number, listed_before, days_since_creation,
+        round(day_number + day_part) AS next_day_number,
+        lag(round(day_number + day_part)) OVER earlier AS first_day_number,
         lag(key_days.usage) OVER earlier AS usage_before,
         lag(byok_usage) OVER earlier AS byok_usage_before,
         lag(day_number) OVER earlier AS day_number_before
@@ -26,7 +31,8 @@ SELECT
     source, hash, day, day_number, days_ago, name, prefix, workspace_id,
     steps.usage - usage_before AS spend,
     byok_usage - byok_usage_before AS byok_spend,
-    day_number - day_number_before AS days
+    day_number - day_number_before AS days,
+    first_day_number, next_day_number
 FROM steps
 WHERE day_number_before IS NOT NULL
 UNION ALL
@@ -34,6 +40,7 @@ SELECT
     source, hash, day, day_number, days_ago, name, prefix, workspace_id,
     steps.usage AS spend,
     byok_usage AS byok_spend,
-    CASE WHEN days_since_creation > 1 THEN days_since_creation ELSE 1 END AS days
+    CASE WHEN days_since_creation > 1 THEN days_since_creation ELSE 1 END AS days,
+    created_day_number AS first_day_number, next_day_number
 FROM steps
 WHERE day_number_before IS NULL AND created_at > listed_before;

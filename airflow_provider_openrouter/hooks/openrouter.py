@@ -1,4 +1,4 @@
-"""The hook: from an Airflow connection to OpenRouter's keys."""
+"""The hook: from an Airflow connection to OpenRouter's keys and credits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ from typing import TYPE_CHECKING, Any
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_provider_openrouter import connection
+from airflow_provider_openrouter.changes import UNCHANGED
 from airflow_provider_openrouter.exceptions import OpenRouterError
 from airflow_provider_openrouter.hooks import fields
-from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.keys import Key, is_management_key
 
 if TYPE_CHECKING:
+    import datetime
+
     import pandas as pd
 
     from airflow_provider_openrouter.api import OpenRouterClient
@@ -21,12 +24,13 @@ if TYPE_CHECKING:
 
 class OpenRouterHook(BaseHook):
     """
-    Reads the API keys of an OpenRouter account.
+    Reads the API keys and the credits of an OpenRouter account and, if the connection allows it, changes keys.
 
     It uses these fields of the connection: ``password``, the management key; ``host``, the base URL (without a
     scheme ``https``, without a path ``/api/v1``; without a host OpenRouter's own), with ``port`` and ``schema``
-    (the path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency`` and
-    ``allow_http``. Their meanings, defaults and bounds are in :mod:`airflow_provider_openrouter.connection`.
+    (the path) where it comes from a URI; and the extras ``timeout``, ``max_retries``, ``max_concurrency``,
+    ``allow_http`` and ``allow_updates``. Their meanings, defaults and bounds are in
+    :mod:`airflow_provider_openrouter.connection`.
 
     :param openrouter_conn_id: the connection to OpenRouter.
     """
@@ -67,16 +71,15 @@ class OpenRouterHook(BaseHook):
             key = client.get_current_key()
         except OpenRouterError as error:
             return False, str(error)
-        # Servers from before the renaming call a management key a provisioning key.
-        is_management_key = key.get("is_management_key", key.get("is_provisioning_key"))
-        if is_management_key is None:
+        if is_management_key(key) is None:
             return True, "The key works, but the server does not say whether it is a management key."
-        if not is_management_key:
+        if not is_management_key(key):
             return False, (
                 "The key works, but it is an inference key, which cannot list keys. Create a management key "
                 f"at {connection.MANAGEMENT_KEYS_PAGE}."
             )
-        return True, "The key works and is a management key."
+        updates = "may change keys" if client.allow_updates else "only reads: allow_updates is not set"
+        return True, f"The key works and is a management key. This connection {updates}."
 
     def list_keys(
         self,
@@ -129,6 +132,87 @@ class OpenRouterHook(BaseHook):
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
         return self.get_conn().list_workspaces()
+
+    def get_key(self, hash: str) -> Key:
+        """
+        Return one key, as the API sent it.
+
+        :param hash: the hash of the key.
+        :raises OpenRouterRequestError: if no key has this hash, or it cannot be one.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().get_key(hash)
+
+    def update_key(
+        self,
+        hash: str,
+        *,
+        limit: float | str | None = UNCHANGED,
+        limit_reset: str | None = UNCHANGED,
+        disabled: bool | None = None,
+        name: str | None = None,
+    ) -> Key:
+        """
+        Change one key, and return it as the API then sent it. What is left out stays as it is.
+
+        :param hash: the hash of the key.
+        :param limit: the new limit in USD; None for no limit.
+        :param limit_reset: ``"daily"``, ``"weekly"`` or ``"monthly"``; None for never.
+        :param disabled: whether the key is disabled.
+        :param name: the new name.
+        :raises OpenRouterRequestError: before any request, if the connection's extra ``allow_updates`` is not set
+            or an argument makes no sense; or if the server refuses the change.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().update_key(
+            hash, limit=limit, limit_reset=limit_reset, disabled=disabled, name=name
+        )
+
+    def list_members(self) -> list[dict[str, Any]]:
+        """
+        List every member of the organization once, as the API sent it: personal data.
+
+        A member's ``id`` is the ``creator_user_id`` of the keys that it created.
+
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().list_members()
+
+    def list_activity(
+        self,
+        *,
+        date: str | datetime.date | None = None,
+        api_key_hash: str | None = None,
+        workspace_id: str | None = None,
+        user_id: str | None = None,
+        group_by: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """
+        List what was spent on the last 30 completed UTC days, by model and endpoint, as the API sent it.
+
+        :param date: one day, such as ``"2026-11-03"``; None for all of them.
+        :param api_key_hash: the hash of the key that spent it; None for the whole account, deleted keys included.
+        :param workspace_id: the id or the name of the workspace that it was spent in; None or ``"*"`` for all.
+        :param user_id: the id of the member of the organization that spent it; None for all.
+        :param group_by: ``"workspace"`` for rows by workspace too, which have a ``workspace_id``.
+        :raises OpenRouterRequestError: if an argument makes no sense, before the first request.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().list_activity(
+            date=date, api_key_hash=api_key_hash, workspace_id=workspace_id, user_id=user_id, group_by=group_by
+        )
+
+    def get_credits(self) -> dict[str, Any]:
+        """
+        Return the credits of the account as the API sent them: ``total_credits`` and ``total_usage``, in USD.
+
+        What is left is their difference; :class:`~airflow_provider_openrouter.credits.Credits` reads it exactly.
+
+        :raises OpenRouterResponseError: if a total is missing, or is no amount.
+        :raises OpenRouterAuthError: if the key is an inference key: the API may show it credits of 0.
+        :raises OpenRouterError: if reading fails; ``transient`` says whether trying again may help.
+        """
+        return self.get_conn().get_credits()
 
     @cached_property
     def _client(self) -> OpenRouterClient:

@@ -1,43 +1,40 @@
-"""Operators for OpenRouter's keys."""
+"""Operators for OpenRouter's keys and activity."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import AirflowFailException, XCom
-from airflow.sdk.bases.xcom import BaseXCom
-
-from airflow_provider_openrouter.arguments import is_literal
-from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.keys import Key
-from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
-from airflow_provider_openrouter.payload import fit
-from airflow_provider_openrouter.snapshots.lineage import file_target
-from airflow_provider_openrouter.snapshots.paths import check_output_path
-from airflow_provider_openrouter.snapshots.summary import summarize
-from airflow_provider_openrouter.text import count, plain
+from airflow_provider_openrouter.keys import Key, KeyListing
+from airflow_provider_openrouter.operators.activity import OpenRouterListActivityOperator
+from airflow_provider_openrouter.operators.keys import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.operators.raise_limit import OpenRouterRaiseLimitOperator
+from airflow_provider_openrouter.operators.returning import ReturningOperator
+from airflow_provider_openrouter.operators.update_key import OpenRouterUpdateKeyOperator
 
 if TYPE_CHECKING:
     import pandas as pd
-    from airflow.providers.common.compat.sdk import Context
 
-XCOM_FORMATS = ("frame", "records")
-FILE_ARGUMENTS = {"granularity": "day", "source": None, "snapshot": None}
-"""The arguments that matter to files only, and their defaults."""
+__all__ = [
+    "OpenRouterListActivityOperator",
+    "OpenRouterListKeysOperator",
+    "OpenRouterRaiseLimitOperator",
+    "OpenRouterUpdateKeyOperator",
+]
 
 
-class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
+class OpenRouterListKeysOperator(ReturningOperator, BaseOpenRouterKeysOperator):
     """
     Lists every API key of an OpenRouter account, and returns them as a frame or as records, or writes a file.
 
     It returns the typed frame (see :mod:`airflow_provider_openrouter.snapshots.frame`); with
     ``xcom_format="records"`` the API's own dicts; with ``output_path`` it writes a file and returns its path.
 
-    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
-    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path``
-    and ``bytes``, as its ``extra``.
+    It pushes two XComs: ``summary``, which has counts, spend (USD) in all and in the current UTC day, week and
+    month, and the five active keys with the least left; and ``report``, a table in Markdown of the hundred active
+    keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path`` and
+    ``bytes``, as its ``extra``.
 
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param include_disabled: whether to list keys that are disabled. (templated)
@@ -69,6 +66,7 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
         "output_path",
         "xcom_format",
     )
+    file_arguments = {"granularity": "day", "source": None, "snapshot": None}  # noqa: RUF012  # of the base class
 
     def __init__(
         self,
@@ -89,85 +87,18 @@ class OpenRouterListKeysOperator(BaseOpenRouterKeysOperator):
             include_disabled=include_disabled,
             include_expired=include_expired,
             workspace_id=workspace_id,
+            output_path=output_path,
+            xcom_format=xcom_format,
             granularity=granularity,
             source=source,
             snapshot=snapshot,
             **kwargs,
         )
-        self.output_path = output_path
-        self.xcom_format = xcom_format
-        if is_literal(output_path):
-            self._check_file_arguments(only_literals=True)
-        if is_literal(xcom_format):
-            _check_xcom_format(xcom_format)
 
-    def execute(self, context: Context) -> pd.DataFrame | list[Key] | str:
-        """List the keys, push their summary, and return them or the path of their file."""
-        self._check_file_arguments()
-        _check_xcom_format(self.xcom_format)
-        if self.output_path:
-            return self._write_file(context, self.output_path)
-        if self.xcom_format == "records":
-            listing = self._list_keys()
-            self._report(context, summarize(listing))
-            return list(map(fit, listing.keys))
-
+    def _frame(self, read: KeyListing) -> pd.DataFrame:
         from airflow_provider_openrouter.snapshots.frame import keys_frame
 
-        if self.do_xcom_push:
-            _check_frame_fits_xcom()
-        listing = self._list_keys()
-        frame = keys_frame(listing)
-        self._report(context, summarize(listing))
-        return frame
+        return keys_frame(read)
 
-    def _write_file(self, context: Context, output_path: str) -> str:
-        from airflow_provider_openrouter.snapshots.files import check_store, write_file
-        from airflow_provider_openrouter.snapshots.frame import keys_file_frame
-
-        partitioning = self._partitioning()
-        check_store(output_path)
-        listing = self._list_keys()
-        partition = partitioning.partition(listing)
-        summary = summarize(listing)
-        frame = keys_file_frame(listing, partition)
-        del listing  # so that a large listing is not in memory twice
-        path = partition.fill_in(output_path)
-        size = write_file(frame, path)
-        self.log.info(
-            "Wrote %s, %s, to %s", count(len(frame), "row"), count(size, "byte"), plain(path, longest=1_000)
-        )
-        self._report(context, summary, file_target(path), path=path, bytes=size)
-        return fit(path)
-
-    def _check_file_arguments(self, *, only_literals: bool = False) -> None:
-        if self.output_path:
-            check_output_path(self.output_path)
-            return
-        for name, default in FILE_ARGUMENTS.items():
-            value = getattr(self, name)
-            if only_literals and not is_literal(value):
-                continue
-            if (value or default) != default:
-                raise OpenRouterRequestError(
-                    f"{name} has no effect without output_path. Set output_path, or leave {name} out."
-                )
-
-
-def _check_xcom_format(xcom_format: Any) -> None:
-    if xcom_format not in XCOM_FORMATS:
-        raise OpenRouterRequestError(f"xcom_format must be 'frame' or 'records', not {xcom_format!r}.")
-
-
-def _check_frame_fits_xcom() -> None:
-    import pandas as pd
-
-    if not XCom.__module__.startswith("airflow."):
-        return  # a custom XCom backend may store frames in its own way
-    try:
-        BaseXCom.serialize_value(pd.DataFrame())
-    except TypeError:
-        raise AirflowFailException(
-            f"This Airflow cannot put a frame of pandas {pd.__version__} into XCom. Set xcom_format='records' or "
-            "output_path, or use pandas 2 or Airflow 3.3."
-        ) from None
+    def _records(self, read: KeyListing) -> list[Key]:
+        return list(read.keys)

@@ -21,15 +21,8 @@ import pyarrow.parquet
 from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import ObjectStoragePath
 
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-
-_TYPES = {
-    "string": pa.string(),
-    "boolean": pa.bool_(),
-    "number": pa.float64(),
-    "timestamp": pa.timestamp("us", tz="UTC"),
-}
-SCHEMA = pa.schema([(name, _TYPES[kind]) for name, kind in FILE_COLUMNS.items()])
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
+from airflow_provider_openrouter.snapshots.kinds import Kind
 
 ONE_DAY = 86_400
 
@@ -79,18 +72,20 @@ def check_store(path: str) -> None:
     raise AirflowFailException(f"Cannot write to {scheme}://: {reason}. Install {package}.")
 
 
-def write_file(frame: pd.DataFrame, path: str) -> int:
+def write_file(frame: pd.DataFrame, path: str, *, kind: Kind) -> int:
     """
     Write a frame into a file, and return its size in bytes.
 
     A reader never sees half a file: where the store can rename, it is first written under a hidden name in the
     same folder. A file of the same name is replaced, and missing folders are made.
 
-    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returned.
+    :param frame: what :mod:`airflow_provider_openrouter.snapshots.frame` returns for files of its kind.
     :param path: where to write it, as ``ObjectStoragePath`` takes it; its suffix is one of :data:`WRITERS`.
+    :param kind: what the frame holds.
     """
     buffer = io.BytesIO()
-    WRITERS[PurePosixPath(path).suffix.lower()](pa.Table.from_pandas(frame, schema=SCHEMA), buffer)
+    table = pa.Table.from_pandas(frame, schema=arrow_schema(kind.columns))
+    WRITERS[PurePosixPath(path).suffix.lower()](table, buffer)
     content = buffer.getbuffer()
 
     target = ObjectStoragePath(path)

@@ -1,5 +1,5 @@
 """
-What OpenLineage records: the API that was read, and where the keys were written.
+What OpenLineage records: the API that was read, and what was written.
 
 OpenLineage's classes are imported only when it calls. Datasets are named by its naming conventions
 (https://openlineage.io/docs/spec/naming).
@@ -10,7 +10,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import urlsplit
 
+from airflow_provider_openrouter.snapshots.kinds import KEYS, Kind
+
 if TYPE_CHECKING:
+    from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.openlineage.extractors import OperatorLineage
     from sqlalchemy.engine import URL
 
@@ -49,43 +52,63 @@ def table_target(url: URL, *, schema: str | None, table: str) -> Target:
     return Target(f"{scheme}://{host}", ".".join(filter(None, (url.database, *names))))
 
 
-def lineage(base_url: str, target: Target | None, *, rows: int, size: int | None) -> OperatorLineage[Any, Any]:
+def lineage(
+    kind: Kind, base_url: str, target: Target | None, *, rows: int, size: int | None
+) -> OperatorLineage[Any, Any]:
     """
-    Return the lineage of keys that were read from an API and, with a target, written to it.
+    Return the lineage of what was read from an API and, with a target, written to it.
 
+    :param kind: what was read.
     :param base_url: the base URL of the API.
     :param target: the file or table that was written, or None.
-    :param rows: how many keys there were.
+    :param rows: how many rows there were.
     :param size: the size of the file in bytes, or None.
     """
     from airflow.providers.common.compat.openlineage.facet import (
-        Dataset,
         OutputDataset,
         OutputStatisticsOutputDatasetFacet,
-        SchemaDatasetFacet,
-        SchemaDatasetFacetFields,
     )
     from airflow.providers.openlineage.extractors import OperatorLineage
 
-    from airflow_provider_openrouter.keys import FIELDS
-    from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-
-    def schema(fields: dict[str, str]) -> dict[str, Any]:
-        return {
-            "schema": SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(*field) for field in fields.items()])
-        }
-
-    url = urlsplit(base_url)
-    api = Dataset(
-        namespace=f"{url.scheme}://{url.netloc}", name=f"{url.path.strip('/')}/keys", facets=schema(FIELDS)
-    )
+    api = _dataset(kind, base_url)
     if target is None:
         return OperatorLineage(inputs=[api])
     statistics = OutputStatisticsOutputDatasetFacet(rowCount=rows, size=size)
     written = OutputDataset(
         namespace=target.namespace,
         name=target.name,
-        facets=schema(FILE_COLUMNS),
+        facets=_schema(kind.columns),
         outputFacets={"outputStatistics": statistics},
     )
     return OperatorLineage(inputs=[api], outputs=[written])
+
+
+def lineage_of_change(base_url: str, *, changed: bool) -> OperatorLineage[Any, Any]:
+    """
+    Return the lineage of a key that was read from an API and, if it was changed, written to it.
+
+    :param base_url: the base URL of the API.
+    :param changed: whether it was changed.
+    """
+    from airflow.providers.openlineage.extractors import OperatorLineage
+
+    keys = _dataset(KEYS, base_url)
+    return OperatorLineage(inputs=[keys], outputs=[keys] if changed else [])
+
+
+def _dataset(kind: Kind, base_url: str) -> Dataset:
+    """Return what an API has of a kind."""
+    from airflow.providers.common.compat.openlineage.facet import Dataset
+
+    url = urlsplit(base_url)
+    return Dataset(
+        namespace=f"{url.scheme}://{url.netloc}",
+        name=f"{url.path.strip('/')}/{kind.endpoint}",
+        facets=_schema(kind.fields),
+    )
+
+
+def _schema(fields: dict[str, str]) -> dict[str, Any]:
+    from airflow.providers.common.compat.openlineage.facet import SchemaDatasetFacet, SchemaDatasetFacetFields
+
+    return {"schema": SchemaDatasetFacet(fields=[SchemaDatasetFacetFields(*field) for field in fields.items()])}

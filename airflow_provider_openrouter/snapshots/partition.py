@@ -1,20 +1,22 @@
 """
 What one run may replace: its own partition of the history, and no other.
 
-The API shows only the present. A partition is therefore dated by when the keys were listed, not by the run's
-logical date: a run that is cleared a week later writes the keys of that later day, beside what it wrote before.
+The API shows only the present of keys. Their partition is therefore dated by when the keys were listed, not by
+the run's logical date: a run that is cleared a week later writes the keys of that later day, beside what it wrote
+before. It remembers activity for 30 days, whose partition is the day that was asked for.
 """
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, date, datetime
+from typing import Any, ClassVar
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
+from airflow_provider_openrouter.snapshots.kinds import ACTIVITY, KEYS, Kind
 
 GRANULARITIES: dict[str, tuple[dict[str, Any], str]] = {
     "day": ({"hour": 0, "minute": 0, "second": 0, "microsecond": 0}, "%Y-%m-%d"),
@@ -22,21 +24,42 @@ GRANULARITIES: dict[str, tuple[dict[str, Any], str]] = {
 }
 """For each granularity: the fields of a time set to zero, and its format in a path."""
 
-PARTITION_COLUMNS = {
-    "snapshot": "timestamp",
-    "granularity": "string",
-    "source": "string",
-    "workspace_scope": "string",
-}
-"""The columns that identify a partition, and the kind of each."""
-IDENTITY = (*PARTITION_COLUMNS, "hash")
-"""The columns that identify a row."""
-OLD_IDENTITY = tuple(name for name in IDENTITY if name != "granularity")
-"""The primary key of tables that were created before the column granularity existed."""
+
+class BasePartition:
+    """The rows that one run replaces."""
+
+    kind: ClassVar[Kind]
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The values of its columns, in the order of the kind's."""
+        raise NotImplementedError
+
+    @property
+    def described(self) -> dict[str, str]:
+        """The values of its columns, as JSON can hold them."""
+        return {
+            name: value.isoformat() if isinstance(value, date) else value for name, value in self.columns.items()
+        }
+
+    @property
+    def path_parts(self) -> dict[str, str]:
+        """The values of its columns, as they stand in a path."""
+        return self.described
+
+    def fill_in(self, path: str) -> str:
+        """
+        Return a path with the values in place of its placeholders, such as ``{source}``.
+
+        Characters that would change the folder, or mean something in a URL, are percent-encoded: ``a/b`` becomes
+        ``a%2Fb``. So no two values share a path, and none leaves its folder.
+        """
+        values = self.path_parts
+        return re.sub("{(" + "|".join(values) + ")}", lambda found: _encode(values[found[1]]), path)
 
 
 @dataclass(frozen=True)
-class Partition:
+class Partition(BasePartition):
     """
     The rows of one day or hour, one account and one choice of workspaces.
 
@@ -46,6 +69,7 @@ class Partition:
     :param scope: which workspaces were listed.
     """
 
+    kind: ClassVar[Kind] = KEYS
     snapshot: datetime
     granularity: str
     source: str
@@ -53,7 +77,7 @@ class Partition:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """The values of :data:`PARTITION_COLUMNS`."""
+        """The values of its columns."""
         return {
             "snapshot": self.snapshot,
             "granularity": self.granularity,
@@ -61,21 +85,35 @@ class Partition:
             "workspace_scope": self.scope.column,
         }
 
-    def fill_in(self, path: str) -> str:
-        """
-        Return a path with the values in place of its placeholders, such as ``{snapshot}``.
-
-        Characters that would change the folder, or mean something in a URL, are percent-encoded: ``a/b`` becomes
-        ``a%2Fb``. So no two values share a path, and none leaves its folder.
-        """
+    @property
+    def path_parts(self) -> dict[str, str]:
+        """The values of its columns, as they stand in a path."""
         _, form = GRANULARITIES[self.granularity]
-        values = {
+        return self.described | {
             "snapshot": self.snapshot.strftime(form),
-            "granularity": self.granularity,
-            "source": _encode(self.source),
-            "workspace_scope": _encode(self.scope.path_part),
+            "workspace_scope": self.scope.path_part,
         }
-        return re.sub("{(" + "|".join(PARTITION_COLUMNS) + ")}", lambda found: values[found[1]], path)
+
+
+@dataclass(frozen=True)
+class ActivityPartition(BasePartition):
+    """
+    The rows of one day's activity of one account, grouped in one way.
+
+    :param day: the UTC day.
+    :param source: what distinguishes the account from others.
+    :param grouped_by: one of :data:`~airflow_provider_openrouter.activity.GROUPINGS`.
+    """
+
+    kind: ClassVar[Kind] = ACTIVITY
+    day: date
+    source: str
+    grouped_by: str
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """The values of its columns."""
+        return {"date": self.day, "source": self.source, "grouped_by": self.grouped_by}
 
 
 def _encode(value: str) -> str:
@@ -105,11 +143,9 @@ class Partitioning:
 
         :raises OpenRouterRequestError: if one of them makes no sense.
         """
-        if not isinstance(source, str):
-            raise OpenRouterRequestError(f"source must be text, not {source!r}.")
         return cls(
             granularity=read_granularity(granularity),
-            source=source,
+            source=read_source(source),
             snapshot=read_moment(snapshot) if snapshot else None,
         )
 
@@ -118,6 +154,17 @@ class Partitioning:
         cut, _ = GRANULARITIES[self.granularity]
         snapshot = (self.snapshot or listing.observed_at).astimezone(UTC).replace(**cut)
         return Partition(snapshot, self.granularity, self.source, listing.scope)
+
+
+def read_source(value: Any) -> str:
+    """
+    Read what distinguishes an account from others.
+
+    :raises OpenRouterRequestError: if it is not text.
+    """
+    if not isinstance(value, str):
+        raise OpenRouterRequestError(f"source must be text, not {value!r}.")
+    return value
 
 
 def read_granularity(value: Any) -> str:

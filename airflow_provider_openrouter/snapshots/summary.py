@@ -1,4 +1,4 @@
-"""A listing in a few lines for people."""
+"""A listing for people: in a few lines, and what is lowest as a table."""
 
 from __future__ import annotations
 
@@ -14,10 +14,13 @@ from airflow_provider_openrouter.keys import (
     read_text,
     read_time,
 )
-from airflow_provider_openrouter.text import count, plain, usd
+from airflow_provider_openrouter.text import count, plain, table, usd
 
 LOWEST = 5
 """How many of the active keys with the least left are listed."""
+
+REPORTED = 100
+"""How many of them a report has."""
 
 SPEND = ("usage", "usage_daily", "usage_weekly", "usage_monthly")
 
@@ -59,6 +62,33 @@ def _describe(limited: LimitedKey, listing: KeyListing) -> dict[str, Any]:
         "limit": limited.limit,
         **({} if name is None else {"workspace_id": limited.key["workspace_id"], "workspace_name": name}),
     }
+
+
+def report_lowest(listing: KeyListing) -> str:
+    """
+    Return the active keys with the least left as a table in Markdown, and how many more there are.
+
+    :param listing: the keys.
+    """
+    limited = listing.active.limited
+    if not limited:
+        return "No active key has a limit."
+    lowest = table(
+        ("Key", "Label", "Workspace", "Left", "Limit", "Resets"),
+        (
+            (
+                read_text(each.key.get("name")) or "",
+                read_text(each.key.get("label")) or "",
+                listing.workspace_name(each.key) or "",
+                usd(each.remaining),
+                "" if each.limit is None else usd(each.limit),
+                read_text(each.key.get("limit_reset")) or "never",
+            )
+            for each in limited[:REPORTED]
+        ),
+    )
+    more = len(limited) - REPORTED
+    return f"{lowest}\n\nand {more:,} more" if more > 0 else lowest
 
 
 def log_summary(summary: dict[str, Any], log: Any) -> None:

@@ -11,8 +11,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from airflow_provider_openrouter.snapshots.dialects import dialect_of
 from airflow_provider_openrouter.snapshots.dialects.base import shown_name
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
-from airflow_provider_openrouter.snapshots.schema import keys_table, prepare_table
+from airflow_provider_openrouter.snapshots.partition import BasePartition
+from airflow_provider_openrouter.snapshots.schema import prepare_table, table_of
 from airflow_provider_openrouter.text import count
 
 log = logging.getLogger(__name__)
@@ -22,7 +22,7 @@ def replace_partition(
     engine: Engine,
     frame: pd.DataFrame,
     *,
-    partition: Partition,
+    partition: BasePartition,
     table: str,
     schema: str | None,
     create_table: bool,
@@ -34,7 +34,7 @@ def replace_partition(
     older one is upgraded. Only one at a time writes to a table, whatever the isolation level of the database.
 
     :param engine: where the table is.
-    :param frame: what :func:`~airflow_provider_openrouter.snapshots.frame.keys_file_frame` returned.
+    :param frame: what :mod:`airflow_provider_openrouter.snapshots.frame` returns for the partition's kind.
     :param partition: the partition that is replaced.
     :param table: the name of the table.
     :param schema: the database schema that it is in, None for the connection's default.
@@ -43,7 +43,8 @@ def replace_partition(
     :raises AirflowFailException: if the table is missing and is not to be created, or cannot be upgraded.
     :raises AirflowException: if the database refuses; its message is shown without values.
     """
-    target = keys_table(table, schema, engine)
+    kind = partition.kind
+    target = table_of(kind, table, schema, engine)
     dialect = dialect_of(engine)
     primary_key: tuple[str, ...] = ()
     is_written = False
@@ -62,11 +63,10 @@ def replace_partition(
                 f"it was changed. Run the task again, which sets it right. "
                 f"Database error: {dialect.reason(error)}"
             ) from None
-        key = (
-            f"Its primary key must be ({', '.join(IDENTITY)}). "
-            if primary_key != IDENTITY and dialect.is_collision(error)
-            else ""
-        )
+        key = ""
+        if primary_key != kind.identity and dialect.is_collision(error):
+            wanted = f"be ({', '.join(kind.identity)})" if kind.identity else "have none of these columns"
+            key = f"Its primary key must {wanted}. "
         raise AirflowException(
             f"Could not write to table {shown_name(target)}; {dialect.after_failure}. {key}"
             f"Database error: {dialect.reason(error)}"

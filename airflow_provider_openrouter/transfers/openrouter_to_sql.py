@@ -1,22 +1,20 @@
-"""The transfer of OpenRouter's keys to a table."""
+"""The transfers of OpenRouter's keys and activity to a table."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.operators.base import BaseOpenRouterKeysOperator
-from airflow_provider_openrouter.payload import fit
-from airflow_provider_openrouter.snapshots.lineage import table_target
-from airflow_provider_openrouter.snapshots.summary import summarize
+from airflow_provider_openrouter.operators.activity import BaseOpenRouterActivityOperator
+from airflow_provider_openrouter.operators.keys import BaseOpenRouterKeysOperator
+from airflow_provider_openrouter.transfers.table import ToSqlOperator
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Context
+    import datetime
 
 
-class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
+class OpenRouterKeysToSqlOperator(ToSqlOperator, BaseOpenRouterKeysOperator):
     """
     Writes every API key of an OpenRouter account into a table, one row for each key and snapshot.
 
@@ -29,9 +27,10 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
     An older table gets the columns that it lacks. In a table from before the column ``granularity`` existed,
     rows at 00:00 UTC become ``day`` and all others ``hour``.
 
-    It pushes the XCom ``summary``: counts, spend (USD) in all and in the current UTC day, week and month, and the
-    five active keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the
-    partition as its ``extra``.
+    It pushes two XComs: ``summary``, which has counts, spend (USD) in all and in the current UTC day, week and
+    month, and the five active keys with the least left; and ``report``, a table in Markdown of the hundred active
+    keys with the least left. Each outlet asset gets ``rows``, ``observed_at``, the table and the partition as its
+    ``extra``.
 
     :param sql_conn_id: the connection to the database, all of whose settings hold that Airflow's hook honours.
         (templated)
@@ -85,6 +84,10 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(
+            sql_conn_id=sql_conn_id,
+            table=table,
+            schema=schema,
+            create_table=create_table,
             openrouter_conn_id=openrouter_conn_id,
             include_disabled=include_disabled,
             include_expired=include_expired,
@@ -94,60 +97,74 @@ class OpenRouterKeysToSqlOperator(BaseOpenRouterKeysOperator):
             snapshot=snapshot,
             **kwargs,
         )
-        self.sql_conn_id = sql_conn_id
-        self.table = table
-        self.schema = schema
-        self.create_table = create_table
-
-    def execute(self, context: Context) -> dict[str, Any]:
-        """List the keys, replace their partition of the table, and return what was written."""
-        if not self.table or not isinstance(self.table, str):
-            raise OpenRouterRequestError(f"table must be the name of a table, not {self.table!r}.")
-
-        from airflow_provider_openrouter.snapshots.database import get_engine
-
-        table, schema = _split(self.table, self.schema)
-        partitioning = self._partitioning()
-        engine = get_engine(self.sql_conn_id)
-
-        # These need what get_engine has just found to be installed.
-        from airflow_provider_openrouter.snapshots.dialects.base import quoted_name
-        from airflow_provider_openrouter.snapshots.frame import keys_file_frame
-        from airflow_provider_openrouter.snapshots.tables import replace_partition
-
-        try:
-            listing = self._list_keys()
-            partition = partitioning.partition(listing)
-            summary = summarize(listing)
-            frame = keys_file_frame(listing, partition)
-            del listing  # so that a large listing is not in memory twice
-            found_in = replace_partition(
-                engine,
-                frame,
-                partition=partition,
-                table=table,
-                schema=schema,
-                create_table=self.create_table,
-            )
-        finally:
-            engine.dispose()
-        written = {
-            "table": quoted_name(engine, table, schema),
-            **partition.columns,
-            "snapshot": partition.snapshot.isoformat(),
-        }
-        self._report(context, summary, table_target(engine.url, schema=found_in, table=table), **written)
-        return fit({"rows": summary["keys"], **written})
 
 
-def _split(table: str, schema: str | None) -> tuple[str, str | None]:
-    """Return the names of a table and of its schema, which may stand before a dot in the former."""
-    if schema or "." not in table:
-        return table, schema or None
-    before, _, after = table.partition(".")
-    if not (before and after) or set(after + before) & set('."`'):
-        raise OpenRouterRequestError(
-            f"table must be a name or schema.name, not {table!r}. Give other names as table and schema, without "
-            "quotation marks."
+class OpenRouterActivityToSqlOperator(ToSqlOperator, BaseOpenRouterActivityOperator):
+    """
+    Writes what an account spent on one day into a table, one row for each model and endpoint, and what it is by.
+
+    A run replaces its partition, the rows of the same ``date``, ``source`` and ``grouped_by``, and no other:
+    running it again has the same result as running it once, and a failure leaves the table as it was. A day
+    without activity is a success that leaves no rows of it. It returns the table, its partition and how many rows
+    that has. It needs the extra ``sql``. It writes to PostgreSQL, MySQL, MariaDB and SQLite; other databases are
+    refused before the first request. It covers the whole account, all its workspaces.
+
+    It pushes the XCom ``summary``: the day, what it cost (USD), the five most expensive models and keys, and how
+    much no key accounts for. Each outlet asset gets ``rows``, ``observed_at``, the table and the partition as its
+    ``extra``.
+
+    :param sql_conn_id: the connection to the database, all of whose settings hold that Airflow's hook honours.
+        (templated)
+    :param table: the name of the table, or ``schema.table``. (templated)
+    :param schema: the database schema that the table is in, None for the connection's default. With a schema, a
+        dot is part of the table's name. (templated)
+    :param create_table: whether a missing table is created, with an index of its partitions and without a primary
+        key: any name in a row may be missing, and two rows may be equal. Missing columns are added in any case.
+    :param openrouter_conn_id: the connection to OpenRouter. (templated)
+    :param date: the UTC day, such as ``2026-11-03``, one of the last 30 that are over; None for yesterday. A
+        daily DAG passes ``{{ macros.ds_add(dag_run.run_after | ds, -1) }}``, so that it can be backfilled.
+        (templated)
+    :param by: what the rows are grouped by, beside model and endpoint. ``"workspace"``: by workspace. ``"key"``:
+        by key and workspace; each key that can have been used on the day is asked for, and what no key accounts
+        for, as it was spent by deleted keys or in the chat, is kept in rows without a key. ``"account"``:
+        neither. (templated)
+    :param source: what distinguishes the account from others; by default the connection's id. (templated)
+    :raises OpenRouterError: if the activity cannot be listed; ``transient`` says whether trying again may help.
+    :raises OpenRouterRequestError: if an argument makes no sense.
+    :raises AirflowFailException: if a setting of the connection makes no sense, if it leads to another
+        database, if a package is not installed, if there is no table to write to, or if a column of it cannot
+        hold its values.
+    :raises AirflowException: if the database cannot be reached, or refuses.
+    """
+
+    template_fields: Sequence[str] = (
+        *BaseOpenRouterActivityOperator.template_fields,
+        "sql_conn_id",
+        "table",
+        "schema",
+    )
+
+    def __init__(
+        self,
+        *,
+        sql_conn_id: str,
+        table: str,
+        schema: str | None = None,
+        create_table: bool = True,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        date: str | datetime.date | None = None,
+        by: str = "workspace",
+        source: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            sql_conn_id=sql_conn_id,
+            table=table,
+            schema=schema,
+            create_table=create_table,
+            openrouter_conn_id=openrouter_conn_id,
+            date=date,
+            by=by,
+            source=source,
+            **kwargs,
         )
-    return after, before

@@ -1,95 +1,19 @@
-"""Triggers that watch what remains of OpenRouter's keys: one for a task that waits, one for an asset."""
+"""Triggers that watch what is left of keys, or of an account's credits: for a task that waits, or an asset."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import json
-from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
-from datetime import UTC, datetime
-from typing import Any, ClassVar
+from collections.abc import Sequence
+from datetime import timedelta
 
-from airflow.providers.common.compat.sdk import AirflowException
-from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
-
-from airflow_provider_openrouter.arguments import read_count, read_interval, read_time, require_flag
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.text import count, duration, sentence
-from airflow_provider_openrouter.watch.alert_state import AlertState
-from airflow_provider_openrouter.watch.events import crossing_event, error_event, low_event
-from airflow_provider_openrouter.watch.pauses import Patience, ends_a_wait, is_temporary
-from airflow_provider_openrouter.watch.polling import Poll, polls
+from airflow_provider_openrouter.triggers.base import EventTrigger, WaitTrigger
+from airflow_provider_openrouter.watch.account_rule import AccountRule, read_account_threshold
 from airflow_provider_openrouter.watch.rule import LimitRule
-from airflow_provider_openrouter.watch.threshold import Threshold
+from airflow_provider_openrouter.watch.sources import KeySource
 
 
-class _KeyLimitTrigger(BaseTrigger):
-    """The base of both triggers: a rule, a connection, a workspace scope and an interval."""
-
-    backs_off: ClassVar[bool]
-
-    def __init__(
-        self,
-        *,
-        threshold: float | str,
-        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
-        poll_interval: float = 60,
-        key_hashes: list[str] | None = None,
-        name_pattern: str | None = None,
-        include_disabled: bool = False,
-        workspace_id: str | None = None,
-        fail_if_unwatched: bool = False,
-    ) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]
-        self.rule = LimitRule(
-            threshold=threshold,
-            key_hashes=key_hashes,
-            name_pattern=name_pattern,
-            include_disabled=include_disabled,
-            fail_if_unwatched=fail_if_unwatched,
-        )
-        self.openrouter_conn_id = openrouter_conn_id
-        self.poll_interval = read_interval("poll_interval", poll_interval)
-        self.scope = WorkspaceScope.read(workspace_id)
-
-    def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Return the class path and the arguments: plain JSON, and never a management key."""
-        return f"{type(self).__module__}.{type(self).__qualname__}", self._arguments
-
-    def _polls(self) -> AsyncGenerator[Poll, None]:
-        return polls(
-            self.openrouter_conn_id,
-            poll_interval=self.poll_interval,
-            include_disabled=self.rule.include_disabled,
-            scope=self.scope,
-            backs_off=self.backs_off,
-        )
-
-    @property
-    def _watched(self) -> str:
-        workspace = f", workspace {self.scope.typed!r}" if self.scope.typed else ""
-        return f"connection {self.openrouter_conn_id!r}{workspace}, {self.rule},"
-
-    def _warn(self, error: Exception, consequence: str, *details: Any) -> None:
-        """Log an error; if it is neither Airflow's nor ours, log its class and traceback instead of its text."""
-        known = isinstance(error, AirflowException)
-        said = sentence(error) if known else f"An unexpected {type(error).__name__}."
-        self.log.warning(f"%s {consequence}", said, *details, exc_info=None if known else error)
-
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        return {
-            **self.rule.arguments,
-            "openrouter_conn_id": self.openrouter_conn_id,
-            "poll_interval": self.poll_interval,
-            "workspace_id": self.scope.typed,
-        }
-
-
-class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
+class OpenRouterKeyLimitTrigger(WaitTrigger):
     """
     Waits until less than the threshold remains of any watched key, and yields one event.
 
@@ -103,7 +27,8 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
     the triggerer the hour begins again. Whatever ends the wait becomes an event (see
     :mod:`airflow_provider_openrouter.watch.events`).
 
-    :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
+    :param threshold: an amount of USD, a percentage of the key's own limit such as ``"10%"``, or a time such as
+        ``"3 days"`` (or a ``timedelta``): the key runs dry within it, at its pace and before its next reset.
     :param openrouter_conn_id: the connection to OpenRouter.
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param key_hashes: the hashes of the keys to watch, None for every key.
@@ -115,15 +40,15 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
         listed.
     :param has_listed: whether the wait has listed before with this connection, as a sensor has before it defers.
     :param first_poll_at: when to poll first (ISO 8601, with its time zone), None for at once.
+    :param expires_within: a time such as ``"7 days"`` (or a ``timedelta``): keys that expire within it are low,
+        too, with a limit or without. None for no such keys.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
-
-    backs_off = False
 
     def __init__(
         self,
         *,
-        threshold: float | str,
+        threshold: float | str | timedelta,
         openrouter_conn_id: str = OpenRouterHook.default_conn_name,
         poll_interval: float = 60,
         key_hashes: list[str] | None = None,
@@ -133,63 +58,26 @@ class OpenRouterKeyLimitTrigger(_KeyLimitTrigger):
         fail_if_unwatched: bool = False,
         has_listed: bool = False,
         first_poll_at: str | None = None,
+        expires_within: str | timedelta | None = None,
     ) -> None:
-        super().__init__(
+        rule = LimitRule(
             threshold=threshold,
-            openrouter_conn_id=openrouter_conn_id,
-            poll_interval=poll_interval,
             key_hashes=key_hashes,
             name_pattern=name_pattern,
             include_disabled=include_disabled,
-            workspace_id=workspace_id,
             fail_if_unwatched=fail_if_unwatched,
+            expires_within=expires_within,
         )
-        self.has_listed = require_flag("has_listed", has_listed)
-        self.first_poll_at = read_time("first_poll_at", first_poll_at)
-
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        return {
-            **super()._arguments,
-            "has_listed": self.has_listed,
-            "first_poll_at": self.first_poll_at and self.first_poll_at.isoformat(),
-        }
-
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield one event: when a key is low, or when an error ends the wait."""
-        try:
-            event = low_event(await self._wait())
-        except Exception as error:
-            if not isinstance(error, AirflowException):
-                self.log.exception("The wait for a low key has ended")
-            event = error_event(error)
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
-
-    async def _wait(self) -> list[Key]:
-        patience = Patience(has_listed=self.has_listed)
-        if self.first_poll_at is not None:
-            await asyncio.sleep((self.first_poll_at - datetime.now(UTC)).total_seconds())
-        async with aclosing(self._polls()) as shared:
-            async for poll in shared:
-                try:
-                    check = await poll.check(self.rule)
-                except Exception as error:
-                    if is_temporary(error):
-                        self._warn(error, "The wait goes on.")
-                        continue
-                    left = 0.0 if ends_a_wait(error) else patience.left(poll.began)
-                    if not left:
-                        raise
-                    self._warn(error, "The wait goes on: it ends if this lasts %s more.", duration(left))
-                else:
-                    patience.listed()
-                    check.report(self.log)
-                    if check.low:
-                        return check.records
-        raise AssertionError("There is always another poll.")
+        super().__init__(
+            source=_source(openrouter_conn_id, workspace_id, rule),
+            rule=rule,
+            poll_interval=poll_interval,
+            has_listed=has_listed,
+            first_poll_at=first_poll_at,
+        )
 
 
-class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
+class OpenRouterKeyLimitEventTrigger(EventTrigger):
     """
     Starts DAGs, by way of an asset, when keys run low: once for each key, until it has recovered.
 
@@ -202,7 +90,9 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
     After a failure the watch goes on, with a warning and with pauses that grow to ten minutes; the connection is
     read again after each. Watchers of the same connection, workspace and ``include_disabled`` share their polls.
 
-    :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
+    :param threshold: an amount of USD, a percentage of the key's own limit such as ``"10%"``, or a time such as
+        ``"3 days"`` (or a ``timedelta``): the key runs dry within it, at its pace and before its next reset.
+        Several steps of one kind can be given as a list: a key is reported at each one that it newly crosses.
     :param openrouter_conn_id: the connection to OpenRouter.
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param key_hashes: the hashes of the keys to watch, None for every key.
@@ -211,87 +101,128 @@ class OpenRouterKeyLimitEventTrigger(_KeyLimitTrigger, BaseEventTrigger):
     :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all of
         them.
     :param rearm_margin: how much above the threshold a key must be before it is re-armed: an amount of USD, or a
-        percentage of its limit. It keeps a key that hovers around the threshold from being reported repeatedly.
+        percentage of its limit; of a threshold in time a time, by default half of it. It keeps a key that hovers
+        around the threshold from being reported repeatedly.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
         trigger again then: use it to make failures visible; it does not stop the watch.
+    :param expires_within: a time such as ``"7 days"`` (or a ``timedelta``): keys that expire within it are
+        reported, too, with a limit or without, once for each key and expiry. None for no such keys.
+    :param report_failures_after: after how many polls in a row that fail, or find no key to watch, to yield one
+        event of the status ``error``, and when that is over one of the status ``recovered``. None for never.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
-
-    backs_off = True
 
     def __init__(
         self,
         *,
-        threshold: float | str,
+        threshold: float | str | timedelta | Sequence[float | str | timedelta],
         openrouter_conn_id: str = OpenRouterHook.default_conn_name,
         poll_interval: float = 60,
         key_hashes: list[str] | None = None,
         name_pattern: str | None = None,
         include_disabled: bool = False,
         workspace_id: str | None = None,
-        rearm_margin: float | str = 0,
+        rearm_margin: float | str | timedelta = 0,
         max_consecutive_failures: int | None = None,
+        expires_within: str | timedelta | None = None,
+        report_failures_after: int | None = None,
     ) -> None:
-        super().__init__(
+        rule = LimitRule(
             threshold=threshold,
-            openrouter_conn_id=openrouter_conn_id,
-            poll_interval=poll_interval,
             key_hashes=key_hashes,
             name_pattern=name_pattern,
             include_disabled=include_disabled,
-            workspace_id=workspace_id,
+            expires_within=expires_within,
+            has_steps=True,
         )
-        self.rearm_margin = Threshold.read(rearm_margin, name="rearm_margin")
-        self.max_consecutive_failures = read_count("max_consecutive_failures", max_consecutive_failures)
+        super().__init__(
+            source=_source(openrouter_conn_id, workspace_id, rule),
+            rule=rule,
+            poll_interval=poll_interval,
+            rearm_margin=rearm_margin,
+            max_consecutive_failures=max_consecutive_failures,
+            report_failures_after=report_failures_after,
+        )
 
-    @property
-    def _arguments(self) -> dict[str, Any]:
-        arguments = super()._arguments
-        del arguments["fail_if_unwatched"]  # it would keep a key that is gone from being re-armed
-        return {
-            **arguments,
-            "rearm_margin": self.rearm_margin.argument,
-            "max_consecutive_failures": self.max_consecutive_failures,
-        }
 
-    async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Yield an event for each poll in which keys newly crossed the threshold."""
-        store = getattr(self, "asset_state_store", None)
-        state = AlertState(self.rearm_margin, self._state_key, store, self._watched, self.log)
-        failures = 0
-        async with aclosing(self._polls()) as shared:
-            async for poll in shared:
-                try:
-                    await state.load()
-                    check = await poll.check(self.rule)
-                except Exception as error:
-                    failures += 1
-                    await state.store()
-                    ends = failures == self.max_consecutive_failures
-                    then = "ends, and Airflow starts it again" if ends else "goes on"
-                    self._warn(error, f"The watch of %s {then} (failure %s in a row).", self._watched, failures)
-                    if ends:
-                        raise
-                    continue
-                failures = 0
-                check.report(self.log)
-                crossed = state.find_crossed(check)
-                state.update(check)
-                await state.store()
-                if crossed:
-                    self.log.info("Reporting %s that crossed the threshold", count(len(crossed), "key"))
-                    yield TriggerEvent(crossing_event(check, crossed))  # type: ignore[no-untyped-call]
+def _source(openrouter_conn_id: str, workspace_id: str | None, rule: LimitRule) -> KeySource:
+    scope = WorkspaceScope.read(workspace_id)
+    return KeySource(openrouter_conn_id=openrouter_conn_id, scope=scope, include_disabled=rule.include_disabled)
 
-    @property
-    def _state_key(self) -> str:
-        # These and no others: with another name or order every low key would be reported again after an upgrade.
-        watched = {
-            "threshold": self.rule.threshold.argument,
-            "key_hashes": self.rule.key_hashes,
-            "name_pattern": self.rule.name_pattern,
-            "include_disabled": self.rule.include_disabled,
-            "rearm_margin": self.rearm_margin.argument,
-            "connection": self.openrouter_conn_id,
-            "workspace": self.scope.typed,
-        }
-        return f"openrouter_low:{hashlib.sha256(json.dumps(watched, sort_keys=True).encode()).hexdigest()[:32]}"
+
+class OpenRouterCreditsTrigger(WaitTrigger):
+    """
+    Waits until an account's credits are low, and yields one event.
+
+    Low is a balance (``total_credits`` less ``total_usage``) strictly below an amount of USD, or one that is gone
+    within a time at the account's pace. It polls, waits and ends as :class:`OpenRouterKeyLimitTrigger` does;
+    triggers of the same connection share their polls, those with amounts and those with times apart.
+
+    :param threshold: an amount of USD, or a time such as ``"3 days"`` or a ``timedelta``.
+    :param openrouter_conn_id: the connection to OpenRouter.
+    :param poll_interval: seconds from the beginning of a poll to that of the next.
+    :param has_listed: whether the wait has polled before with this connection, as a sensor has before it defers.
+    :param first_poll_at: when to poll first (ISO 8601, with its time zone), None for at once.
+    :raises OpenRouterRequestError: if an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: float | str | timedelta,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        poll_interval: float = 60,
+        has_listed: bool = False,
+        first_poll_at: str | None = None,
+    ) -> None:
+        rule = AccountRule(threshold=threshold)
+        super().__init__(
+            source=rule.source(openrouter_conn_id),
+            rule=rule,
+            poll_interval=poll_interval,
+            has_listed=has_listed,
+            first_poll_at=first_poll_at,
+        )
+
+
+class OpenRouterCreditsEventTrigger(EventTrigger):
+    """
+    Starts DAGs, by way of an asset, when an account's credits are low: once, until they have recovered.
+
+    What is low is the same as for :class:`OpenRouterCreditsTrigger`; how it polls, what it remembers, and what it
+    does about failures, as for :class:`OpenRouterKeyLimitEventTrigger`. The account is re-armed once its balance
+    is back at or above the threshold and the margin. After a threshold that is a time it is also re-armed by
+    credits that are bought, unless it is still low.
+
+    :param threshold: an amount of USD, or a time such as ``"3 days"`` or a ``timedelta``.
+    :param openrouter_conn_id: the connection to OpenRouter.
+    :param poll_interval: seconds from the beginning of a poll to that of the next.
+    :param rearm_margin: how much above the threshold the balance must be before it is re-armed: USD, or a time if
+        the threshold is one. 0 is half of a threshold that is a time.
+    :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
+        trigger again then: use it to make failures visible; it does not stop the watch.
+    :param report_failures_after: after how many polls in a row that fail to yield one event of the status
+        ``error``, and when that is over one of the status ``recovered``. None for never.
+    :raises OpenRouterRequestError: if an argument makes no sense.
+    """
+
+    def __init__(
+        self,
+        *,
+        threshold: float | str | timedelta,
+        openrouter_conn_id: str = OpenRouterHook.default_conn_name,
+        poll_interval: float = 60,
+        rearm_margin: float | str | timedelta = 0,
+        max_consecutive_failures: int | None = None,
+        report_failures_after: int | None = None,
+    ) -> None:
+        rule = AccountRule(threshold=threshold)
+        read_account_threshold(rearm_margin, name="rearm_margin")
+        super().__init__(
+            source=rule.source(openrouter_conn_id),
+            rule=rule,
+            poll_interval=poll_interval,
+            rearm_margin=rearm_margin,
+            max_consecutive_failures=max_consecutive_failures,
+            report_failures_after=report_failures_after,
+        )

@@ -1,15 +1,19 @@
-"""Which keys newly crossed the threshold, and which were reported: once, until they have recovered."""
+"""What newly crossed the threshold, and what was reported: once, until it has recovered."""
 
 from __future__ import annotations
 
 import math
 import time
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import ROUND_CEILING, Context
+from typing import Any, TypeAlias
 
-from airflow_provider_openrouter.keys import LimitedKey
 from airflow_provider_openrouter.text import sentence
-from airflow_provider_openrouter.watch.check import LimitCheck
-from airflow_provider_openrouter.watch.threshold import Threshold
+from airflow_provider_openrouter.watch.check import Check, Finding
+from airflow_provider_openrouter.watch.expiry import Expiry
+from airflow_provider_openrouter.watch.left import L
+from airflow_provider_openrouter.watch.threshold import Threshold, TimeThreshold
 
 VERSION = 1
 SETTLING = 5.0
@@ -24,18 +28,52 @@ FAILED_READS = 3
 """After how many failed reads of the state store a watch goes on without it."""
 
 
+Id: TypeAlias = str | tuple[str, str]
+"""Of something that is low its id; of a key that expires its id, and when."""
+
+_COARSE = Context(prec=2, rounding=ROUND_CEILING)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """
+    That something was reported.
+
+    :param step: the smallest step that it was reported at, as an index; the larger ones count as reported, too.
+    :param lowest: the least that was left of it since, in USD; infinite if that is not known.
+    :param at: when it was reported, on the monotonic clock.
+    """
+
+    step: int = 0
+    lowest: float = math.inf
+    at: float = -math.inf
+
+
+Marks: TypeAlias = dict[Id, Mark]
+
+
 class AlertState:
     """
-    Remembers which keys were reported as low, in the state store of an asset if there is one.
+    Remembers what was reported, in the state store of an asset if there is one.
 
-    :param rearm_margin: how much above the threshold a key must be before it is re-armed.
+    :param thresholds: the steps of the threshold, the largest first.
+    :param rearm_margin: how much above the threshold something must be before it is re-armed.
     :param state_key: the key under which the store keeps it.
     :param state_store: the state store of the asset, or None.
     :param watched: what is watched, in words.
     :param log: the trigger's logger.
     """
 
-    def __init__(self, rearm_margin: Threshold, state_key: str, state_store: Any, watched: str, log: Any) -> None:
+    def __init__(
+        self,
+        thresholds: tuple[Threshold, ...],
+        rearm_margin: Threshold,
+        state_key: str,
+        state_store: Any,
+        watched: str,
+        log: Any,
+    ) -> None:
+        self._thresholds = thresholds
         self._rearm_margin = rearm_margin
         self._state_key = state_key
         self._state_store = state_store
@@ -43,9 +81,9 @@ class AlertState:
         self._log = log
         self._loaded = False
         self._failed_reads = 0
-        self._reported: dict[str, float] = {}
-        self._settled: set[str] = set()
-        self._stored: set[str] | None = set()
+        self._reported: Marks = {}
+        self._settled: Marks = {}
+        self._stored: dict[str, Any] | None = self._state({})
 
     async def load(self) -> None:
         """
@@ -55,7 +93,7 @@ class AlertState:
         """
         if self._loaded:
             now = time.monotonic()
-            self._settled = {hash_ for hash_, at in self._reported.items() if now - at >= SETTLING}
+            self._settled |= {id_: mark for id_, mark in self._reported.items() if now - mark.at >= SETTLING}
             return
         state = None
         if self._state_store is not None:
@@ -74,29 +112,33 @@ class AlertState:
                 "low once more. To keep it, use Airflow 3.3 or newer, and one asset for each trigger.",
                 self._watched,
             )
-        self._reported = dict.fromkeys(self._read(state), -math.inf)
-        self._settled = set(self._reported)
+        self._reported = self._read(state)
+        self._settled = dict(self._reported)
         self._loaded = True
 
-    def find_crossed(self, check: LimitCheck) -> list[LimitedKey]:
-        """Return the low keys that were not reported since they crossed the threshold, the lowest first."""
-        still_reported = self._still_reported(check)
-        return [key for key in check.low if key.hash not in still_reported]
+    def find_crossed(self, check: Check[L]) -> list[Finding[L]]:
+        """Return what is low and was not reported since it crossed the threshold, the lowest first."""
+        marks = self._rearm(self._reported, check)
+        return [finding for finding in check.low if self._is_new(finding, marks)]
 
-    def update(self, check: LimitCheck) -> None:
-        """Take the low keys as reported, and re-arm those that have recovered or are no longer watched."""
+    def update(self, check: Check[Any]) -> None:
+        """Take what is low as reported, and re-arm what has recovered or is no longer watched."""
         now = time.monotonic()
-        still_reported = self._still_reported(check)
-        self._reported = {key.hash: self._reported.get(key.hash, now) for key in check.low} | still_reported
-        self._settled &= still_reported.keys()
+        self._settled = self._rearm(self._settled, check)
+        self._reported = self._rearm(self._reported, check) | {
+            _id(finding): Mark(self._step(finding), finding.left.remaining, now)
+            for finding in self.find_crossed(check)
+        }
 
     async def store(self) -> None:
         """Store what was reported at earlier polls, if that has changed. The next poll retries a failure."""
-        if not self._loaded or self._state_store is None or self._settled == self._stored:
+        if not self._loaded or self._state_store is None:
             return
-        settled = set(self._settled)
+        state = self._state(self._settled)
+        if state == self._stored:
+            return
         try:
-            await self._state_store.aset(self._state_key, {"version": VERSION, "told": sorted(settled)})
+            await self._state_store.aset(self._state_key, state)
         except Exception as error:
             self._log.warning(
                 "Could not store the alert state: %s The watch of %s tries again at its next poll.",
@@ -104,27 +146,91 @@ class AlertState:
                 self._watched,
             )
         else:
-            self._stored = settled
+            self._stored = state
 
-    def _still_reported(self, check: LimitCheck) -> dict[str, float]:
-        return {
-            key.hash: self._reported[key.hash]
-            for key in check.watched
-            if key.hash in self._reported and check.threshold.is_low(key, margin=self._rearm_margin)
+    def _rearm(self, marks: Marks, check: Check[Any]) -> Marks:
+        """Return the marks that still hold; those of several steps may hold at larger ones only."""
+        held: Marks = {}
+        for left in check.watched:
+            if left.id in marks:
+                mark = marks[left.id]
+                for step in range(mark.step, -1, -1):
+                    threshold = self._thresholds[step]
+                    if not threshold.is_armed(left, margin=self._rearm_margin, lowest=mark.lowest):
+                        held[left.id] = replace(mark, step=step, lowest=min(mark.lowest, left.remaining))
+                        break
+        return held | {
+            id_: mark
+            for id_, mark in marks.items()
+            if isinstance(id_, tuple) and datetime.fromisoformat(id_[1]) > check.observed_at
         }
 
-    def _read(self, state: Any) -> list[str]:
+    def _is_new(self, finding: Finding[Any], marks: Marks) -> bool:
+        mark = marks.get(_id(finding))
+        return mark is None or mark.step < self._step(finding)
+
+    def _step(self, finding: Finding[Any]) -> int:
+        return 0 if isinstance(finding.criterion, Expiry) else self._thresholds.index(finding.criterion)
+
+    def _state(self, marks: Marks) -> dict[str, Any]:
+        """Return marks as JSON: plain lists of what was reported, and beside them only what is needed."""
+        low = {id_: mark for id_, mark in marks.items() if isinstance(id_, str)}
+        expiries = sorted(id_ for id_ in marks if isinstance(id_, tuple))
+        state: dict[str, Any] = {"version": VERSION, "told": sorted(low)}
+        if len(self._thresholds) > 1:
+            state["steps"] = {id_: self._thresholds[mark.step].argument for id_, mark in low.items()}
+        if isinstance(self._thresholds[0], TimeThreshold):
+            # Rounded up, so that a key that goes on to spend changes it now and then only.
+            state["lowest"] = {
+                id_: float(_COARSE.create_decimal(str(mark.lowest)))
+                for id_, mark in low.items()
+                if mark.lowest < math.inf
+            }
+        return state | ({"expiries": list(map(list, expiries))} if expiries else {})
+
+    def _read(self, state: Any) -> Marks:
         if state is None:
-            return []
-        reported = state.get("told") if isinstance(state, dict) and state.get("version") == VERSION else None
-        if isinstance(reported, list) and all(isinstance(hash_, str) for hash_ in reported):
-            self._stored = set(reported)
-            return reported
-        self._stored = None
-        self._log.warning(
-            "The alert state is damaged or of another version: %s. The watch of %s reports keys that are low now "
-            "once more.",
-            self._state_key,
-            self._watched,
-        )
-        return []
+            return {}
+        try:
+            marks = self._marks(state)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            self._stored = None
+            self._log.warning(
+                "The alert state is damaged or of another version: %s. The watch of %s reports keys that are low "
+                "now once more.",
+                self._state_key,
+                self._watched,
+            )
+            return {}
+        self._stored = state
+        return marks
+
+    def _marks(self, state: Any) -> Marks:
+        """Return the marks of a stored state; earlier releases stored nothing but the ids of what was low."""
+        told, expiries = state["told"], state.get("expiries", [])
+        if state["version"] != VERSION or not (isinstance(told, list) and isinstance(expiries, list)):
+            raise ValueError
+        steps, lowest = state.get("steps", {}), state.get("lowest", {})
+        arguments = [threshold.argument for threshold in self._thresholds]
+        marks: Marks = {
+            _text(id_): Mark(arguments.index(steps.get(id_, arguments[0])), float(lowest.get(id_, math.inf)))
+            for id_ in told
+        }
+        return marks | {(_text(id_), _moment(expires_at)): Mark() for id_, expires_at in expiries}
+
+
+def _id(finding: Finding[Any]) -> Id:
+    left = finding.left
+    return (left.id, left.expires_at.isoformat()) if isinstance(finding.criterion, Expiry) else left.id
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError
+    return value
+
+
+def _moment(value: Any) -> str:
+    if datetime.fromisoformat(value).tzinfo is None:
+        raise ValueError
+    return _text(value)

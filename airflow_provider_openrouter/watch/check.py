@@ -1,133 +1,146 @@
-"""
-What a rule found in a listing, as records and as lines that a person can read.
-
-When limits reset is from OpenRouter's guide to limits (https://openrouter.ai/docs/api-reference/limits) of 2026.
-"""
+"""What a rule found in a reading: the little that triggers, sensors, events and alert state depend on."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from datetime import datetime
+from typing import Any, Generic, Protocol, TypeVar
 
-from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey, read_text
 from airflow_provider_openrouter.payload import fit
-from airflow_provider_openrouter.text import count, plain, usd
+from airflow_provider_openrouter.watch.left import L
 from airflow_provider_openrouter.watch.threshold import Threshold
 
-SHOWN = 20
-"""How many low keys the log names."""
+R = TypeVar("R")
 
-SHOWN_HASHES = 5
-"""How many hashes a line names."""
+
+class Rule(ABC, Generic[R]):
+    """
+    What is asked of each reading of a source. As text it goes into warnings.
+
+    ``thresholds`` has the steps of the threshold, the largest first.
+    """
+
+    thresholds: tuple[Threshold, ...]
+
+    @property
+    @abstractmethod
+    def arguments(self) -> dict[str, Any]:
+        """The arguments as JSON; equal rules have equal arguments."""
+
+    @abstractmethod
+    def check(self, reading: R) -> Check[Any]:
+        """Return what the rule finds in a reading."""
+
+    @property
+    def view(self) -> Hashable:
+        """What :meth:`prepare` computes, None for nothing; rules of the same view share it."""
+        return None
+
+    def prepare(self, reading: R) -> None:
+        """Compute what would hold up the event loop in :meth:`check`. This is called in a thread."""
+
+
+class Criterion(Protocol):
+    """Why something is reported: a step of a threshold, or that it expires."""
+
+    @property
+    def reason(self) -> str:
+        """The reason in a record: ``limit``, ``runway`` or ``expiry``."""
+
+    @property
+    def argument(self) -> float | str:
+        """What the record has as its threshold."""
+
+    def details(self, left: Any) -> Mapping[str, Any]:
+        """Return what else the record says."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding(Generic[L]):
+    """
+    Something that is low, and why.
+
+    :param left: what is left of it.
+    :param criterion: of several steps, the smallest that it is below.
+    """
+
+    left: L
+    criterion: Criterion
+
+
+def find_low(thresholds: tuple[Threshold, ...], watched: Sequence[L]) -> list[Finding[L]]:
+    """
+    Return what is low, with the smallest step that it is below.
+
+    :param thresholds: the steps, the largest first.
+    :param watched: what the largest measures, sorted as it needs it.
+    """
+    widest, *others = thresholds
+    return [
+        Finding(left, next((step for step in reversed(others) if step.is_low(left)), widest))
+        for left in widest.find_low(watched)
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class LimitCheck:
+class Check(ABC, Generic[L]):
     """
-    What a rule found in a listing.
+    What a rule found in a reading.
 
-    :param threshold: the rule's threshold.
-    :param selection: by what the rule selects keys, in words; nothing if it selects all.
-    :param listing: the keys.
-    :param watched: the watched keys, the lowest first.
-    :param low: those of them that are low, in the same order.
-    :param not_measurable: how many selected keys have no limit to compare with.
-    :param missing: the hashes that the rule names and the listing lacks.
+    :param observed_at: when the reading began, in UTC.
+    :param thresholds: the steps of the rule's threshold, the largest first.
+    :param watched: what is compared with them, the lowest first.
+    :param low: what is low, the lowest first, and after it what is reported for other reasons.
     """
 
-    threshold: Threshold
-    selection: str
-    listing: KeyListing
-    watched: list[LimitedKey]
-    low: list[LimitedKey]
-    not_measurable: int
-    missing: list[str]
+    observed_at: datetime
+    thresholds: tuple[Threshold, ...]
+    watched: Sequence[L]
+    low: Sequence[Finding[L]]
 
     @property
-    def records(self) -> list[Key]:
-        """The low keys as records, the lowest first."""
+    def records(self) -> list[dict[str, Any]]:
+        """What is low as records, the lowest first."""
         return list(map(self.record, self.low))
 
-    def record(self, key: LimitedKey) -> Key:
-        """
-        Return a key as the API sent it, as far as Airflow can carry it.
+    def record(self, finding: Finding[L]) -> dict[str, Any]:
+        """Return what the API sent, when that was, and why it is low; all of Airflow can carry it."""
+        return fit(self.whole(finding))
 
-        ``observed_at`` is added, and ``workspace_name`` if that was read.
-        """
-        name = self.listing.workspace_name(key.key)
-        known = {} if name is None else {"workspace_name": name}
-        return fit(known | key.key | {"observed_at": self.listing.observed_at.isoformat()})
+    def whole(self, finding: Finding[L]) -> dict[str, Any]:
+        """Return the same, whether Airflow can carry it or not."""
+        return {
+            **self._sent(finding.left),
+            "observed_at": self.observed_at.isoformat(),
+            "reason": finding.criterion.reason,
+            "threshold": finding.criterion.argument,
+            **finding.criterion.details(finding.left),
+        }
 
     @property
-    def is_unwatched(self) -> bool:
-        """Whether the rule watches no key, or names one that is not listed."""
-        return bool(self.missing) or not self.watched
+    def is_blind(self) -> bool:
+        """Whether the rule watches nothing."""
+        return False
 
     @property
     def warning(self) -> str:
-        """The warning about keys that cannot be watched, with the remedy."""
-        if self.missing:
-            return (
-                f"key_hashes names keys that are not listed: {name_hashes(self.missing)}. They may be deleted, "
-                "disabled, expired, or in another workspace."
-            )
-        return (
-            f"No key is watched: no active key with a limit matches {self.selection or 'the rule'}. Check "
-            "key_hashes, name_pattern, include_disabled and workspace_id."
-        )
+        """Why the rule watches nothing, or not all that it names, with the remedy."""
+        return ""
 
+    @abstractmethod
+    def _sent(self, left: L) -> dict[str, Any]:
+        """Return what the API sent, and what else is known of it."""
+
+    @abstractmethod
+    def event(self, found: Sequence[Finding[L]]) -> dict[str, Any]:
+        """Return the fields of an event that reports some of what is low."""
+
+    @abstractmethod
+    def count(self, found: Sequence[Finding[L]]) -> str:
+        """Return how much of what is low was found, in words such as ``2 keys``."""
+
+    @abstractmethod
     def report(self, log: Any) -> None:
-        """Log what was found, each low key in a line of its own, and warn if a key cannot be watched."""
-        rest = f" ({self.not_measurable:,} more not measurable)" if self.not_measurable else ""
-        watched = count(len(self.watched), "key")
-        log.info("%s watched%s, %s below %s", watched, rest, f"{len(self.low):,}", self.threshold)
-        for key in self.low[:SHOWN]:
-            log.info("%s", self._describe(key))
-        if len(self.low) > SHOWN:
-            log.info("and %s more below", f"{len(self.low) - SHOWN:,}")
-        if self.watched and not self.low:
-            log.info("Lowest: %s", self._describe(self.watched[0]))
-        if self.is_unwatched:
-            log.warning(self.warning)
-
-    def _describe(self, limited: LimitedKey) -> str:
-        key = limited.key
-        names = (plain(read_text(key.get(field))) for field in ("name", "label", "hash"))
-        name = next(filter(None, names), "A key without a name")
-        workspace_name = plain(self.listing.workspace_name(key))
-        workspace = f" ({workspace_name})" if workspace_name else ""
-        digits = self.threshold.digits_of(limited)
-        limit = "" if limited.limit is None else f" of {usd(limited.limit, digits=digits)}"
-        reset = _describe_reset(read_text(key.get("limit_reset")), self.listing.observed_at)
-        return f"{name}{workspace} has {usd(limited.remaining, digits=digits)}{limit} left, {reset}"
-
-
-def name_hashes(hashes: list[str]) -> str:
-    """Return hashes as part of a line: the first few, and how many more there are."""
-    more = len(hashes) - SHOWN_HASHES
-    return ", ".join(map(plain, hashes[:SHOWN_HASHES])) + (f" and {more:,} more" if more > 0 else "")
-
-
-def _describe_reset(limit_reset: str | None, now: datetime) -> str:
-    if limit_reset is None:
-        return "never resets"
-    after = next_reset(limit_reset, now)
-    return f"resets {plain(limit_reset)}" + (f", next on {after} at 00:00 UTC" if after else "")
-
-
-def next_reset(limit_reset: Any, now: datetime) -> date | None:
-    """
-    Return the UTC day on which a limit resets next: at midnight, on Monday, or on the 1st; None if not known.
-
-    :param limit_reset: the key's ``limit_reset``.
-    :param now: with its time zone.
-    """
-    today = now.astimezone(UTC).date()
-    if limit_reset == "daily":
-        return today + timedelta(days=1)
-    if limit_reset == "weekly":
-        return today + timedelta(days=7 - today.weekday())
-    if limit_reset == "monthly":
-        return (today.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return None
+        """Log what was found, and warn if something cannot be watched."""

@@ -1,90 +1,107 @@
 """
 The events of triggers: plain JSON with a version, as another process, maybe of another release, reads it.
 
-``{"version": 1, "status": "low", "keys": […]}`` has the low keys, the lowest first, and
-``{"version": 1, "status": "error", "error": "OpenRouterAuthError", "message": "…", "status_code": 401}`` why the
-wait ended. For an asset, ``{"version": 1, "status": "low", "keys": […], "low_count": 7}`` has the keys that newly
-crossed the threshold, and how many are low in all. Keys are the API's own dicts, with ``observed_at`` (ISO 8601,
-UTC) added, with ``workspace_name`` where that was read, and for an asset with ``threshold``. Only in an event of
-more than 4 MB a long key lacks its longest fields, and ``fields_left_out`` says how many.
+Each has ``version`` and ``status``, and a ``message`` that people can read.
+
+- ``low``: ``keys`` has the low keys, at most a hundred, the lowest first: the API's own dicts, with what
+  :meth:`~airflow_provider_openrouter.watch.check.Check.record` adds. ``total`` says how many they are, and
+  ``low_count`` how many are low in all: for an asset, ``keys`` are those that newly crossed the threshold. A key
+  of more than 40,000 characters lacks its longest fields, and ``fields_left_out`` says how many. If the account's
+  credits are low, the event has the fields of its record instead: ``balance`` and others.
+- ``error``: why a wait ended, as ``error``, ``message`` and ``status_code``; or that a watch for an asset fails,
+  with the reason as ``cause``, with ``failing_since``, ``failures``, ``connection`` and ``rule``.
+- ``recovered``: that such a watch fails no more, with ``failing_since``, ``observed_at``, ``connection`` and
+  ``rule``.
 """
 
 from __future__ import annotations
 
-import json
+from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import OpenRouterError, without_task_retries
-from airflow_provider_openrouter.keys import FIELDS, Key, LimitedKey
+from airflow_provider_openrouter.keys import Key
 from airflow_provider_openrouter.payload import fit
-from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.watch.check import Check, Finding
+from airflow_provider_openrouter.watch.left import L
+from airflow_provider_openrouter.watch.messages import format_message
 
 VERSION = 1
 
-LARGEST = 4_000_000
-"""
-Characters of JSON up to which the keys of an event are kept whole.
+ENVELOPE = {"version", "status", "message"}
+"""The fields of every event."""
 
-A triggerer logs each event before it goes on, and reads that line 4 kB at a time, between its other work. On
-Airflow 3.3.2 two events of 50 MB kept it for 160 seconds; after 30 it counts as dead, and another one takes over.
-"""
-
-SHARE = 2_000
-"""Characters that each key of a larger event may have in any case: a usual key has 700."""
-
-KEPT_FIRST = FIELDS.keys() | {"observed_at", "workspace_name", "threshold"}
+NOT_UNDERSTOOD = "The trigger's event has neither what is low nor an error. Run the task again."
 
 
-def low_event(keys: list[Key]) -> dict[str, Any]:
-    """Return the event of low keys, the lowest first."""
-    if len(json.dumps(keys)) > LARGEST:
-        share = max(LARGEST // len(keys), SHARE)
-        keys = [_shorten(key, share) for key in keys]
-    return {"version": VERSION, "status": "low", "keys": keys}
-
-
-def _shorten(key: Key, share: int) -> Key:
-    """Return what there is room for of a key: known fields and short ones first."""
-    sizes = {name: len(json.dumps({name: value})) for name, value in key.items()}
-    kept = set()
-    for name in sorted(sizes, key=lambda name: (name not in KEPT_FIRST, sizes[name])):
-        if sizes[name] <= share:
-            kept.add(name)
-            share -= sizes[name]
-    left_out = len(key) - len(kept)
-    return {name: key[name] for name in key if name in kept} | {"fields_left_out": left_out} if left_out else key
-
-
-def crossing_event(check: LimitCheck, crossed: list[LimitedKey]) -> dict[str, Any]:
-    """Return the event of keys that newly crossed the threshold, and of how many are low in all."""
-    threshold = {"threshold": fit(check.threshold.argument)}
-    return low_event([check.record(key) | threshold for key in crossed]) | {"low_count": len(check.low)}
+def low_event(check: Check[L], found: Sequence[Finding[L]], *, connection: str) -> dict[str, Any]:
+    """Return the event of some of what is low, the lowest first; its message names the connection."""
+    event = {"version": VERSION, "status": "low", **check.event(found)}
+    return event | {"message": format_message(event | {"connection": connection})}
 
 
 def error_event(error: Exception) -> dict[str, Any]:
-    """
-    Return the event of an error.
-
-    The text of errors that are neither Airflow's nor ours is left out, as it may contain anything.
-    """
-    kind = type(error).__name__
+    """Return the event of an error that ended a wait."""
     known = isinstance(error, AirflowException)
-    message = str(error) if known else f"{kind} ended the wait. The triggerer's log has the traceback."
+    said = (
+        str(error) if known else f"{type(error).__name__} ended the wait. The triggerer's log has the traceback."
+    )
+    return _error(error) | {"message": fit(said)}
+
+
+def failing_event(
+    error: Exception, *, failing_since: str, failures: int, watched: dict[str, Any]
+) -> dict[str, Any]:
+    """
+    Return the event of a watch that fails.
+
+    :param error: what the last poll failed with.
+    :param failing_since: when the first one of them failed (ISO 8601, UTC).
+    :param failures: how many polls in a row have failed.
+    :param watched: the fields that say what is watched.
+    """
+    known = isinstance(error, AirflowException)
+    said = (
+        str(error) if known else f"An unexpected {type(error).__name__}. The triggerer's log has the traceback."
+    )
+    event = _error(error) | {"cause": fit(said), "failing_since": failing_since, "failures": failures, **watched}
+    return event | {"message": format_message(event)}
+
+
+def recovered_event(*, failing_since: str, watched: dict[str, Any]) -> dict[str, Any]:
+    """
+    Return the event of a watch that has failed, and does no more.
+
+    :param failing_since: when the first poll failed (ISO 8601, UTC).
+    :param watched: the fields that say what is watched.
+    """
+    event = {
+        "version": VERSION,
+        "status": "recovered",
+        "failing_since": failing_since,
+        "observed_at": datetime.now(UTC).isoformat(),
+        **watched,
+    }
+    return event | {"message": format_message(event)}
+
+
+def _error(error: Exception) -> dict[str, Any]:
+    """Return what the event of an error has beside its text, which may contain anything if it is not ours."""
     return {
         "version": VERSION,
         "status": "error",
-        "error": kind,
-        "message": fit(message),
+        "error": type(error).__name__,
         "status_code": error.status_code if isinstance(error, OpenRouterError) else None,
     }
 
 
-def read_event(event: Any) -> list[Key]:
+def read_event(event: Any) -> dict[str, Any]:
     """
-    Return the low keys of an event.
+    Return the event of what is low.
 
     :raises OpenRouterError: the error of the event; without task retries, unless the key was refused.
     :raises AirflowException: if the event has an error that is not ours, or cannot be understood.
@@ -95,18 +112,38 @@ def read_event(event: Any) -> list[Key]:
             f"The trigger's event is of version {version!r}, not {VERSION}. Run the same version of "
             "airflow-provider-openrouter on triggerers and workers."
         )
-    keys = event.get("keys")
-    if (
-        event.get("status") == "low"
-        and isinstance(keys, list)
-        and keys
-        and all(isinstance(key, dict) for key in keys)
-    ):
-        return keys
+    if event.get("status") == "low":
+        return event
     message = event.get("message")
     if event.get("status") != "error" or not isinstance(message, str):
-        raise AirflowException("The trigger's event has neither low keys nor an error. Run the task again.")
+        raise AirflowException(NOT_UNDERSTOOD)
     kind = getattr(exceptions, str(event.get("error")), None)
     if not (isinstance(kind, type) and issubclass(kind, OpenRouterError)):
         raise AirflowException(message)
     raise without_task_retries(kind(message, status_code=event.get("status_code")))
+
+
+def read_keys(event: Any) -> list[Key]:
+    """
+    Return the low keys of an event.
+
+    :raises OpenRouterError: as :func:`read_event` does.
+    :raises AirflowException: as :func:`read_event` does, and if the event has no low keys.
+    """
+    keys = read_event(event).get("keys")
+    if not (isinstance(keys, list) and keys and all(isinstance(key, dict) for key in keys)):
+        raise AirflowException(NOT_UNDERSTOOD)
+    return keys
+
+
+def read_account(event: Any) -> dict[str, Any]:
+    """
+    Return the record of the account in an event of low credits.
+
+    :raises OpenRouterError: as :func:`read_event` does.
+    :raises AirflowException: as :func:`read_event` does, and if the event has no account.
+    """
+    account = {name: value for name, value in read_event(event).items() if name not in ENVELOPE}
+    if "balance" not in account:
+        raise AirflowException(NOT_UNDERSTOOD)
+    return account

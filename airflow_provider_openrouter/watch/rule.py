@@ -9,19 +9,22 @@ The facts about limits are from OpenRouter's API reference
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from fnmatch import fnmatchcase
 from typing import Any
 
-from airflow_provider_openrouter.arguments import require_flag
+from airflow_provider_openrouter.arguments import read_span, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.keys import Key, KeyListing, read_text
 from airflow_provider_openrouter.text import plain
-from airflow_provider_openrouter.watch.check import LimitCheck, name_hashes
-from airflow_provider_openrouter.watch.threshold import Threshold
+from airflow_provider_openrouter.watch.check import Finding, Rule, find_low
+from airflow_provider_openrouter.watch.expiry import Expiry
+from airflow_provider_openrouter.watch.key_check import LimitCheck, name_hashes
+from airflow_provider_openrouter.watch.left import KeyLeft, KeysLeft
+from airflow_provider_openrouter.watch.threshold import Threshold, TimeThreshold, read_steps
 
 
-class LimitRule:
+class LimitRule(Rule[KeyListing]):
     """
     Says which keys are watched, and how little may remain of them before they are low.
 
@@ -29,13 +32,17 @@ class LimitRule:
     ``limit_remaining`` is a known amount; for a percentage their ``limit`` must be above 0. Below is strict. What
     remains may be negative, as requests in flight are charged when they finish: such a key is always low.
 
-    :param threshold: an amount of USD, or a percentage of the key's own limit such as ``"10%"``.
+    :param threshold: an amount of USD, a percentage of the key's own limit such as ``"10%"``, or a time such as
+        ``"3 days"`` within which the key runs dry at its pace and before its next reset.
     :param key_hashes: the hashes of the keys to watch, None for every key; text is split at commas and white
         space.
     :param name_pattern: a shell-style pattern (``*``, ``?``, ``[…]``), case-sensitive, that the name must match.
     :param include_disabled: whether to watch disabled keys too.
     :param fail_if_unwatched: whether it is an error, and not a warning, that no key is watched or a hash is not
         listed.
+    :param expires_within: a time such as ``"7 days"``: keys that expire within it are low, too, with a limit or
+        without. None for no such keys.
+    :param has_steps: whether ``threshold`` may be a list.
     :raises OpenRouterRequestError: if one of them makes no sense.
     """
 
@@ -47,24 +54,42 @@ class LimitRule:
         name_pattern: Any = None,
         include_disabled: Any = False,
         fail_if_unwatched: Any = False,
+        expires_within: Any = None,
+        has_steps: bool = False,
     ) -> None:
-        self.threshold = Threshold.read(threshold)
+        self.thresholds = read_steps(threshold) if has_steps else (Threshold.read(threshold),)
         self.key_hashes = _read_hashes(key_hashes)
         self._hashes = None if self.key_hashes is None else frozenset(self.key_hashes)
         self.name_pattern = _read_pattern(name_pattern)
         self.include_disabled = require_flag("include_disabled", include_disabled)
         self.fail_if_unwatched = require_flag("fail_if_unwatched", fail_if_unwatched)
+        self.expiry = None if expires_within is None else Expiry(read_span("expires_within", expires_within))
 
     @property
     def arguments(self) -> dict[str, Any]:
         """The arguments as JSON; equal rules have equal arguments."""
+        steps = [step.argument for step in self.thresholds]
         return {
-            "threshold": self.threshold.argument,
+            "threshold": steps if len(steps) > 1 else steps[0],
             "key_hashes": self.key_hashes,
             "name_pattern": self.name_pattern,
             "include_disabled": self.include_disabled,
             "fail_if_unwatched": self.fail_if_unwatched,
+            # Last, and only if there is one: it is part of what identifies event triggers and their state.
+            **({"expires_within": self.expiry.argument} if self.expiry else {}),
         }
+
+    @property
+    def view(self) -> Hashable:
+        """Which keys are sorted, and how."""
+        return self.include_disabled, self._by_runway, self.expiry is not None
+
+    def prepare(self, listing: KeyListing) -> None:
+        """Sort the keys of a listing."""
+        keys = KeysLeft.of(listing, include_disabled=self.include_disabled)
+        len(listing.hashes)
+        len(keys.by_runway if self._by_runway else keys.by_remaining)
+        len(keys.by_expiry if self.expiry else ())
 
     def check(self, listing: KeyListing) -> LimitCheck:
         """
@@ -73,23 +98,32 @@ class LimitRule:
         :param listing: the keys.
         :raises OpenRouterRequestError: with ``fail_if_unwatched``, if no key is watched or a hash is not listed.
         """
-        limited, others = listing.group(include_disabled=self.include_disabled)
-        if self._hashes is not None or self.name_pattern is not None:
-            limited = [key for key in limited if self._selects(key.key)]
-            others = [key for key in others if self._selects(key)]
-        watched = [key for key in limited if self.threshold.measures(key)] if self.threshold.of_limit else limited
+        widest = self.thresholds[0]
+        keys = KeysLeft.of(listing, include_disabled=self.include_disabled)
+        limited = self._select(keys.by_runway if self._by_runway else keys.by_remaining)
+        watched = [left for left in limited if widest.measures(left)]
+        low: list[Finding[KeyLeft]] = find_low(self.thresholds, watched)
+        if self.expiry:
+            near = self.expiry.find_near(self._select(keys.by_expiry))
+            low += [Finding(left, self.expiry) for left in near]
         check = LimitCheck(
-            threshold=self.threshold,
+            observed_at=listing.observed_at,
+            thresholds=self.thresholds,
+            expiry=self.expiry,
             selection=self._selection,
             listing=listing,
             watched=watched,
-            low=self.threshold.find_low(watched),
-            not_measurable=len(limited) - len(watched) + len(others),
+            low=low,
+            not_measurable=len(limited) - len(watched) + len(self._select(keys.unlimited)),
             missing=[hash_ for hash_ in self.key_hashes or () if hash_ not in listing.hashes],
         )
         if self.fail_if_unwatched and check.is_unwatched:
             raise OpenRouterRequestError(check.warning)
         return check
+
+    @property
+    def _by_runway(self) -> bool:
+        return isinstance(self.thresholds[0], TimeThreshold)
 
     @property
     def _selection(self) -> str:
@@ -98,8 +132,15 @@ class LimitRule:
         return " and ".join(hashes + pattern)
 
     def __str__(self) -> str:
+        steps = f" in {len(self.thresholds)} steps" if len(self.thresholds) > 1 else ""
+        expiring = f" or expiring within {self.expiry.argument}" if self.expiry else ""
         selection = f" with {self._selection}" if self._selection else ""
-        return f"keys below {self.threshold}{selection}"
+        return f"keys {self.thresholds[0].condition}{steps}{expiring}{selection}"
+
+    def _select(self, lefts: list[KeyLeft]) -> list[KeyLeft]:
+        if self._hashes is None and self.name_pattern is None:
+            return lefts
+        return [left for left in lefts if self._selects(left.key)]
 
     def _selects(self, key: Key) -> bool:
         if self._hashes is not None and key["hash"] not in self._hashes:

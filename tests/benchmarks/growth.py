@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import contenders
@@ -30,8 +31,9 @@ STEPS = ("list", "frame", "write")
 
 def provider(url: str):
     from airflow_provider_openrouter.snapshots.files import write_file
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
-    return contenders.provider(url), our_frame, write_file
+    return contenders.provider(url), our_frame, partial(write_file, kind=KEYS)
 
 
 def loop_and_pandas(url: str):

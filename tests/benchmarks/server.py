@@ -9,6 +9,8 @@ from urllib.parse import parse_qsl, urlsplit
 from airflow_provider_openrouter.sandbox import PAGE_SIZE
 from airflow_provider_openrouter.sandbox.records import make_key
 
+ROW = json.dumps({"model": "vendor/model", "endpoint_id": "e", "usage": 0.5, "requests": 3}).encode()
+
 
 class Server:
     def __init__(self, keys: int, latency: float, connect_latency: float, rate: float) -> None:
@@ -40,6 +42,8 @@ class Server:
         self.requests += 1
         if self.rate and not self.take_token():
             return _http(b"429 Too Many Requests", b"{}", b"Retry-After: 1\r\n")
+        if "/activity" in target:
+            return _http(b"200 OK", b'{"data":[' + ROW + b"]}")
         offset = int(dict(parse_qsl(urlsplit(target).query)).get("offset", "0"))
         page = b",".join(self.records[offset : offset + PAGE_SIZE])
         return _http(b"200 OK", b'{"data":[' + page + b"]}")

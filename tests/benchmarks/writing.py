@@ -85,9 +85,10 @@ def our_frame(keys: list[dict]):
 
 def write_file(keys: list[dict], where: str) -> Callable[[], object]:
     from airflow_provider_openrouter.snapshots.files import write_file
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
     frame = our_frame(keys)
-    return lambda: write_file(frame, where)
+    return lambda: write_file(frame, where, kind=KEYS)
 
 
 first_write_file = write_file
@@ -100,15 +101,16 @@ def to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
 
 def keys_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
     from airflow_provider_openrouter.snapshots.files import write_file
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
-    return lambda: write_file(our_frame(keys), where)
+    return lambda: write_file(our_frame(keys), where, kind=KEYS)
 
 
 def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
     import pandas as pd
 
     from airflow_provider_openrouter.keys import FIELDS
-    from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
     partition = our_partition()
     dtypes = {"string": "string", "boolean": "boolean", "number": "float64"}
@@ -135,7 +137,7 @@ def pandas_to_parquet(keys: list[dict], where: str) -> Callable[[], object]:
         for name in ("granularity", "source", "workspace_scope"):
             frame[name] = pd.array([partition.columns[name]] * len(frame), dtype="string")
         frame["workspace_name"] = pd.array([None] * len(frame), dtype="string")
-        frame[list(FILE_COLUMNS)].to_parquet(where, compression="zstd", index=False)
+        frame[list(KEYS.columns)].to_parquet(where, compression="zstd", index=False)
 
     return write
 
@@ -185,12 +187,13 @@ def copy_csv(keys: list[dict], where: str) -> Callable[[], object]:
     import pyarrow as pa
     import pyarrow.csv
 
-    from airflow_provider_openrouter.snapshots.files import SCHEMA
+    from airflow_provider_openrouter.snapshots.columns import arrow_schema
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
     frame = our_frame(keys)
 
     def lines(stream) -> None:
-        table = pa.Table.from_pandas(frame, schema=SCHEMA)
+        table = pa.Table.from_pandas(frame, schema=arrow_schema(KEYS.columns))
         pa.csv.write_csv(table, buffer := io.BytesIO(), pa.csv.WriteOptions(include_header=False))
         stream.write(buffer.getbuffer())
 
@@ -200,12 +203,13 @@ def copy_csv(keys: list[dict], where: str) -> Callable[[], object]:
 def copy_rows(keys: list[dict], where: str) -> Callable[[], object]:
     import pyarrow as pa
 
-    from airflow_provider_openrouter.snapshots.files import SCHEMA
+    from airflow_provider_openrouter.snapshots.columns import arrow_schema
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
     frame = our_frame(keys)
 
     def lines(stream) -> None:
-        for row in pa.Table.from_pandas(frame, schema=SCHEMA).to_pylist():
+        for row in pa.Table.from_pandas(frame, schema=arrow_schema(KEYS.columns)).to_pylist():
             stream.write_row(tuple(row.values()))
 
     return copy(where, "FROM STDIN", lines)
@@ -237,11 +241,12 @@ def execute_many(keys: list[dict], where: str) -> Callable[[], object]:
     def write() -> None:
         import pyarrow as pa
 
-        from airflow_provider_openrouter.snapshots.files import SCHEMA
+        from airflow_provider_openrouter.snapshots.columns import arrow_schema
+        from airflow_provider_openrouter.snapshots.kinds import KEYS
 
         columns = [
             (column.cast(pa.string()) if pa.types.is_timestamp(column.type) else column).to_pylist()
-            for column in pa.Table.from_pandas(frame, schema=SCHEMA).columns
+            for column in pa.Table.from_pandas(frame, schema=arrow_schema(KEYS.columns)).columns
         ]
         with closing(sqlite3.connect(engine.url.database)) as connection, connection:
             connection.executemany(
@@ -254,9 +259,10 @@ def execute_many(keys: list[dict], where: str) -> Callable[[], object]:
 def rows_of(keys: list[dict]) -> list[dict]:
     import pyarrow as pa
 
-    from airflow_provider_openrouter.snapshots.files import SCHEMA
+    from airflow_provider_openrouter.snapshots.columns import arrow_schema
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
-    return pa.Table.from_pandas(our_frame(keys), schema=SCHEMA).to_pylist()
+    return pa.Table.from_pandas(our_frame(keys), schema=arrow_schema(KEYS.columns)).to_pylist()
 
 
 def empty_table(where: str):
@@ -338,9 +344,10 @@ def compare_settings(rounds: int, count: int) -> None:
     import pyarrow as pa
     import pyarrow.parquet
 
-    from airflow_provider_openrouter.snapshots.files import SCHEMA
+    from airflow_provider_openrouter.snapshots.columns import arrow_schema
+    from airflow_provider_openrouter.snapshots.kinds import KEYS
 
-    table = pa.Table.from_pandas(our_frame(many_keys(count)), schema=SCHEMA)
+    table = pa.Table.from_pandas(our_frame(many_keys(count)), schema=arrow_schema(KEYS.columns))
     print("\n| compression | rows a group | MB | seconds to write | to read | to read two columns |")
     print("|---|--:|--:|--:|--:|--:|")
     for compression in ("zstd", "snappy", "none"):

@@ -1,15 +1,63 @@
-"""A browser for the tests, and a screenshot of the page when a test fails."""
+"""A browser and an Airflow for the tests, and a screenshot of the page when a test fails."""
+
+import json
+from pathlib import Path
 
 import playwright.sync_api as playwright
 import pytest
 from pages import PATIENCE, empty_page, running_chromium
+from standalone import Standalone
+
+from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN, Sandbox
+
+HERE = Path(__file__).parent
+DAGS = HERE.parents[1] / "dags"
+SECRETS = (TOKEN, INFERENCE_TOKEN, "sk-or-v1-of-a-test")
+"""What must be in no file of Airflow's home; the last is how each key begins that a test types."""
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="package")
 def browser():
-    """A browser for one module only, because its event loop runs all the time."""
+    """A browser for this folder only, because its event loop runs all the time."""
     with running_chromium() as browser:
         yield browser
+
+
+@pytest.fixture(scope="package")
+def sandbox():
+    with Sandbox() as sandbox:
+        yield sandbox
+
+
+@pytest.fixture(scope="package")
+def low_keys():
+    """Another sandbox, which has low keys alone; its connection allows updates."""
+    with Sandbox(keys=0) as sandbox:
+        for name in ("asked-raise", "asked-other", "asked-leave", "asked-disable", "asked-above", "forgotten"):
+            sandbox.create_key(name=name, limit=5.0, limit_remaining=0.4, expires_at=None)
+        yield sandbox
+
+
+@pytest.fixture(scope="package")
+def airflow(browser, sandbox, low_keys, tmp_path_factory):
+    """An Airflow with DAGs, in whose files no key is at the end; it starts only if there is a browser."""
+    home = tmp_path_factory.mktemp("browser") / "home"
+    dags = [
+        DAGS / "openrouter_key_limit_alert.py",
+        DAGS / "openrouter_keys_snapshot.py",
+        HERE / "dags" / "approvals.py",
+    ]
+    environment = {
+        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
+        "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
+        "AIRFLOW_CONN_OPENROUTER_UPDATES": json.dumps(
+            json.loads(low_keys.connection) | {"extra": {"allow_updates": True}}
+        ),
+        "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
+    }
+    with Standalone(home, dags, environment) as airflow:
+        yield airflow
+    assert not [path for key in SECRETS for path in airflow.files_with(key)]
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +69,7 @@ def expect():
 
 @pytest.fixture
 def page(browser, airflow, tmp_path):
-    """An empty page of the module's Airflow; when a test fails, a screenshot of it goes to tmp_path."""
+    """An empty page of the Airflow; when a test fails, a screenshot of it goes to tmp_path."""
     with empty_page(browser, airflow, width=1280, height=1000) as page:
         yield page
 

@@ -1,44 +1,20 @@
 """What people see of the provider in the pages of a real Airflow, in a real browser."""
 
 import json
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from pages import add_connection, open_task
-from standalone import Standalone
 
 from airflow_provider_openrouter.connection import FORM
 from airflow_provider_openrouter.get_provider_info import get_provider_info
-from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN, Sandbox
+from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN
 
-DAGS = Path(__file__).parents[2] / "dags"
 EXTRA_FIELDS = get_provider_info()["connection-types"][0]["conn-fields"]
-TYPED = "sk-or-v1-typed-into-the-form"
-REFUSED = "sk-or-v1-refused-by-the-sandbox"
+TYPED = "sk-or-v1-of-a-test-typed-into-the-form"
+REFUSED = "sk-or-v1-of-a-test-refused-by-the-sandbox"
 
 pytestmark = pytest.mark.timeout(600)
-
-
-@pytest.fixture(scope="module")
-def sandbox():
-    with Sandbox() as sandbox:
-        yield sandbox
-
-
-@pytest.fixture(scope="module")
-def airflow(browser, sandbox, tmp_path_factory):
-    """An Airflow with example DAGs; it starts only if there is a browser."""
-    home = tmp_path_factory.mktemp("browser") / "home"
-    dags = [DAGS / "openrouter_key_limit_alert.py", DAGS / "openrouter_keys_snapshot.py"]
-    environment = {
-        "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
-        "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
-        "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
-    }
-    with Standalone(home, dags, environment) as airflow:
-        yield airflow
-    assert not [path for key in (TOKEN, INFERENCE_TOKEN, TYPED, REFUSED) for path in airflow.files_with(key)]
 
 
 def click_for(page, connection_id, button):
@@ -100,12 +76,12 @@ def test_the_form_has_labels_hides_the_key_and_keeps_numbers(page, airflow, expe
     stored = json.loads((tmp_path / "connections.json").read_text())["typed"]
     assert (stored["conn_type"], stored["password"]) == ("openrouter", TYPED)
     assert json.dumps(json.loads(stored["extra"])) == (
-        '{"timeout": 7.5, "max_retries": 3, "max_concurrency": 4, "allow_http": true}'
+        '{"timeout": 7.5, "max_retries": 3, "max_concurrency": 4, "allow_http": true, "allow_updates": null}'
     )
 
 
 TESTED = {
-    "management": (TOKEN, "Test Connection Successful", "The key works and is a management key."),
+    "management": (TOKEN, "Test Connection Successful", "This connection only reads: allow_updates is not set."),
     "inference": (INFERENCE_TOKEN, "Test Connection Failed", "The key works, but it is an inference key"),
     "refused": (REFUSED, "Test Connection Failed", "must be an active management key"),
 }

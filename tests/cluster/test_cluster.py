@@ -94,8 +94,8 @@ def test_a_low_key_ends_the_wait_and_starts_the_dag_of_its_event(cluster, accoun
 
     ends(cluster, "openrouter_key_low_event")
     ends(cluster, "openrouter_key_limit_alert")
-    for dag_id in ("openrouter_key_low_event", "openrouter_key_limit_alert"):
-        assert "nearly-dry" in cluster.xcom(dag_id, "format_message")
+    assert "nearly-dry" in cluster.xcom("openrouter_key_low_event", "report_low_keys")
+    assert "nearly-dry" in cluster.xcom("openrouter_key_limit_alert", "wait_for_low_key", "message")
     [low] = cluster.xcom("openrouter_key_limit_alert", "wait_for_low_key")
     assert low["limit_remaining"] == 0.25
 

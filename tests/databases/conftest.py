@@ -6,7 +6,8 @@ import pytest
 from sqlalchemy.engine import URL
 from support.mariadb import running_mariadb
 
-pytest.register_assert_rewrite("history.test_history_rules", "history.test_history_year")
+for name in ("activity_rules", "activity_autumn", "history_rules", "history_year"):
+    pytest.register_assert_rewrite(f"history.test_{name}")
 
 from support.histories import history, history_of, keep, year  # noqa: E402, F401
 from support.mariadb import database  # noqa: E402, F401

@@ -11,11 +11,13 @@ from support.databases import KILLED, at_once, connection_to, keys, killable_wri
 from support.listings import OBSERVED_AT
 from support.mariadb import hashes, own_table
 
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.database import get_engine
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
 from airflow_provider_openrouter.snapshots.lineage import table_target
-from airflow_provider_openrouter.snapshots.partition import IDENTITY
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+
+FILE_COLUMNS = kinds.KEYS.columns
+IDENTITY = kinds.KEYS.identity
 
 # -- what a table holds
 

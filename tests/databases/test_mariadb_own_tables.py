@@ -8,7 +8,10 @@ from sqlalchemy import inspect
 from support.databases import keys
 from support.mariadb import KEY_TYPE, hashes, own_table
 
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
+from airflow_provider_openrouter.snapshots import kinds
+
+IDENTITY = kinds.KEYS.identity
+OLD_IDENTITY = kinds.KEYS.old_identity
 
 MARK = "never-to-be-shown"
 

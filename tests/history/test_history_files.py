@@ -3,10 +3,13 @@
 import re
 from datetime import datetime
 
-from support.histories import HISTORY, KINDS, text_of, views
+import pytest
+from support.histories import HISTORY, KINDS, activity_views, text_of, views
 
 from airflow_provider_openrouter.history import QUESTIONS
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 DATABASES = ("postgresql", "sqlite", "mysql", "duckdb")
 
@@ -16,15 +19,17 @@ def test_the_columns_are_those_that_the_provider_writes():
     assert {name: kinds[kind] for name, kind in KINDS.items()} == FILE_COLUMNS
 
 
-def test_databases_differ_only_in_how_they_count_days():
-    texts = [text_of(f"observations_{dialect}") for dialect in DATABASES]
+@pytest.mark.parametrize("view", ["observations", "activity"])
+def test_databases_differ_only_in_how_they_count_days(view):
+    texts = [text_of(f"{view}_{dialect}") for dialect in DATABASES]
     columns = {tuple(re.findall(r"^(?!    FROM ).* AS (\w+),?$", text, re.MULTILINE)) for text in texts}
     assert len(columns) == 1
 
 
 def test_every_file_says_what_it_answers_and_runs_as_it_is():
     names = {path.name.removesuffix(".sql") for path in HISTORY.iterdir() if path.name.endswith(".sql")}
-    assert names == {*QUESTIONS} | {view for dialect in DATABASES for view in views(dialect)}
+    of_views = {view for dialect in DATABASES for view in (*views(dialect), *activity_views(dialect), "no_names")}
+    assert names == {*QUESTIONS} | of_views
     for name in names:
         text = text_of(name)
         assert text.startswith("-- ")

@@ -5,24 +5,8 @@ from datetime import UTC, date, datetime, time, timedelta
 import pytest
 from airflow.providers.common.sql.operators.sql import SQLExecuteQueryOperator
 from support.databases import connection_to
-from support.histories import HISTORY, ask, text_of, views
+from support.histories import HISTORY, NIGHT, ask, row, text_of, views
 from support.year import DAY, next_reset
-
-NIGHT = datetime(2026, 11, 3, 0, 5, tzinfo=UTC)
-"""A Tuesday."""
-
-
-def row(key, at, *, scope="default", source="prod", hourly=False, **fields):
-    """What a listing at a moment says of a key."""
-    cut = {"minute": 0, "second": 0, "microsecond": 0} | ({} if hourly else {"hour": 0})
-    partition = {
-        "snapshot": at.replace(**cut),
-        "granularity": "hour" if hourly else "day",
-        "source": source,
-        "workspace_scope": scope,
-    }
-    known = {"hash": key, "name": key, "usage": 0.0, "created_at": NIGHT - 100 * DAY, "observed_at": at}
-    return partition | known | fields
 
 
 def spend_of(history, key):

@@ -4,7 +4,7 @@ import pytest
 from support.histories import ask, text_of, views
 from support.year import moment
 
-from airflow_provider_openrouter.history import QUESTIONS
+from airflow_provider_openrouter.history import KEY_QUESTIONS
 
 
 def by_hash(rows):
@@ -99,7 +99,7 @@ def test_days_until_dry_are_those_of_the_ledger(history, year, days):
 def every_answer(history):
     answers = {
         question: ask(history, question, days=10 if question == "dormant_keys" else 400)
-        for question in sorted(QUESTIONS)
+        for question in sorted(KEY_QUESTIONS)
     }
     return answers | {"days": history.query("SELECT * FROM openrouter_key_days ORDER BY source, hash, day")}
 

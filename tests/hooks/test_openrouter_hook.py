@@ -4,6 +4,7 @@ import json
 import logging
 import socket
 import traceback
+from datetime import timedelta
 
 import pandas as pd
 import pytest
@@ -279,8 +280,16 @@ def test_the_key_is_in_no_log_of_a_listing_that_goes_well(sandbox, connection, c
 # -- the button "Test"
 
 
-def test_a_management_key_passes_the_test(connection):
-    assert OpenRouterHook().test_connection() == (True, "The key works and is a management key.")
+@pytest.mark.parametrize(
+    ("extra", "updates"),
+    [({}, "only reads: allow_updates is not set"), ({"allow_updates": True}, "may change keys")],
+)
+def test_a_management_key_passes_the_test(extra, updates, sandbox, connect):
+    hook = connect(host=sandbox.base_url, password=sandbox.token, extra=extra)
+    assert hook.test_connection() == (
+        True,
+        f"The key works and is a management key. This connection {updates}.",
+    )
 
 
 def test_an_inference_key_fails_and_is_told_what_is_needed(sandbox, connect):
@@ -397,6 +406,23 @@ def test_every_workspace_is_listed_with_every_key(monkeypatch):
     assert len(keys) == len({key["hash"] for key in keys}) == 250
 
 
+def test_activity_is_that_of_what_is_asked_for(sandbox, connection):
+    hook = OpenRouterHook()
+    day = (sandbox.now() - timedelta(days=1)).date()
+    spenders = (key for key in hook.list_keys() if hook.list_activity(date=day, api_key_hash=key["hash"]))
+    key = next(key for key in spenders if key["creator_user_id"])
+    (workspace,) = hook.list_workspaces()
+    assert hook.list_activity() == sandbox.list_activity(days=[day - timedelta(days=ago) for ago in range(30)])
+    arguments = {"user_id": key["creator_user_id"], "workspace_id": workspace["id"], "group_by": "workspace"}
+    rows = hook.list_activity(date=day, api_key_hash=key["hash"], **arguments)
+    assert rows == sandbox.list_activity(days=[day], key_hash=key["hash"], by_workspace=True)
+    assert {row["workspace_id"] for row in rows} == {workspace["id"]}
+
+
+def test_every_member_is_listed(sandbox, connection):
+    assert OpenRouterHook().list_members() == sandbox.members
+
+
 def test_a_frame_of_keys_is_typed_and_says_when_it_was_observed(connection):
     before = pd.Timestamp.now("UTC")
     frame = OpenRouterHook().get_keys_df(include_disabled=True, include_expired=True)
@@ -418,6 +444,10 @@ def test_a_frame_of_no_keys_has_the_same_types(monkeypatch):
             monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_DEFAULT", server.connection)
             frames.append(OpenRouterHook().get_keys_df())
     assert frames[0].dtypes.equals(frames[1].dtypes)
+
+
+def test_a_hook_reads_the_credits(sandbox, connection):
+    assert OpenRouterHook().get_credits() == sandbox.get_credits()
 
 
 def test_a_hook_opens_its_connection_when_it_is_used_and_once(monkeypatch, connect):

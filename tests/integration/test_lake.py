@@ -27,8 +27,11 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
-from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
+
+FILE_COLUMNS = kinds.KEYS.columns
+SCHEMA = arrow_schema(kinds.KEYS.columns)
 
 pytestmark = [pytest.mark.usefixtures("outside_the_task_runner"), pytest.mark.xdist_group("lake")]
 

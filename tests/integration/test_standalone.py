@@ -7,11 +7,13 @@ from contextlib import ExitStack
 from itertools import pairwise
 from pathlib import Path
 from statistics import fmean
+from urllib.parse import quote
 
 import pytest
 from standalone import Standalone
 from support.lines import BEFORE_AIRFLOW_3_3
 from support.sandboxes import Flaky
+from support.statsd import Statsd
 
 from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.payload import fit
@@ -38,9 +40,16 @@ def sandboxes():
 
 
 @pytest.fixture(scope="module")
-def airflow(sandboxes, tmp_path_factory):
+def metrics():
+    with Statsd() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def airflow(sandboxes, metrics, tmp_path_factory):
     """An Airflow that these tests share, each with DAGs and an account of its own."""
     environment = {
+        **metrics.environment,
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
         "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
         **{
@@ -57,7 +66,7 @@ def connection(sandbox):
     return json.dumps(json.loads(sandbox.connection) | {"extra": json.dumps({"max_retries": 0})})
 
 
-def test_the_alert_outlives_the_triggerer(airflow, sandboxes):
+def test_the_alert_outlives_the_triggerer(airflow, sandboxes, metrics):
     dag_id, sandbox = "openrouter_key_limit_alert", sandboxes["openrouter_default"]
     source, shorter = re.subn("poke_interval=15", "poke_interval=2", (ROOT / f"dags/{dag_id}.py").read_text())
     assert shorter == 1
@@ -65,6 +74,11 @@ def test_the_alert_outlives_the_triggerer(airflow, sandboxes):
     airflow.wait_for(lambda: airflow.task_states(dag_id).get("wait_for_low_key") == "deferred", "a deferral")
     worker = len(sandbox.requests)
     airflow.wait_for(lambda: len(sandbox.requests) > worker, "the triggerer's first listing")
+    [(run_id,)] = airflow.query("select run_id from dag_run where dag_id = :dag_id", dag_id=dag_id)
+    links = airflow.get(f"dags/{dag_id}/dagRuns/{quote(run_id)}/taskInstances/wait_for_low_key/links")
+    assert links["extra_links"] == {"OpenRouter keys": sandbox.base_url.removesuffix("/api/v1")}
+    polls = "airflow.openrouter.polls.openrouter_default.all:1|c"
+    airflow.wait_for(lambda: metrics.ours.count(polls) > 1, "the metrics of the worker and the triggerer")
 
     airflow.kill_triggerer()
     asked = len(sandbox.requests)
@@ -77,10 +91,12 @@ def test_the_alert_outlives_the_triggerer(airflow, sandboxes):
     airflow.wait_for(lambda: airflow.run_states(dag_id) == ["success"], "the run to end")
     [low] = airflow.xcom(dag_id, "wait_for_low_key")
     assert (low["hash"], low["limit_remaining"]) == (key, 0.25)
-    assert "about-to-run-dry" in airflow.xcom(dag_id, "format_message")
+    for key in ("message", "report"):
+        assert "about-to-run-dry" in airflow.xcom(dag_id, "wait_for_low_key", key)
     logs = airflow.logs()
     assert "20 keys watched (3 more not measurable), 1 below 10% of the limit" in logs
     assert "about-to-run-dry (Default) has $0.25 of $10.00 left" in logs
+    assert "1 OpenRouter key is low" in logs, "The notifier was not called."
     assert not airflow.files_with(sandbox.token)
 
 
@@ -245,9 +261,10 @@ def test_a_hostile_key_stops_neither_its_waits_nor_others(airflow, sandboxes, tm
     airflow.wait_for(lambda: airflow.run_states("watcher") == ["success"], "the run of the asset")
     expected = fit(sandbox.get_key(hostile))
     [low] = airflow.xcom("sensor", "wait")
-    assert low == expected | {"observed_at": low["observed_at"]}
+    why = {"reason": "limit", "threshold": 1.0, "next_reset_at": low["next_reset_at"]}
+    assert low == expected | why | {"observed_at": low["observed_at"]}
     [low] = airflow.xcom("watcher", "list_low_keys")
-    assert low == expected | {"observed_at": low["observed_at"], "threshold": 1.0}
+    assert low == expected | why | {"observed_at": low["observed_at"]}
     assert (low["limit"], low["field__type"]) == ("100000000000000000000", "timedelta")
 
     file.touch()

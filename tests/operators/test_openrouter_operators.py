@@ -20,7 +20,9 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, Sandbox
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
@@ -169,6 +171,7 @@ def test_the_summary_says_whose_keys_they_are(workspace, said, count, monkeypatc
         context = Context(params={"name": "Workspace 1"})
         run(context, workspace_id=workspace and workspace.format(second=second))
     summary = context.xcoms["summary"]
+    assert f"| {summary['lowest'][0]['name']} |" in context.xcoms["report"].splitlines()[2]
     assert summary["workspace"] == said.format(second=second)
     assert summary["keys"] == count
     assert f"{count} keys (workspace: {summary['workspace']}): " in log()

@@ -1,6 +1,5 @@
 """The sensor that waits for a key to run low: the same in every mode, with every fault, first or later."""
 
-import asyncio
 import json
 import logging
 import math
@@ -8,15 +7,12 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 import traceback
-from contextlib import ExitStack, aclosing
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from inspect import signature
-from pkgutil import resolve_name
-from types import SimpleNamespace
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -25,12 +21,12 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
-    TaskDeferred,
 )
 from airflow.sdk import DAG
-from airflow.sdk.bases.operator import TRIGGER_FAIL_REPR, BaseOperator, TriggerFailureReason
+from airflow.sdk.bases.operator import BaseOperator
 from support.lines import AIRFLOW_3_0, AirflowRescheduleException, DagBag, needs_dag_test
 from support.sandboxes import once_asked
+from support.sensors import MODES, Context, at_the_first_poke_and_later, in_every_mode, wait_with
 from support.servers import BREAKS, HANGS, RETRY_AT_ONCE, TOKEN, Answer, Server, data, error
 
 from airflow_provider_openrouter import exceptions
@@ -47,7 +43,6 @@ from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSen
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
-MODES = {"poke": {"mode": "poke"}, "reschedule": {"mode": "reschedule"}, "deferrable": {"deferrable": True}}
 FIELDS = {
     "threshold",
     "openrouter_conn_id",
@@ -56,10 +51,8 @@ FIELDS = {
     "include_disabled",
     "workspace_id",
     "fail_if_unwatched",
+    "expires_within",
 }
-
-in_every_mode = pytest.mark.parametrize("mode", MODES)
-at_the_first_poke_and_later = pytest.mark.parametrize("when", ["first", "later"])
 
 
 def key(hash_, left, **fields):
@@ -74,6 +67,7 @@ def key(hash_, left, **fields):
     } | fields
 
 
+WHY = {"reason": "limit", "threshold": 5, "next_reset_at": None}
 FULL = [key("other", 10.0), key("low", 9.0), key("unlimited", None, limit=None)]
 LOW = [key("other", 10.0), key("low", 1.5), key("unlimited", None, limit=None)]
 
@@ -125,6 +119,14 @@ NONSENSE = [
     ("threshold", "", "threshold must be USD such as 5"),
     ("threshold", True, "threshold must be USD such as 5"),
     ("threshold", None, "threshold must be USD such as 5"),
+    *(
+        ("threshold", value, "threshold must be USD such as 5")
+        for value in ("3 dayz", "0 days", "1e9 days", ["50%", "10%"], ["10%"])
+    ),
+    *(
+        ("expires_within", value, 'expires_within must be a time such as "3 days"')
+        for value in (5, "5", "3 dayz", "0 days", "1e9 days", "10%", "")
+    ),
     ("key_hashes", 5, "key_hashes must be a list"),
     ("key_hashes", [5], "key_hashes must be a list"),
     ("key_hashes", ["['a', 'b']"], "needs render_template_as_native_obj=True"),
@@ -148,7 +150,9 @@ class Polls:
             self._now = self.listings[min(self.count, len(self.listings) - 1)]
             self._now = self._now() if callable(self._now) else self._now
             self.count += 1
-        return self._now if isinstance(self._now, Answer) else data(self._now[request.offset :])
+        if isinstance(self._now, Answer):  # which a later page, asked for ahead, may come before or after
+            return data([]) if request.offset else self._now
+        return data(self._now[request.offset :])
 
 
 def connection(base_url, password=TOKEN, **extras):
@@ -185,73 +189,9 @@ def warnings(text):
     return [line for line in text.splitlines() if re.search(r"\[warning|\[error|WARNING|ERROR", line)]
 
 
-class Context(dict):
-    """As much of a task's context as a sensor needs, and what went between it and the trigger."""
-
-    def __init__(self, **values):
-        self.deferred = []
-        self.trigger_rows = []
-        self.payloads = []
-        self.began = None
-        super().__init__(ti=SimpleNamespace(get_first_reschedule_date=lambda context: self.began), **values)
-
-
 def wait(mode, context=None, **arguments):
-    """Run the sensor to its end as Airflow does in this mode; each process makes the sensor again."""
-    context = Context() if context is None else context
-    sensor = OpenRouterKeyLimitSensor(
-        task_id="wait", **{"threshold": 5, "poke_interval": 0.05, "timeout": 30} | MODES[mode] | arguments
-    )
-    others = set(threading.enumerate())
-    began = datetime.now(UTC)
-    try:
-        while True:
-            try:
-                return made_again(sensor, context).execute(context)
-            except AirflowRescheduleException as rescheduled:
-                context.began = began
-                time.sleep(max(0.0, (rescheduled.reschedule_date - datetime.now(UTC)).total_seconds()))
-            except TaskDeferred as deferred:
-                context.deferred.append(deferred)
-                return resume(sensor, deferred, context)
-    finally:
-        left = threads_left(others)
-        assert not left, f"Left behind: {left}"
-
-
-def made_again(sensor, context):
-    sensor = sensor.prepare_for_execution()
-    sensor.render_template_fields(context)
-    return sensor
-
-
-def resume(sensor, deferred, context):
-    path, arguments = deferred.trigger.serialize()
-    context.trigger_rows.append(json.dumps(arguments, allow_nan=False))
-    trigger = resolve_name(path)(**json.loads(context.trigger_rows[-1]))
-    try:
-        event = asyncio.run(first_event(trigger, deferred.timeout.total_seconds()))
-    except TimeoutError:
-        method, kwargs = TRIGGER_FAIL_REPR, {"error": TriggerFailureReason.TRIGGER_TIMEOUT.value}
-    else:
-        context.payloads.append(json.dumps(event.payload, allow_nan=False))
-        method, kwargs = deferred.method_name, {"event": json.loads(context.payloads[-1])}
-    return made_again(sensor, context).resume_execution(method, kwargs, context)
-
-
-async def first_event(trigger, timeout):
-    async with aclosing(trigger.run()) as events:
-        return await asyncio.wait_for(anext(events), timeout)
-
-
-def threads_left(others):
-    """Return which of our own threads do not end, though they are given some seconds."""
-    for _ in range(500):
-        left = [thread for thread in set(threading.enumerate()) - others if thread.name.startswith("openrouter")]
-        if not left:
-            return []
-        time.sleep(0.01)
-    return left
+    """Run the sensor to its end as Airflow does in this mode."""
+    return wait_with(OpenRouterKeyLimitSensor, mode, context, **{"threshold": 5} | arguments)
 
 
 def hashes(keys):
@@ -270,11 +210,43 @@ def test_it_returns_the_low_keys_the_lowest_first(mode, when, serve):
     before = datetime.now(UTC)
     keys = wait(mode, context)
     (observed_at,) = {record.pop("observed_at") for record in keys}
+    assert all(record.items() >= WHY.items() for record in keys)
+    keys = [{name: value for name, value in record.items() if name not in WHY} for record in keys]
     assert keys == [key("owing", -0.5), key("none", 0), key("some", 4.99)]
     assert before <= datetime.fromisoformat(observed_at) <= datetime.now(UTC)
     assert datetime.fromisoformat(observed_at).utcoffset() == timedelta(0)
     assert server.answer.count == (3 if when == "later" else 1)
     assert len(context.deferred) == (mode == "deferrable" and when == "later")
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_it_pushes_a_message_and_all_low_keys_as_a_table(mode, when, serve):
+    serve(*[FULL] * (when == "later"), [key(f"k{number}", number / 10) for number in range(30)])
+    context = Context()
+    assert len(wait(mode, context)) == 30
+    message, report = context.xcoms["message"].splitlines(), context.xcoms["report"].splitlines()
+    assert (message[0], len(message)) == ("30 OpenRouter keys are low", 23)
+    assert message[2] == "- name of k1 has $0.10 of $10.00 left, below $5.00, never resets"
+    assert (report[3], len(report)) == ("| name of k1 | $0.10 | $10.00 | never resets | below $5.00 |", 32)
+
+
+@in_every_mode
+@pytest.mark.parametrize(("do_xcom_push", "account"), [(False, LOW), (True, FULL)])
+def test_it_pushes_nothing_if_none_is_low_or_none_is_wanted(do_xcom_push, account, mode, serve):
+    serve(account)
+    context = Context()
+    with suppress(AirflowSensorTimeout):
+        wait(mode, context, timeout=0, do_xcom_push=do_xcom_push)
+    assert context.xcoms == {}
+
+
+def test_an_event_of_an_earlier_release_gets_a_message_too():
+    context = Context()
+    event = {"version": 1, "status": "low", "keys": [key("low", 1.5)]}
+    sensor = OpenRouterKeyLimitSensor(task_id="wait", threshold=5)
+    assert sensor.execute_complete(context, event) == event["keys"]
+    assert "- name of low has $1.50 of $10.00 left, never resets" in context.xcoms["message"].splitlines()
 
 
 @in_every_mode
@@ -293,7 +265,7 @@ def test_whatever_the_api_sends_beside_is_handed_on_as_json(mode, when, serve):
     odd = key("odd", 1e-7, name="naïve 😀 %s {{ x }}", extra={"nested": [1, None, 2.5e18]}, usage=0)
     serve(*[FULL] * (when == "later"), [odd, *FULL])
     (record,) = wait(mode)
-    assert record == odd | {"observed_at": record["observed_at"]}
+    assert record == odd | {"observed_at": record["observed_at"]} | WHY
     assert json.loads(json.dumps(record, allow_nan=False)) == record
 
 
@@ -348,6 +320,71 @@ def test_the_modes_ask_for_the_same_workspace(mode, workspace, found, monkeypatc
     assert {names[hash_] for hash_ in hashes(keys)} <= set(found)
 
 
+def spending(hash_, left, **fields):
+    """Return a key that spends 10 USD today, and has spent nothing before."""
+    used = dict.fromkeys(["usage", "usage_daily", "usage_weekly", "usage_monthly"], 10)
+    return key(hash_, left, created_at=datetime.now(UTC).isoformat(), **used | fields)
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("threshold", ["36 hours", timedelta(days=1.5), "{{ params.days }} days"], ids=str)
+def test_the_modes_find_the_same_keys_that_run_dry(mode, when, threshold, serve):
+    # Ten dollars a day over six hours are forty.
+    high = [spending("soon", 61), spending("reset", 1, limit=1, limit_reset="daily"), key("idle", 0.01)]
+    low = [spending("soon", 59), *high[1:], spending("over", 0, limit_reset="daily")]
+    server = serve(*[high] * (when == "later"), low)
+    over, soon = wait(mode, Context(params={"days": 1.5}), threshold=threshold)
+    for record, hash_ in ((over, "over"), (soon, "soon")):
+        assert (record["hash"], record["reason"], record["threshold"]) == (hash_, "runway", "36 hours")
+        assert record["pace_usd_per_day"] == 40
+    assert over["runs_dry_at"] == over["observed_at"]
+    lasts = datetime.fromisoformat(soon["runs_dry_at"]) - datetime.fromisoformat(soon["observed_at"])
+    assert lasts == timedelta(hours=35.4)
+    assert (over["next_reset_at"] is None, soon["next_reset_at"]) == (False, None)
+    assert server.answer.count == (2 if when == "later" else 1)
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+@pytest.mark.parametrize("within", ["7 days", timedelta(days=7), "{{ params.weeks }} week"], ids=str)
+def test_the_modes_find_the_same_keys_that_expire(mode, when, within, serve):
+    def expiring(hash_, days, **fields):
+        return key(hash_, 9.0, expires_at=(datetime.now(UTC) + timedelta(days=days)).isoformat(), **fields)
+
+    high = [expiring("later", 8), expiring("over", -1), expiring("off", 1, disabled=True)]
+    expire = [expiring("soon", 6), expiring("free", 1, limit=None, limit_remaining=None)]
+    serve(*[high] * (when == "later"), [*high, *expire, key("low", 4)])
+    found = wait(mode, Context(params={"weeks": 1}), expires_within=within)
+    assert [(record["hash"], record["reason"], record["threshold"]) for record in found] == [
+        ("low", "limit", 5),
+        ("free", "expiry", "7 days"),
+        ("soon", "expiry", "7 days"),
+    ]
+
+
+@in_every_mode
+@at_the_first_poke_and_later
+def test_the_modes_return_all_keys_though_an_event_has_a_hundred(mode, when, serve):
+    low = [key(str(number), number / 100) for number in range(250)]
+    server = serve(*[FULL] * (when == "later"), low)
+    context = Context()
+    assert hashes(wait(mode, context)) == [str(number) for number in range(250)]
+    resumed = mode == "deferrable" and when == "later"
+    assert server.answer.count == 1 + (when == "later") + resumed
+    if resumed:
+        event = json.loads(context.payloads[0])
+        assert (len(event["keys"]), event["total"]) == (100, 250)
+
+
+@pytest.mark.parametrize(("last", "said"), [(error(500), 1), (FULL, 0)], ids=["a fault", "none low any more"])
+def test_the_keys_of_the_event_are_returned_if_none_are_found(last, said, serve, log):
+    low = [key(str(number), number / 100) for number in range(250)]
+    serve(FULL, low, last)
+    assert hashes(wait("deferrable")) == [str(number) for number in range(100)]
+    assert log().count("Only the keys of the trigger's event are returned.") == said
+
+
 # -- what may pass
 
 
@@ -360,7 +397,7 @@ def test_a_transient_error_is_one_warning_and_the_wait_goes_on(mode, when, fault
     assert hashes(wait(mode)) == ["low"]
     (line,) = warnings(log())
     assert "The wait goes on." in line
-    assert "OpenRouterKeyLimit" in line or "{openrouter.py:" in line  # Airflow 3.0 names the file
+    assert "OpenRouterKeyLimit" in line or "{base.py:" in line  # Airflow 3.0 names the file
     assert f"{server.base_url}/keys" in line
     assert server.answer.count == len(listings)
 
@@ -786,12 +823,12 @@ SENSOR = OpenRouterKeyLimitSensor(task_id="wait", threshold=5)
         ("low", "The trigger's event is of version None, not 1. Run the same version of"),
         ({}, "The trigger's event is of version None, not 1. Run the same version of"),
         ({"version": 2, "status": "low", "keys": LOW}, "is of version 2, not 1. Run the same version of"),
-        ({"version": 1}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "low"}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "low", "keys": []}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "low", "keys": ["low"]}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "error", "error": "KeyError"}, "has neither low keys nor an error"),
-        ({"version": 1, "status": "high", "keys": LOW, "message": "x"}, "has neither low keys nor an error"),
+        ({"version": 1}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "low"}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "low", "keys": []}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "low", "keys": ["low"]}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "error", "error": "KeyError"}, "has neither what is low nor an error"),
+        ({"version": 1, "status": "high", "keys": LOW, "message": "x"}, "has neither what is low nor an error"),
         ({"version": 1, "status": "error", "error": "KeyError", "message": "it broke"}, "^it broke$"),
         ({"version": 1, "status": "error", "error": "annotations", "message": "it broke"}, "^it broke$"),
         ({"version": 1, "status": "error", "error": ["x"], "message": "it broke"}, "^it broke$"),
@@ -964,16 +1001,17 @@ RENDERED = {
     "include_disabled": True,
     "workspace_id": WORKSPACE,
     "fail_if_unwatched": True,
+    "expires_within": "36 hours",
 }
 
 
 @in_every_mode
 @at_the_first_poke_and_later
 @pytest.mark.parametrize("native", [False, True], ids=["text", "native"])
-@pytest.mark.parametrize("threshold", ["20%", "2.00", 2])
+@pytest.mark.parametrize("threshold", ["20%", "2.00", 2, "3 days"])
 def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, serve, monkeypatch):
     high = [key("low", 9.0), key("off", 8.0, disabled=True), key("out", 8.0)]
-    low = [key("low", 1.0), key("off", 0.5, disabled=True), key("out", 0.1)]
+    low = [key("low", 0.0), key("off", -0.5, disabled=True), key("out", -1)]
     server = serve(*[high] * (when == "later"), low)
     monkeypatch.setenv("AIRFLOW_CONN_TEAM_KEYS", os.environ["AIRFLOW_CONN_OPENROUTER_DEFAULT"])
     monkeypatch.delenv("AIRFLOW_CONN_OPENROUTER_DEFAULT")
@@ -989,7 +1027,7 @@ def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, 
     assert {request.query["workspace_id"] for request in server.requests} == {WORKSPACE}
     assert {request.query["include_disabled"] for request in server.requests} == {"true"}
     for row in map(json.loads, context.trigger_rows):
-        wanted = "20%" if threshold == "20%" else 2.0
+        wanted = threshold if threshold in ("20%", "3 days") else 2.0
         assert {name: row[name] for name in RENDERED} == RENDERED | {"threshold": wanted}
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pandas as pd
 import pyarrow as pa
@@ -16,8 +17,14 @@ from pandas.testing import assert_frame_equal
 from pyarrow import csv
 from support.listings import listing_of, partition_of
 
-from airflow_provider_openrouter.snapshots.files import SCHEMA, WRITERS, write_file
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame
+from airflow_provider_openrouter.snapshots import files, kinds
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
+from airflow_provider_openrouter.snapshots.files import WRITERS
+from airflow_provider_openrouter.snapshots.frame import keys_file_frame
+
+write_file = partial(files.write_file, kind=kinds.KEYS)
+FILE_COLUMNS = kinds.KEYS.columns
+SCHEMA = arrow_schema(kinds.KEYS.columns)
 
 KEYS = [
     {
@@ -211,10 +218,11 @@ def leave(tmp_path):
         "import os, signal, sys\n"
         "from airflow_provider_openrouter.snapshots import files\n"
         "from support.listings import listing_of, partition_of\n"
+        "from airflow_provider_openrouter.snapshots import kinds\n"
         "from airflow_provider_openrouter.snapshots.frame import keys_file_frame\n"
         "os.fsync = lambda fd: os.kill(os.getpid(), signal.SIGKILL)\n"
         "listing = listing_of([])\n"
-        "files.write_file(keys_file_frame(listing, partition_of(listing)), sys.argv[1])\n"
+        "files.write_file(keys_file_frame(listing, partition_of(listing)), sys.argv[1], kind=kinds.KEYS)\n"
     )
     path = os.pathsep.join(sys.path)
     environment = os.environ | {"PYTHONPATH": path}

@@ -18,8 +18,13 @@ from support.lines import deserialize, needs_frames_in_xcom
 from support.listings import OBSERVED_AT, listing_of, partition_of
 
 from airflow_provider_openrouter.keys import FIELDS, READERS
-from airflow_provider_openrouter.snapshots.files import SCHEMA, WRITERS
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS, keys_file_frame, keys_frame
+from airflow_provider_openrouter.snapshots import kinds
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
+from airflow_provider_openrouter.snapshots.files import WRITERS
+from airflow_provider_openrouter.snapshots.frame import keys_file_frame, keys_frame
+
+FILE_COLUMNS = kinds.KEYS.columns
+SCHEMA = arrow_schema(kinds.KEYS.columns)
 
 DTYPES = {
     "string": pd.StringDtype(),

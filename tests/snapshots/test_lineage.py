@@ -15,9 +15,11 @@ from support.lines import BEFORE_AIRFLOW_3_3, needs_dag_test, without_what_airfl
 from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.lineage import Target, file_target, lineage, table_target
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 DATABASE_PASSWORD = "a-database-password-that-must-not-be-shown"
 
@@ -81,7 +83,7 @@ def columns_of(dataset):
 
 
 def test_a_listing_without_a_target_has_an_input_and_no_output():
-    reported = lineage("https://openrouter.ai/api/v1", None, rows=3, size=None)
+    reported = lineage(kinds.KEYS, "https://openrouter.ai/api/v1", None, rows=3, size=None)
     [api] = reported.inputs
     assert (api.namespace, api.name) == ("https://openrouter.ai", "api/v1/keys")
     assert columns_of(api) == FIELDS
@@ -89,7 +91,9 @@ def test_a_listing_without_a_target_has_an_input_and_no_output():
 
 
 def test_a_target_is_reported_with_columns_rows_and_size():
-    reported = lineage("https://openrouter.ai/api/v1/", Target("s3://bucket", "all.parquet"), rows=3, size=1234)
+    reported = lineage(
+        kinds.KEYS, "https://openrouter.ai/api/v1/", Target("s3://bucket", "all.parquet"), rows=3, size=1234
+    )
     [api], [written] = reported.inputs, reported.outputs
     assert (api.namespace, api.name) == ("https://openrouter.ai", "api/v1/keys")
     assert (written.namespace, written.name) == ("s3://bucket", "all.parquet")

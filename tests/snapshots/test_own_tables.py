@@ -8,7 +8,9 @@ from airflow.providers.common.compat.sdk import AirflowException, AirflowFailExc
 from sqlalchemy import event
 from support.databases import Database, database_of, keys
 
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 DRIVERS = ["psycopg2"] if sqlalchemy.__version__ < "2" else ["psycopg2", "psycopg"]
 TYPES = {"string": "TEXT", "boolean": "BOOLEAN", "number": "DOUBLE PRECISION", "timestamp": "TIMESTAMPTZ"}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from support.listings import listing_of, partition_of
 
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.partition import (
     GRANULARITIES,
     Partition,
@@ -18,6 +18,8 @@ from airflow_provider_openrouter.snapshots.partition import (
     read_granularity,
     read_moment,
 )
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 MOMENT = datetime(2026, 11, 3, 6, 30, 15, 123456, tzinfo=UTC)
 

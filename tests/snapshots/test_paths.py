@@ -3,6 +3,7 @@
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_provider_openrouter.snapshots.kinds import KEYS
 from airflow_provider_openrouter.snapshots.paths import check_output_path
 
 KNOWN = "{snapshot}, {granularity}, {source}, {workspace_scope}"
@@ -20,7 +21,7 @@ KNOWN = "{snapshot}, {granularity}, {source}, {workspace_scope}"
     ],
 )
 def test_a_path_that_can_be_written_to_is_accepted(path):
-    check_output_path(path)
+    check_output_path(path, KEYS)
 
 
 @pytest.mark.parametrize(
@@ -39,7 +40,7 @@ def test_a_path_that_can_be_written_to_is_accepted(path):
 )
 def test_an_unknown_placeholder_is_refused(path, named):
     with pytest.raises(AirflowFailException) as caught:
-        check_output_path(path)
+        check_output_path(path, KEYS)
     assert str(caught.value) == f"output_path has an unknown placeholder: {named}. There are {KNOWN}."
 
 
@@ -60,7 +61,7 @@ def test_an_unknown_placeholder_is_refused(path, named):
 )
 def test_a_time_directive_is_refused(path, named):
     with pytest.raises(AirflowFailException) as caught:
-        check_output_path(path)
+        check_output_path(path, KEYS)
     assert str(caught.value) == (
         f"output_path has {named}, which is not filled in. Use {{snapshot}}, the UTC day or hour. "
         f"There are {KNOWN}."
@@ -84,5 +85,5 @@ def test_a_time_directive_is_refused(path, named):
 )
 def test_a_path_that_no_file_can_be_written_to_is_refused(path, reason):
     with pytest.raises(AirflowFailException) as caught:
-        check_output_path(path)
+        check_output_path(path, KEYS)
     assert str(caught.value).startswith(f"output_path {reason}.")

@@ -9,8 +9,11 @@ from sqlalchemy import inspect
 from support.databases import KILLED, Database, at_once, keys, killable_writer
 from support.listings import OBSERVED_AT
 
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.schema import IDENTITY, OLD_IDENTITY
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
+IDENTITY = kinds.KEYS.identity
+OLD_IDENTITY = kinds.KEYS.old_identity
 
 database = support.databases.database
 

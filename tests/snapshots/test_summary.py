@@ -6,7 +6,7 @@ import logging
 import pytest
 from support.keys import key, listing
 
-from airflow_provider_openrouter.snapshots.summary import log_summary, summarize
+from airflow_provider_openrouter.snapshots.summary import log_summary, report_lowest, summarize
 
 
 def summary_of(*keys, **of):
@@ -126,3 +126,34 @@ def test_the_summary_is_logged_one_key_a_line(caplog):
         "$0.50 of $100.00 left: bill ing (sk-1, Billing)",
         "$3.00 left: 2",
     ]
+
+
+# -- the report
+
+
+def test_a_report_is_a_table_of_the_lowest_active_keys():
+    report = report_lowest(
+        listing(
+            key("key-1", 4_000, label="sk-1", limit=10_000, limit_reset="monthly"),
+            key("key-2", 1, disabled=True),
+            key("key-3", -0.5, name="a|b", workspace_id="1f", limit=None),
+            key("key-4", None),
+            workspace_names={"1f": "Ops"},
+        )
+    )
+    assert report.splitlines() == [
+        "| Key | Label | Workspace | Left | Limit | Resets |",
+        "| --- | --- | --- | --- | --- | --- |",
+        "| a\\|b |  | Ops | -$0.50 |  | never |",
+        "| key-1 | sk-1 |  | $4,000.00 | $10,000.00 | monthly |",
+    ]
+
+
+def test_a_report_has_a_hundred_keys_and_counts_the_rest():
+    report = report_lowest(listing(*(key(f"key-{number}", number) for number in range(1_234))))
+    assert report.count("| key-") == 100
+    assert report.endswith("\n\nand 1,134 more")
+
+
+def test_a_report_without_limited_keys_says_so():
+    assert report_lowest(listing(key("1", None))) == "No active key has a limit."

@@ -20,9 +20,11 @@ from support.databases import KILLED, Database, at_once, keys, killable_writer, 
 from support.listings import OBSERVED_AT
 
 from airflow_provider_openrouter.keys import FIELDS
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.dialects.sqlite import ROWS_A_BATCH
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.schema import IDENTITY
+
+FILE_COLUMNS = kinds.KEYS.columns
+IDENTITY = kinds.KEYS.identity
 
 database = support.databases.database
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)

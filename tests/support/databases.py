@@ -21,13 +21,18 @@ import pytest
 from sqlalchemy import DDL, MetaData, Table, create_engine, event, inspect, select, text
 from sqlalchemy.engine import URL, Engine, make_url
 from sqlalchemy.pool import NullPool
+from support.activity import day_of, frame_of, row
 from support.listings import OBSERVED_AT, listing_of, partition_of
 
+from airflow_provider_openrouter.activity import Activity
 from airflow_provider_openrouter.keys import Key
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.database import get_engine
 from airflow_provider_openrouter.snapshots.frame import keys_file_frame
-from airflow_provider_openrouter.snapshots.schema import IDENTITY
+from airflow_provider_openrouter.snapshots.partition import ActivityPartition
 from airflow_provider_openrouter.snapshots.tables import replace_partition
+
+IDENTITY = kinds.KEYS.identity
 
 KILLED = -signal.SIGKILL
 """What :func:`killable_writer` returns of a writer that was killed."""
@@ -89,6 +94,18 @@ class Database:
             partition=partition,
             table=table,
             schema=schema,
+            create_table=create_table,
+        )
+
+    def write_activity(
+        self, activity: Activity, *, table: str = "activity", source: str = "team", create_table: bool = True
+    ) -> str | None:
+        return replace_partition(
+            self.engine,
+            frame_of(activity, source),
+            partition=ActivityPartition(activity.day, source, activity.grouped_by),
+            table=table,
+            schema=None,
             create_table=create_table,
         )
 
@@ -196,15 +213,15 @@ def at_once(*works: Callable[[], Any]) -> None:
 
 
 @contextmanager
-def killable_writer(database: Database, rows: int) -> Iterator[Callable[..., int]]:
+def killable_writer(database: Database, rows: int, what: str = "keys") -> Iterator[Callable[..., int]]:
     """
-    Give a function that writes in a process of its own, and kills that at a statement or commit.
+    Give a function that writes keys or activity in a process of its own, and kills that at a statement or commit.
 
     It takes the version, which the rows have as their usage, the table, the number of the statement, and how long
     after it the process is killed. It returns -9, or how many statements there were.
     """
     url = make_url(database.url).render_as_string(hide_password=False)
-    program = [sys.executable, "-m", "support.databases", url, str(rows)]
+    program = [sys.executable, "-m", "support.databases", url, str(rows), what]
     pipe = subprocess.PIPE
     folder = Path(__file__).parents[1]
     with subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, cwd=folder) as process:
@@ -223,7 +240,7 @@ def _die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _write_until(url: str, rows: int, version: float, table: str, last: int, seconds: float) -> None:
+def _write_until(url: str, rows: int, what: str, version: float, table: str, last: int, seconds: float) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # newer Airflows print the log
     begun = itertools.count(1)
 
@@ -233,17 +250,20 @@ def _write_until(url: str, rows: int, version: float, table: str, last: int, sec
 
     event.listen(Engine, "before_cursor_execute", at_a_statement)
     event.listen(Engine, "commit", at_a_statement)
-    Database(url).write(keys(*range(rows), usage=version), table=table)
+    if what == "keys":
+        Database(url).write(keys(*range(rows), usage=version), table=table)
+    else:
+        Database(url).write_activity(day_of(*[row(usage=version)] * rows), table=table)
     os._exit(next(begun) - 1)
 
 
-def _main(url: str, rows: str) -> None:
+def _main(url: str, rows: str, what: str) -> None:
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of the fork, and Airflow prints that
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
         version, table, last, seconds = line.split()
         if not os.fork():
-            _write_until(url, int(rows), float(version), table, int(last), float(seconds))
+            _write_until(url, int(rows), what, float(version), table, int(last), float(seconds))
         print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)  # noqa: T201
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import defaultdict
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.resources import files
 from uuid import uuid4
 
@@ -13,12 +13,16 @@ import pytest
 import sqlalchemy as sa
 from airflow.providers.common.sql.hooks.sql import DbApiHook
 from support.databases import engine_of
-from support.year import Year
+from support.year import DAY, Year
 
+from airflow_provider_openrouter.snapshots import kinds
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
 from airflow_provider_openrouter.snapshots.dialects import dialect_of
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
-from airflow_provider_openrouter.snapshots.schema import keys_table, prepare_table
+from airflow_provider_openrouter.snapshots.schema import prepare_table, table_of
+
+FILE_COLUMNS = kinds.KEYS.columns
+IDENTITY = kinds.KEYS.identity
+OLD_IDENTITY = kinds.KEYS.old_identity
 
 HISTORY = files("airflow_provider_openrouter") / "history"
 KINDS = {
@@ -39,15 +43,41 @@ PARQUET_TYPES = {str: pa.string(), bool: pa.bool_(), float: pa.float64(), dateti
 NEWER = {"granularity", "workspace_name"}
 """Columns that the first tables and files did not have."""
 
+NIGHT = datetime(2026, 11, 3, 0, 5, tzinfo=UTC)
+"""A Tuesday."""
+
+
+def row(key, at, *, scope="default", source="prod", hourly=False, **fields):
+    """What a listing at a moment says of a key."""
+    cut = {"minute": 0, "second": 0, "microsecond": 0} | ({} if hourly else {"hour": 0})
+    partition = {
+        "snapshot": at.replace(**cut),
+        "granularity": "hour" if hourly else "day",
+        "source": source,
+        "workspace_scope": scope,
+    }
+    known = {"hash": key, "name": key, "usage": 0.0, "created_at": NIGHT - 100 * DAY, "observed_at": at}
+    return partition | known | fields
+
 
 def views(dialect):
     return f"observations_{dialect}", "days", "spend"
 
 
+def activity_views(dialect, names="names"):
+    return f"activity_{dialect}", names, "activity"
+
+
+def scripts_of(dialect, rows, activity):
+    """Return the scripts for what there is: keys, activity, or both."""
+    keys = views(dialect) if rows or not activity else ()
+    return (*keys, *(activity_views(dialect, "names" if rows else "no_names") if activity else ()))
+
+
 class Table:
     """A history in a table. Its database or session is in a time zone that is not UTC."""
 
-    def __init__(self, url, rows, old=False):
+    def __init__(self, url, rows, old=False, activity=()):
         self.url = sa.make_url(url)
         self.engine = engine_of(self.url)
         self.dialect = self.engine.dialect.name
@@ -61,8 +91,11 @@ class Table:
             columns = (sa.Column(name, type_) for name, type_ in types.items())
             table = sa.Table("openrouter_keys", sa.MetaData(), *columns, *keys)
             table.create(connection)
-            connection.execute(table.insert(), [{name: row.get(name) for name in names} for row in rows])
-        for script in views(self.dialect):
+            if rows:
+                connection.execute(table.insert(), [{name: row.get(name) for name in names} for row in rows])
+            if activity:
+                create_activity(connection, "openrouter_activity", activity)
+        for script in scripts_of(self.dialect, rows, activity):
             self.run(text_of(script))
 
     def run(self, script):
@@ -72,7 +105,9 @@ class Table:
 
     def upgrade(self):
         with self.engine.begin() as connection:
-            prepare_table(connection, keys_table("openrouter_keys", None, connection), create_table=True)
+            prepare_table(
+                connection, table_of(kinds.KEYS, "openrouter_keys", None, connection), create_table=True
+            )
         inspector = sa.inspect(self.engine)
         key = inspector.get_pk_constraint("openrouter_keys")["constrained_columns"]
         assert tuple(key) == IDENTITY
@@ -91,7 +126,7 @@ class Lake:
 
     dialect = "duckdb"
 
-    def __init__(self, folder, rows, old=False):
+    def __init__(self, folder, rows, old=False, activity=()):
         """Write the files; those before a day may be older ones, or all if that is True."""
         self.folder = folder
         partitions = defaultdict(list)
@@ -110,13 +145,15 @@ class Lake:
             if number % 3 == 1:
                 table = table.append_column("day_number", pa.array(["not ours"] * len(table)))
             pa.parquet.write_table(table, path)
+        if activity:
+            write_activity(folder / "lake/activity/date=2026-11-03", activity)
         self.connection = duckdb.connect()
         self.connection.execute("SET TimeZone = 'Pacific/Auckland'")
-        for script in views("duckdb"):
+        for script in scripts_of("duckdb", rows, activity):
             self.run(text_of(script))
 
     def run(self, script):
-        self.connection.execute(script.replace("'lake/keys", f"'{self.folder}/lake/keys"))
+        self.connection.execute(script.replace("'lake/", f"'{self.folder}/lake/"))
 
     def query(self, sql):
         result = self.connection.execute(sql)
@@ -125,6 +162,20 @@ class Lake:
 
     def close(self):
         self.connection.close()
+
+
+def create_activity(connection, table, rows):
+    """Create a table of activity as the operator does."""
+    table = table_of(kinds.ACTIVITY, table, None, connection)
+    table.create(connection)
+    connection.execute(table.insert(), [{name: row.get(name) for name in kinds.ACTIVITY.columns} for row in rows])
+
+
+def write_activity(folder, rows):
+    """Write a file of activity, with the types of the operator's."""
+    folder.mkdir(parents=True)
+    table = pa.Table.from_pylist(list(rows), schema=arrow_schema(kinds.ACTIVITY.columns))
+    pa.parquet.write_table(table, folder / "all.parquet")
 
 
 def text_of(name, **settings):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.watch.check import LimitCheck
+from airflow_provider_openrouter.watch.key_check import LimitCheck
+from airflow_provider_openrouter.watch.left import KeyLeft
 
 OBSERVED_AT = datetime(2026, 11, 3, 6, 30, tzinfo=UTC)
 
@@ -33,7 +34,12 @@ def listing(
     )
 
 
-def names(keys: list[LimitedKey]) -> list[str]:
+def low(check: LimitCheck) -> list[KeyLeft]:
+    """Return the keys that are low, without why."""
+    return [finding.left for finding in check.low]
+
+
+def names(keys: Iterable[LimitedKey]) -> list[str]:
     return [limited.key["name"] for limited in keys]
 
 

@@ -19,6 +19,10 @@ try:
 except ImportError:  # before 3.2
     from airflow.exceptions import AirflowRescheduleException
 try:
+    from airflow.serialization.serialized_objects import DagSerialization
+except ImportError:  # before 3.2
+    from airflow.serialization.serialized_objects import SerializedDAG as DagSerialization
+try:
     from airflow.jobs.triggerer_job_runner import TriggerEventEntry
 except ImportError:  # before 3.3
     TriggerEventEntry = lambda trigger_id, event, seq: (trigger_id, event)  # noqa: E731
@@ -33,12 +37,14 @@ __all__ = [
     "BEFORE_AIRFLOW_3_3",
     "AirflowRescheduleException",
     "DagBag",
+    "DagSerialization",
     "TriggerEventEntry",
     "deserialize",
     "deserialize_next_kwargs",
     "exchange",
     "needs_dag_test",
     "needs_frames_in_xcom",
+    "needs_people",
     "without_what_airflow_masks",
 ]
 
@@ -47,6 +53,7 @@ BEFORE_AIRFLOW_3_2 = version("apache-airflow") in SpecifierSet("<3.2")
 BEFORE_AIRFLOW_3_3 = version("apache-airflow") in SpecifierSet("<3.3")
 
 needs_dag_test = pytest.mark.airflow(">=3.0.2")
+needs_people = pytest.mark.airflow(">=3.1")
 needs_frames_in_xcom = pytest.mark.airflow(">=3.3", or_pandas="<3")
 
 

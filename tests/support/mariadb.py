@@ -21,7 +21,9 @@ from sqlalchemy.engine import URL
 from sqlalchemy.pool import NullPool
 from support.databases import Database
 
-from airflow_provider_openrouter.snapshots.partition import IDENTITY
+from airflow_provider_openrouter.snapshots import kinds
+
+IDENTITY = kinds.KEYS.identity
 
 HARD = {
     "character-set-server": "latin1",

@@ -27,6 +27,8 @@ class Request:
     query: dict[str, str]
     headers: dict[str, str]
     arrived: float
+    method: str = "GET"
+    body: bytes = b""
 
     @property
     def offset(self) -> int:
@@ -160,6 +162,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         owner = self.server.owner
         url = urlsplit(self.path)
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         with owner.lock:
             request = Request(
                 len(owner.requests),
@@ -167,6 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
                 dict(parse_qsl(url.query, keep_blank_values=True)),
                 dict(self.headers.items()),
                 time.monotonic(),
+                self.command,
+                body,
             )
             owner.requests.append(request)
         answer = owner.answer(request)
@@ -181,6 +186,8 @@ class _Handler(BaseHTTPRequestHandler):
         if answer.cut is not None or answer.raw is not None:
             self.close_connection = True
             _break(self.connection)
+
+    do_PATCH = do_GET  # noqa: N815
 
     def _head(self, answer: Answer) -> bytes:
         headers = {"Content-Type": "application/json"} | answer.headers

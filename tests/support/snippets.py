@@ -38,11 +38,13 @@ def snippets() -> dict[str, str]:
 
 def run_dags(path: Path) -> str:
     from support.lines import DagBag
+    from support.people import answering
 
     bag = DagBag(path)
     if bag.import_errors:
         return str(bag.import_errors)
-    states = {dag.dag_id: str(dag.test().state) for dag in bag.dags.values()}
+    with answering(lambda subject: ("Raise", {"limit": 25})):
+        states = {dag.dag_id: str(dag.test().state) for dag in bag.dags.values()}
     return "success" if states and set(states.values()) == {"success"} else str(states)
 
 
@@ -64,15 +66,19 @@ def main(home: Path) -> None:
 
     from airflow_provider_openrouter.sandbox import Sandbox
 
-    with Sandbox() as sandbox, running_postgresql() as server:
+    with Sandbox(balance=20.0) as sandbox, running_postgresql() as server:
         warehouse = make_url(server.get_uri())
-        sandbox.create_key(name="nearly-spent", limit=10.0, limit_remaining=0.25, expires_at=None)
+        low = sandbox.create_key(name="nearly-spent", expires_at=None)
+        sandbox.create_key(name="newest", limit=10.0)  # for those that change the first key of a listing
         os.environ |= {
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__CORE__DAGS_FOLDER": str(home / "dags"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "false",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
+            "AIRFLOW_CONN_OPENROUTER_UPDATES": json.dumps(
+                json.loads(sandbox.connection) | {"extra": {"allow_updates": True}}
+            ),
             "AIRFLOW_CONN_WAREHOUSE": json.dumps(
                 {
                     "conn_type": "postgres",
@@ -88,6 +94,7 @@ def main(home: Path) -> None:
         initdb()
         results = {}
         for path in sorted((home / "dags").glob("*.py")):
+            sandbox.update_key(low, limit=10.0, limit_remaining=0.25)
             try:
                 results[path.stem] = run(path)
             except BaseException:  # what a script raises is its result, SystemExit included

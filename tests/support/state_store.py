@@ -37,11 +37,15 @@ class Store:
         return len(self.asked)
 
     @property
-    def reported(self) -> list[str]:
+    def state(self) -> dict[str, Any]:
         [state] = map(json.loads, self.values.values())
-        assert state.keys() == {"version", "told"}
-        assert state["version"] == 1
-        return state["told"]
+        return state
+
+    @property
+    def reported(self) -> list[str]:
+        assert self.state.keys() == {"version", "told"}
+        assert self.state["version"] == 1
+        return self.state["told"]
 
     def _respond(self) -> None:
         if self.assets != 1:

@@ -14,8 +14,14 @@ class Context(dict[str, Any]):
 
     def __init__(self, **values: Any) -> None:
         self.xcoms: dict[str, Any] = {}
-        push = SimpleNamespace(xcom_push=lambda key, value: self.xcoms.update({key: value}))
-        super().__init__(ti=push, outlet_events=OutletEventAccessors(), **values)
+        ti = SimpleNamespace(
+            dag_id="dag",
+            run_id="run",
+            task_id="task",
+            map_index=-1,
+            xcom_push=lambda key, value: self.xcoms.update({key: value}),
+        )
+        super().__init__(ti=ti, outlet_events=OutletEventAccessors(), **values)
 
 
 def logging_kind(kind: type[T], logger: str = "trigger") -> type[T]:

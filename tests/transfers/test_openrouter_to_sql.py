@@ -19,8 +19,11 @@ from support.tasks import Context
 from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import TOKEN, Sandbox
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+
+FILE_COLUMNS = kinds.KEYS.columns
+IDENTITY = kinds.KEYS.identity
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
 
@@ -315,11 +318,11 @@ def test_a_name_with_other_dots_is_refused(table, sandbox, connection, database)
 # -- what it reports
 
 
-def test_the_summary_is_that_of_the_list_operator(connection, database):
+def test_summary_and_report_are_those_of_the_list_operator(connection, database):
     context = Context()
     run(context)
-    ((name, summary),) = context.xcoms.items()
-    assert name == "summary"
+    summary, report = context.xcoms["summary"], context.xcoms["report"]
+    assert f"| {summary['lowest'][0]['name']} |" in report
     assert (summary["keys"], summary["workspace"]) == (25, "default only")
     assert summary["usage"] == pytest.approx(sum(row["usage"] for row in database.rows()))
     (observed_at,) = {row["observed_at"] for row in database.rows()}

@@ -7,6 +7,7 @@ import json
 import logging
 import time
 from contextlib import aclosing, asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import pairwise
 
@@ -144,7 +145,7 @@ def beginnings(monkeypatch):
                     seen.append(poll.began)
                 yield poll
 
-    monkeypatch.setattr("airflow_provider_openrouter.triggers.openrouter.polls", noting)
+    monkeypatch.setattr("airflow_provider_openrouter.triggers.base.polls", noting)
     return seen
 
 
@@ -191,8 +192,10 @@ def test_the_event_has_the_keys_as_the_api_sent_them(sandbox, connection):
     [event] = asyncio.run(main())
     sent = sandbox.answer(f"/api/v1/keys/{hash_}", f"Bearer {sandbox.token}")[1]["data"]
     [reported] = event.pop("keys")
-    assert event == {"version": 1, "status": "low", "low_count": 1}
-    assert reported.pop("threshold") == "10%"
+    assert "- billing-prod (sk-or-v1-" in event.pop("message")
+    assert event == {"version": 1, "status": "low", "low_count": 1, "total": 1}
+    assert (reported.pop("reason"), reported.pop("threshold")) == ("limit", "10%")
+    assert datetime.fromisoformat(reported.pop("next_reset_at")).weekday() == 0
     assert reported.pop("observed_at").endswith("+00:00")
     assert reported == sent
     assert reported["label"].startswith("sk-or-v1-")
@@ -279,6 +282,69 @@ def test_a_key_that_hovers_is_reported_once_with_a_margin(margin, times, connect
         assert watcher.reported == [["a"]] * times
 
     with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+def test_a_key_is_reported_at_each_step_after_a_restart_too(connect, settling):
+    keys, store = Keys(key("a", 90)), Store()
+    steps = ["50%", "25%", "10%"]
+
+    async def main():
+        for left, reported in ((40, ["50%"]), (20, ["25%"]), (30, []), (5, ["10%"])):
+            keys.set("a", left)
+            async with watching(trigger(threshold=steps, store=store)) as [watcher]:
+                await polled(server)
+                await until(lambda: store.values)
+                if reported:
+                    await until(lambda: store.state["steps"] == {"a": reported[0]})  # noqa: B023  # at once
+            assert [each["threshold"] for event in watcher.events for each in event["keys"]] == reported
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+def test_one_that_runs_dry_and_one_that_expires_come_once(connect, settling):
+    soon = (datetime.now(UTC) + timedelta(days=2)).isoformat()
+    spends = {"usage_daily": 30, "usage_weekly": 30, "usage_monthly": 30, "usage": 30}
+    old = {"created_at": "2026-01-01T00:00:00Z"}
+    keys = Keys(
+        key("dry", 40, **spends, **old),
+        key("lasts", 40, **old),
+        key("free", None, limit=None, expires_at=soon, **spends, **old),
+    )
+    store = Store()
+
+    async def main():
+        for events in (1, 0):
+            watched = trigger(threshold="3 days", expires_within="7 days", store=store)
+            async with watching(watched) as [watcher]:
+                await polled(server, 3)
+                await until(lambda: store.values)
+            assert len(watcher.events) == events
+            for event in watcher.events:
+                dry, free = event["keys"]
+                assert (dry["hash"], dry["reason"], dry["threshold"]) == ("dry", "runway", "3 days")
+                assert datetime.fromisoformat(dry["runs_dry_at"]) > datetime.now(UTC)
+                assert dry["pace_usd_per_day"] >= 30 / 31
+                assert (free["hash"], free["reason"], free["threshold"]) == ("free", "expiry", "7 days")
+                assert (event["total"], event["low_count"]) == (2, 2)
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+def test_an_event_carries_the_hundred_lowest_keys(connect):
+    async def main():
+        async with watching(trigger()) as [watcher]:
+            await until(lambda: watcher.events)
+        [event] = watcher.events
+        assert watcher.reported == [[str(number) for number in range(100)]]
+        assert (event["total"], event["low_count"]) == (130, 130)
+
+    with Server(Keys(*(key(str(number), number / 100) for number in range(130)))) as server:
         connect(server)
         run(main())
 
@@ -400,7 +466,7 @@ def test_watchers_of_other_connections_or_workspaces_list_theirs(connect):
         async with watching(*triggers) as watchers:
             await until(lambda: all(each.events for each in watchers))
         for each, watcher in zip(triggers, watchers, strict=True):
-            assert watcher.reported == [[f"{each.openrouter_conn_id} {each.scope.typed}"]]
+            assert watcher.reported == [[f"{each.source.openrouter_conn_id} {each.source.scope.typed}"]]
 
     with Server(answer("one")) as one, Server(answer("other")) as other:
         connect(one, "one")
@@ -749,6 +815,124 @@ def test_one_started_again_during_its_poll_waits_its_interval(connect, beginning
     assert begun(server) == 2
 
 
+# -- failures that are reported
+
+
+def statuses(watcher: Watcher) -> list[str]:
+    return [event["status"] for event in watcher.events]
+
+
+@pytest.mark.parametrize("fault", [pytest.param(fault, id=name) for name, (fault, _) in FAULTS.items()])
+def test_failures_are_reported_once_and_so_is_the_recovery(fault, connect, settling):
+    keys, store = Keys(key("a", 4)), Store()
+
+    async def main():
+        watched = trigger(report_failures_after=2, store=store, poll_interval=0.02)
+        async with watching(watched) as [watcher]:
+            await until(lambda: store.values)
+            keys.fault = fault
+            await until(lambda: len(watcher.events) == 2)
+            await polled(server)
+            assert statuses(watcher) == ["low", "error"]
+            keys.fault = None
+            await until(lambda: len(watcher.events) == 3)
+            await polled(server, 2)
+        assert statuses(watcher) == ["low", "error", "recovered"]
+        low, failing, recovered = watcher.events
+        assert failing["error"].startswith("OpenRouter")
+        assert failing["cause"] in failing["message"]
+        for event in (failing, recovered):
+            assert (event["connection"], event["rule"]) == ("openrouter_default", "keys below $5.00")
+            assert event["failing_since"] == failing["failing_since"] > low["keys"][0]["observed_at"]
+        assert failing["failures"] == 2
+        stored = {name.partition(":")[0]: json.loads(value) for name, value in store.values.items()}
+        assert stored == {
+            "openrouter_low": {"version": 1, "told": ["a"]},
+            "openrouter_failing": {"version": 1, "failing_since": None},
+        }
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+def test_a_watch_of_nothing_is_reported_like_a_failure(connect):
+    keys = Keys(key("a", 90))
+
+    async def main():
+        async with watching(trigger(name_pattern="b*", report_failures_after=3)) as [watcher]:
+            await until(lambda: watcher.events)
+            assert begun(server) >= 3
+            keys.set("b", 90)
+            await until(lambda: len(watcher.events) == 2)
+            keys.delete("b")
+            await until(lambda: len(watcher.events) == 3)
+        assert statuses(watcher) == ["error", "recovered", "error"]
+        assert watcher.events[0]["cause"].startswith("No key is watched: no active key with a limit matches ")
+        assert watcher.events[0]["rule"] == "keys below $5.00 with name_pattern 'b*'"
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+@pytest.mark.parametrize("store", [None, Store(assets=2)], ids=["none", "two assets"])
+def test_failures_are_reported_without_a_store_too(store, connect):
+    keys = Keys(key("a", 90), fault=error(500))
+
+    async def main():
+        async with watching(trigger(report_failures_after=1, store=store)) as [watcher]:
+            await until(lambda: watcher.events)
+            keys.fault = None
+            await until(lambda: len(watcher.events) == 2)
+        assert statuses(watcher) == ["error", "recovered"]
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
+def test_a_failure_that_was_reported_is_known_after_a_restart(connect):
+    keys, store = Keys(key("a", 90), fault=error(500)), Store()
+    watched = {"report_failures_after": 1, "max_consecutive_failures": 1, "store": store}
+
+    async def main():
+        for reported in (["error"], [], []):
+            watcher = Watcher(trigger(**watched))
+            assert type(await watcher.ended()) is OpenRouterServerError
+            assert statuses(watcher) == reported
+        keys.fault = None
+        async with watching(trigger(**watched)) as [watcher]:
+            await until(lambda: watcher.events)
+            await polled(server, 2)
+        assert statuses(watcher) == ["recovered"]
+        async with watching(trigger(**watched)) as [watcher]:
+            await polled(server, 2)
+        assert not watcher.events
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+    assert {name.partition(":")[0] for name in store.values} == {"openrouter_failing"}
+
+
+def test_failures_that_do_not_last_are_not_reported(connect, caplog):
+    keys = Keys(key("a", 90))
+
+    def answer(request):  # two of three listings fail
+        return error(500) if not request.offset and begun(server) % 3 else keys(request)
+
+    async def main():
+        async with watching(trigger(report_failures_after=3, poll_interval=0.02)) as [watcher]:
+            await until(lambda: begun(server) >= 10)
+        assert not watcher.events
+
+    with Server(answer) as server:
+        connect(server)
+        run(main())
+    assert len(failures(caplog)) >= 6
+
+
 # -- what it remembers
 
 
@@ -1044,8 +1228,8 @@ def state_key(**arguments) -> str:
             await until(lambda: store.asked)
 
     run(main())
-    assert len(store.asked) == 1
-    return store.asked[0]
+    [asked] = [name for name in store.asked if name.startswith("openrouter_low:")]
+    return asked
 
 
 def test_the_state_key_is_of_rule_connection_and_workspace(connect):
@@ -1053,6 +1237,7 @@ def test_the_state_key_is_of_rule_connection_and_workspace(connect):
         {},
         {"poll_interval": 0.3},
         {"max_consecutive_failures": 4},
+        {"report_failures_after": 4},
         {"threshold": "5.00"},
         {"workspace_id": ""},
     ]
@@ -1069,6 +1254,10 @@ def test_the_state_key_is_of_rule_connection_and_workspace(connect):
         {"workspace_id": "*"},
         {"rearm_margin": 3},
         {"rearm_margin": "10%"},
+        {"threshold": "3 days"},
+        {"threshold": "3 days", "rearm_margin": "12 hours"},
+        {"threshold": [6, 5]},
+        {"expires_within": "7 days"},
     ]
     with Server(Keys(key("a", 90), key("b", 90))) as server:
         connect(server)
@@ -1094,11 +1283,24 @@ EVERY_ARGUMENT = {
     "workspace_id": "*",
     "rearm_margin": "2.5%",
     "max_consecutive_failures": 4,
+    "expires_within": "7 days",
+    "report_failures_after": 3,
 }
 
 
+ADDED = {"expires_within", "report_failures_after"}
+"""What is part of a row only if it is given, so that the rows of an earlier release are the same triggers."""
+
+
 @pytest.mark.parametrize(
-    "arguments", [{"threshold": 5}, {"threshold": 5, "workspace_id": "team a"}, EVERY_ARGUMENT]
+    "arguments",
+    [
+        {"threshold": 5},
+        {"threshold": 5, "workspace_id": "team a"},
+        {"threshold": "3 days", "rearm_margin": "12 hours"},
+        {"threshold": ["50%", "10%"], "expires_within": "36 hours"},
+        EVERY_ARGUMENT,
+    ],
 )
 def test_it_can_be_made_from_its_row_again(arguments):
     path, row = OpenRouterKeyLimitEventTrigger(**arguments).serialize()
@@ -1107,7 +1309,7 @@ def test_it_can_be_made_from_its_row_again(arguments):
     assert type(made) is OpenRouterKeyLimitEventTrigger
     assert isinstance(made, BaseEventTrigger)
     assert made.serialize() == (path, row)
-    assert row.keys() == EVERY_ARGUMENT.keys()
+    assert row.keys() == EVERY_ARGUMENT.keys() - ADDED | arguments.keys()
     assert row.items() >= arguments.items()
     assert BaseEventTrigger.hash(path, row) == BaseEventTrigger.hash(*made.serialize())
 
@@ -1117,6 +1319,11 @@ def test_it_can_be_made_from_its_row_again(arguments):
     [
         ({"threshold": 5}, {"threshold": "5.00"}),
         ({"threshold": "10%"}, {"threshold": " 10.0 %"}),
+        ({"threshold": "3 days"}, {"threshold": timedelta(hours=72), "rearm_margin": 0}),
+        ({"threshold": [5, 10]}, {"threshold": ("10", 5.0, 5)}),
+        ({"threshold": [5]}, {"threshold": 5}),
+        ({"expires_within": "7 days"}, {"expires_within": "1 week"}),
+        ({"expires_within": None, "report_failures_after": None}, {}),
         ({"poll_interval": 60}, {"poll_interval": 60.0}),
         ({"key_hashes": ["b", "a", "b"]}, {"key_hashes": "a, b"}),
         ({"key_hashes": ("b", "a")}, {"key_hashes": {"a", "b"}}),
@@ -1151,7 +1358,13 @@ def test_rules_that_differ_are_two_triggers_to_airflow(name):
         *(("rearm_margin", value) for value in (-1, "-1", "-1%", "101%", "", "much", None, True, [1])),
         *(("rearm_margin", value) for value in (float("nan"), float("inf"))),
         *(("max_consecutive_failures", value) for value in (0, -1, True, False, "x", "3", 1.5, 2.0, [3])),
-        *(("threshold", value) for value in (-1, "", "five", "101%", None, True)),
+        *(
+            ("threshold", value)
+            for value in (-1, "", "five", "101%", None, True, "3 dayz", "0 days", [], [5, "5%"])
+        ),
+        *(("expires_within", value) for value in (5, "3 dayz", "0 days", "1e9 days", "10%", ["3 days"])),
+        *(("report_failures_after", value) for value in (0, -1, True, "3", 1.5)),
+        ("rearm_margin", "3 days"),
         *(("poll_interval", value) for value in (0, -1, float("nan"), float("inf"), "60", True, None)),
         *(("include_disabled", value) for value in ("yes", None, 1)),
         *(("key_hashes", value) for value in (5, {"a": 1}, [""], "['a']")),

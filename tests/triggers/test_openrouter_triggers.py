@@ -20,7 +20,7 @@ from support.tasks import logging_kind
 
 from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitTrigger
-from airflow_provider_openrouter.watch.events import read_event
+from airflow_provider_openrouter.watch.events import read_keys
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 MALFORMED = {
@@ -129,9 +129,29 @@ def test_a_key_that_is_low_is_reported_at_once(connect):
 def test_the_event_has_keys_as_the_api_sent_them_and_when(connect):
     with Server(Keys([key("low", 4, brand_new={"deep": [1, None]})])) as server:
         connect(server)
-        [low] = read_event(wait())
+        [low] = read_keys(wait())
     assert low.pop("observed_at").endswith("+00:00")
-    assert low == key("low", 4, brand_new={"deep": [1, None]})
+    assert low == key("low", 4, brand_new={"deep": [1, None]}) | {
+        "reason": "limit",
+        "threshold": 5,
+        "next_reset_at": None,
+    }
+
+
+def test_those_who_wait_for_times_and_amounts_share_their_polls(connect):
+    async def main():
+        rules = [{"threshold": "3 days"}, {"threshold": "1 hour", "expires_within": "7 days"}, {"threshold": 5}]
+        triggers = [OpenRouterKeyLimitTrigger(**rule, poll_interval=60) for rule in rules * 10]
+        return await asyncio.gather(*(anext(each.run()) for each in triggers))
+
+    with Server(Keys([key("over", 0), key("full", 90)])) as server:
+        connect(server)
+        events = [event.payload for event in asyncio.run(main())]
+    assert begun(server) == 1
+    assert {(each["hash"], each["reason"]) for event in events for each in event["keys"]} == {
+        ("over", "runway"),
+        ("over", "limit"),
+    }
 
 
 @pytest.mark.parametrize("rounds", [1, 4])
@@ -229,6 +249,7 @@ EVERY_ARGUMENT = {
     "fail_if_unwatched": True,
     "has_listed": True,
     "first_poll_at": "2026-11-26T18:00:00+00:00",
+    "expires_within": "7 days",
 }
 
 
@@ -241,7 +262,7 @@ def test_it_can_be_made_from_its_row_again(arguments):
     made = getattr(importlib.import_module(module), name)(**json.loads(json.dumps(row, allow_nan=False)))
     assert type(made) is OpenRouterKeyLimitTrigger
     assert made.serialize() == (path, row)
-    assert row.keys() == EVERY_ARGUMENT.keys()
+    assert row.keys() == EVERY_ARGUMENT.keys() - {"expires_within"} | arguments.keys()
     assert row.items() >= arguments.items()
 
 
@@ -264,7 +285,9 @@ def test_a_row_holds_nothing_but_plain_json():
         ({"workspace_id": ""}, {"workspace_id": None}),
         ({"include_disabled": "True"}, {"include_disabled": True}),
         ({"fail_if_unwatched": "false"}, {}),
-        ({"has_listed": False, "first_poll_at": None}, {}),
+        ({"has_listed": False, "first_poll_at": None, "expires_within": None}, {}),
+        ({"threshold": "1.5 days"}, {"threshold": timedelta(hours=36)}),
+        ({"expires_within": "1 week"}, {"expires_within": "7 days"}),
         ({"openrouter_conn_id": "openrouter_default"}, {}),
     ],
 )
@@ -279,7 +302,9 @@ def test_rules_that_are_the_same_have_the_same_row(one, same):
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        *(("threshold", value) for value in (-1, "-1", "", "five", "101%", "%", None, True, [5], float("nan"))),
+        *(("threshold", value) for value in (-1, "-1", "", "five", "101%", "%", None, True, [5], ["9%", "5%"])),
+        *(("threshold", value) for value in (float("nan"), "3 dayz", "0 days", "1e9 days")),
+        *(("expires_within", value) for value in (5, "3 dayz", "0 days", "10%", ["3 days"])),
         *(("poll_interval", value) for value in (0, -1, float("nan"), float("inf"), "x", "60", True, None)),
         *(("key_hashes", value) for value in (5, {"a": 1}, [""], [None], "['a']")),
         *(("name_pattern", value) for value in (5, ["a"], True)),
@@ -318,7 +343,7 @@ def test_a_permanent_error_ends_the_wait_at_once(fault, connect, caplog):
     assert begun(server) == 2
     assert not said(caplog, logging.WARNING) + said(caplog, logging.ERROR)
     with pytest.raises(OpenRouterError) as caught:
-        read_event(event)
+        read_keys(event)
     assert str(caught.value) == event["message"]
 
 
@@ -456,7 +481,7 @@ def test_the_event_of_a_foreign_error_has_its_kind_only(connect, caplog):
         "message": "KeyError ended the wait. The triggerer's log has the traceback.",
         "status_code": None,
     }
-    assert said(caplog, logging.ERROR) == ["The wait for a low key has ended"]
+    assert said(caplog, logging.ERROR) == ["The wait has ended"]
     assert said(caplog, logging.WARNING)
     assert all(
         line.startswith("An unexpected KeyError. The wait goes on: it ends if this lasts ")

@@ -17,7 +17,9 @@ from support.s3 import running_s3
 
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import Sandbox
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
+from airflow_provider_openrouter.snapshots import kinds
+
+FILE_COLUMNS = kinds.KEYS.columns
 
 PAGE = (Path(__file__).parents[2] / "docs" / "warehouses.md").read_text()
 SECTIONS = {

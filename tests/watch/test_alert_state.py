@@ -10,41 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.keys import key, listing
+from support.lives import Life
 from support.state_store import STATE_KEY, Store
 
 from airflow_provider_openrouter.watch import alert_state
-from airflow_provider_openrouter.watch.alert_state import AlertState
-from airflow_provider_openrouter.watch.rule import LimitRule
-from airflow_provider_openrouter.watch.threshold import Threshold
-
-
-class Life:
-    """What a watcher does from its start to its end."""
-
-    def __init__(self, store=None, *, threshold=5, rearm_margin=0, **rule) -> None:
-        self.rule = LimitRule(threshold=threshold, **rule)
-        self.log = logging.getLogger("alert_state")
-        self.state = AlertState(Threshold.read(rearm_margin), STATE_KEY, store, "the keys", self.log)
-
-    async def find(self, *keys: dict) -> list[str]:
-        await self.state.load()
-        check = self.rule.check(listing(*keys))
-        crossed = self.state.find_crossed(check)
-        assert crossed == self.state.find_crossed(check)
-        self.state.update(check)
-        assert all(each.key in keys for each in crossed)
-        return [each.hash for each in crossed]
-
-    async def poll(self, *keys: dict) -> list[str]:
-        crossed = await self.find(*keys)
-        await self.state.store()
-        return crossed
-
-    def polls(self, *listings: list[dict]) -> list[list[str]]:
-        async def main():
-            return [await self.poll(*keys) for keys in listings]
-
-        return asyncio.run(main())
 
 
 class Clock:
@@ -107,7 +76,7 @@ def test_a_key_is_reported_whole_as_the_api_sent_it():
         await life.state.load()
         sent = key("a", 4, brand_new={"deep": [1, None]})
         [crossed] = life.state.find_crossed(life.rule.check(listing(sent)))
-        assert crossed.key == sent
+        assert crossed.left.key == sent
 
     asyncio.run(main())
 

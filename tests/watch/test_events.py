@@ -22,7 +22,7 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterServerError,
     without_task_retries,
 )
-from airflow_provider_openrouter.watch.events import VERSION, error_event, low_event, read_event
+from airflow_provider_openrouter.watch.events import VERSION, error_event, read_keys
 
 LOW = {"version": VERSION, "status": "low", "keys": [{"hash": "f01d", "limit_remaining": -0.12}]}
 ERROR = {
@@ -47,7 +47,7 @@ def stored(event):
 def raised(event):
     """The error of an event."""
     with pytest.raises(AirflowException) as error:
-        read_event(event)
+        read_keys(event)
     return error.value
 
 
@@ -61,48 +61,13 @@ def is_understood_as_no_error_of_ours(event):
 
 def test_low_keys_arrive_as_they_are():
     keys = [{"hash": "a", "limit_remaining": -0.12, "mood": {"good": [None]}}, {"hash": "b"}]
-    assert low_event(keys) == {"version": 1, "status": "low", "keys": keys}
-    assert read_event(stored(low_event(keys))) == keys
+    assert read_keys(stored(LOW | {"keys": keys})) == keys
 
 
 @settings(deadline=None, database=None)
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=3))
 def test_any_records_arrive_as_they_were_sent(keys):
-    assert read_event(stored(low_event(keys))) == keys
-
-
-def test_an_event_of_up_to_4_mb_is_kept_whole():
-    keys = [{"hash": str(number), "blob": "x" * 30_000} for number in range(130)]
-    assert low_event(keys)["keys"] is keys
-
-
-@pytest.mark.parametrize(
-    "long",
-    [
-        {"blob": "x" * 50_000_000},
-        {"name": "é" * 10_000_000},
-        {"blob": [1.5] * 2_000_000},
-        {"x" * 5_000_000: 1},
-        {str(number): number for number in range(300_000)},
-    ],
-    ids=["a text", "a name", "a list", "the name of a field", "many fields"],
-)
-def test_a_larger_event_lacks_the_longest_fields_of_its_keys(long):
-    low = {"hash": "f01d", "limit": 10.0, "limit_remaining": 0.5, "observed_at": "2026-11-03T06:30:00+00:00"}
-    short = low | {"hash": "beef"}
-    first, second = stored(low_event([low | long, short]))["keys"]
-    assert first.items() >= low.items()
-    assert first["fields_left_out"] == len(low | long) - len(first) + 1 > 0
-    assert second == short
-    assert len(json.dumps(first)) < 2_100_000
-
-
-def test_a_usual_key_is_whole_in_an_event_of_any_size():
-    keys = [{"hash": str(number), "label": "x" * 650} for number in range(10_000)]
-    assert low_event([*keys, {"hash": "long", "blob": "x" * 5_000}])["keys"] == [
-        *keys,
-        {"hash": "long", "fields_left_out": 1},
-    ]
+    assert read_keys(stored(LOW | {"keys": keys})) == keys
 
 
 # -- errors
@@ -233,7 +198,7 @@ def test_what_is_no_event_is_of_no_version(event):
 )
 def test_an_event_with_neither_keys_nor_an_error_says_so(event):
     assert is_understood_as_no_error_of_ours(event)
-    assert str(raised(event)) == "The trigger's event has neither low keys nor an error. Run the task again."
+    assert str(raised(event)) == "The trigger's event has neither what is low nor an error. Run the task again."
 
 
 @settings(deadline=None, database=None)
@@ -252,7 +217,7 @@ def test_an_event_with_neither_keys_nor_an_error_says_so(event):
 )
 def test_any_event_is_low_keys_or_an_airflow_exception(event):
     try:
-        keys = read_event(event)
+        keys = read_keys(event)
     except AirflowException:
         return
     assert keys

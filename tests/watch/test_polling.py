@@ -26,8 +26,9 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterServerError,
 )
 from airflow_provider_openrouter.scope import WorkspaceScope
-from airflow_provider_openrouter.watch.polling import Failed, Listed, Poll, polls, sleep_until
+from airflow_provider_openrouter.watch.polling import Failed, Poll, Succeeded, polls, sleep_until
 from airflow_provider_openrouter.watch.rule import LimitRule
+from airflow_provider_openrouter.watch.sources import KeySource
 
 RULE = LimitRule(threshold=5)
 NO_HURRY = 60
@@ -85,9 +86,13 @@ def sockets(server: Server) -> list:
 
 
 def asking(conn_id: str = "openrouter_default", **how):
-    usual = {"poll_interval": 0.2, "include_disabled": False, "workspace_id": None} | how
-    scope = WorkspaceScope(usual.pop("workspace_id"))
-    return aclosing(polls(conn_id, scope=scope, **usual))
+    usual = {"poll_interval": 0.2} | how
+    source = KeySource(
+        openrouter_conn_id=conn_id,
+        scope=WorkspaceScope(usual.pop("workspace_id", None)),
+        include_disabled=usual.pop("include_disabled", False),
+    )
+    return aclosing(polls(source, **usual))
 
 
 async def take(count: int = 1, conn_id: str = "openrouter_default", **how) -> list[Poll]:
@@ -101,7 +106,7 @@ async def take(count: int = 1, conn_id: str = "openrouter_default", **how) -> li
 
 
 def all_listed(taken: list[Poll]) -> bool:
-    return all(isinstance(poll, Listed) for poll in taken)
+    return all(isinstance(poll, Succeeded) for poll in taken)
 
 
 async def keep_taking(taken: list[Poll], conn_id: str = "openrouter_default", **how) -> None:
@@ -126,7 +131,7 @@ async def cancel(*tasks: asyncio.Task) -> None:
 
 
 def hashes(poll: Poll) -> list[str]:
-    return [key["hash"] for key in poll.listing.keys]
+    return [key["hash"] for key in poll.reading.keys]
 
 
 # -- who takes part
@@ -215,7 +220,7 @@ def test_the_interval_counts_from_the_beginning_of_a_poll(backs_off, connect, re
     for before, after in pairwise(taken):
         assert before.ended - before.began >= 0.05
         assert after.began - before.began >= 0.25 - ROUNDING
-        assert before.listing.observed_at < after.listing.observed_at
+        assert before.reading.observed_at < after.reading.observed_at
     assert rests[backs_off:] == [
         pytest.approx((poll.began + 0.25, poll.ended + 0.125), abs=1e-6) for poll in taken[:-1]
     ]
@@ -253,7 +258,7 @@ def test_one_that_backs_off_waits_even_if_the_others_have_left(backs_off, left, 
             await cancel(other)
             [poll] = await take(poll_interval=0.3 if backs_off else NO_HURRY, backs_off=backs_off)
             gate.opened.set()
-        assert isinstance(poll, Listed)
+        assert isinstance(poll, Succeeded)
         assert begun(server) == 2
         if backs_off:
             assert poll.began - began >= 0.3 - ROUNDING
@@ -436,14 +441,6 @@ def test_a_failure_that_ends_waits_is_not_shared_later(status, shared, connect):
     assert begun(server) == (2 if shared else 3)
 
 
-@pytest.mark.parametrize("include_disabled", [False, True])
-def test_keys_are_sorted_before_the_poll_reaches_the_event_loop(include_disabled, connect):
-    with Server(Account(3)) as server:
-        connect(server)
-        [poll] = asyncio.run(take(include_disabled=include_disabled))
-    assert {"hashes", "unexpired" if include_disabled else "active"} <= vars(poll.listing).keys()
-
-
 def test_a_failure_does_not_grow_with_those_who_share_it(connect):
     async def main():
         async with asking() as shared:
@@ -480,7 +477,7 @@ def test_nobody_polls_before_the_time_that_the_server_asks_for(status, backs_off
         connect(server)
         asyncio.run(main())
     assert all(second.began - first.ended >= 0.4 - ROUNDING for first, second, *_ in users)
-    assert all(isinstance(taken[1], Listed) for taken in users)
+    assert all(isinstance(taken[1], Succeeded) for taken in users)
 
 
 def test_one_started_again_polls_no_earlier_than_it_may(connect):
@@ -499,7 +496,7 @@ def test_polls_go_on_after_a_failure(connect):
     with Server(lambda request: error(500) if request.number < 2 else account(request)) as server:
         connect(server)
         taken = asyncio.run(take(4, poll_interval=0.02))
-    assert [isinstance(poll, Listed) for poll in taken] == [False, False, True, True]
+    assert [isinstance(poll, Succeeded) for poll in taken] == [False, False, True, True]
 
 
 def test_the_connection_is_read_again_only_after_a_failure(connect):
@@ -510,13 +507,13 @@ def test_the_connection_is_read_again_only_after_a_failure(connect):
             await anext(shared)
             connect(second)
             for _ in range(3):
-                assert isinstance(await anext(shared), Listed)
+                assert isinstance(await anext(shared), Succeeded)
             assert not second.requests
             fails.set()
             assert isinstance(await anext(shared), Failed)
             assert not second.requests
             for _ in range(3):
-                assert isinstance(await anext(shared), Listed)
+                assert isinstance(await anext(shared), Succeeded)
 
     account = Account(3)
     with (
@@ -537,19 +534,32 @@ def test_a_missing_connection_is_a_failure_until_it_exists(connect):
                 with pytest.raises(Exception, match="late"):
                     await poll.check(RULE)
             connect(server, "late")
-            assert isinstance(await anext(shared), Listed)
+            assert isinstance(await anext(shared), Succeeded)
 
     with Server(Account(3)) as server:
         asyncio.run(main())
 
 
-def test_checks_take_turns_so_that_they_do_not_block_the_loop(connect):
+@pytest.mark.parametrize(
+    "rule", [{"threshold": 5}, {"threshold": "3 days", "expires_within": "7 days", "include_disabled": True}]
+)
+def test_checks_take_turns_and_keys_are_sorted_in_a_thread(rule, connect):
     steps = []
 
     class Noting(LimitRule):
+        def prepare(self, listing):
+            assert threading.current_thread() is not threading.main_thread()
+            assert not listing.derived
+            super().prepare(listing)
+            steps.append("prepare")
+
         def check(self, listing):
             steps.append("check")
-            return super().check(listing)
+            (sorted_keys,) = listing.derived.values()
+            before = set(vars(sorted_keys)), set(vars(listing))
+            found = super().check(listing)
+            assert before == (set(vars(sorted_keys)), set(vars(listing)))
+            return found
 
     async def tick():
         while True:
@@ -559,24 +569,24 @@ def test_checks_take_turns_so_that_they_do_not_block_the_loop(connect):
     async def main():
         async with asking() as shared, in_background(tick()):
             poll = await anext(shared)
-            checks = await asyncio.gather(*(poll.check(Noting(threshold=5)) for _ in range(10)))
-        assert {id(check.listing) for check in checks} == {id(poll.listing)}
+            checks = await asyncio.gather(*(poll.check(Noting(**rule)) for _ in range(10)))
+        assert {id(check.listing) for check in checks} == {id(poll.reading)}
 
     with Server(Account(3)) as server:
         connect(server)
         asyncio.run(main())
-    assert steps.count("check") == 10
+    assert (steps.count("prepare"), steps.count("check")) == (1, 10)
     assert "check check" not in " ".join(steps)
 
 
-@pytest.mark.parametrize("kind", [Listed, Failed])
-def test_a_poll_is_either_listed_or_failed(kind, connect):
+@pytest.mark.parametrize("kind", [Succeeded, Failed])
+def test_a_poll_either_succeeded_or_failed(kind, connect):
     account = Account(3)
-    with Server(account if kind is Listed else lambda request: error(500)) as server:
+    with Server(account if kind is Succeeded else lambda request: error(500)) as server:
         connect(server)
         [poll] = asyncio.run(take())
     assert type(poll) is kind
-    assert hasattr(poll, "listing") is (kind is Listed)
+    assert hasattr(poll, "reading") is (kind is Succeeded)
     assert hasattr(poll, "error") is (kind is Failed)
     assert poll.began <= poll.ended
 
@@ -598,7 +608,7 @@ def test_failures_in_a_row_lengthen_the_pauses_of_who_backs_off(backs_off, conne
     with Server(answer) as server:
         connect(server)
         taken = asyncio.run(take(6, poll_interval=0.05, backs_off=backs_off))
-    assert [isinstance(poll, Listed) for poll in taken] == [False, False, False, True, False, False]
+    assert [isinstance(poll, Succeeded) for poll in taken] == [False, False, False, True, False, False]
     asked = pauses(taken, rests[backs_off:])
     least = [0.05, 0.1, 0.2, 0.05, 0.05] if backs_off else [0.05] * 5
     assert all(pause >= each - ROUNDING for pause, each in zip(asked, least, strict=True))
@@ -683,10 +693,10 @@ def test_a_workspace_name_is_resolved_once(connect):
         taken = asyncio.run(take(4, poll_interval=0.02, workspace_id="Workspace 1"))
     assert begun(server) == 4
     assert names_read(server) == 1
-    keys = [key for poll in taken for key in poll.listing.keys]
+    keys = [key for poll in taken for key in poll.reading.keys]
     assert len(keys) == 4 * 3
     assert {key["workspace_id"] for key in keys} == {"workspace-1"}
-    assert {poll.listing.workspace_name(key) for poll in taken for key in poll.listing.keys} == {"Workspace 1"}
+    assert {poll.reading.workspace_name(key) for poll in taken for key in poll.reading.keys} == {"Workspace 1"}
 
 
 def test_a_workspace_name_is_resolved_again_after_a_while(connect, monkeypatch):
@@ -696,10 +706,10 @@ def test_a_workspace_name_is_resolved_again_after_a_while(connect, monkeypatch):
         async with asking(poll_interval=0.02, workspace_id="team") as shared:
             assert len(hashes(await anext(shared))) == len(hashes(await anext(shared))) == 3
             account.workspaces[0]["name"], account.workspaces[1]["name"] = "team", "other"
-            assert {key["workspace_id"] for key in (await anext(shared)).listing.keys} == {"workspace-1"}
+            assert {key["workspace_id"] for key in (await anext(shared)).reading.keys} == {"workspace-1"}
             assert names_read(server) == 1
-            monkeypatch.setattr("airflow_provider_openrouter.watch.polling.NAMES_MAX_AGE", 0)
-            assert {key["workspace_id"] for key in (await anext(shared)).listing.keys} == {"workspace-0"}
+            monkeypatch.setattr("airflow_provider_openrouter.watch.sources.NAMES_MAX_AGE", 0)
+            assert {key["workspace_id"] for key in (await anext(shared)).reading.keys} == {"workspace-0"}
             assert names_read(server) == 2
 
     account.workspaces[1]["name"] = "team"
@@ -721,7 +731,7 @@ def test_a_workspace_name_stays_resolved_while_the_server_fails(connect):
     with Server(answer) as server:
         connect(server)
         taken = asyncio.run(take(4, poll_interval=0.02, workspace_id="Workspace 1"))
-    assert [type(poll) for poll in taken] == [Listed, Failed, Listed, Listed]
+    assert [type(poll) for poll in taken] == [Succeeded, Failed, Succeeded, Succeeded]
     assert names_read(server) == 1
 
 
@@ -746,7 +756,7 @@ def test_a_name_that_has_moved_to_another_workspace_is_resolved(connect):
     with Server(answer) as server:
         connect(server)
         poll = asyncio.run(main())
-    assert {key["workspace_id"] for key in poll.listing.keys} == {"new"}
+    assert {key["workspace_id"] for key in poll.reading.keys} == {"new"}
     assert names_read(server) == 2
 
 
@@ -878,7 +888,7 @@ def test_one_who_comes_when_all_have_left_gets_its_own_poll(connect):
         await asyncio.gather(*leaving, return_exceptions=True)
         gate.opened.set()
         [poll] = await coming
-        assert isinstance(poll, Listed)
+        assert isinstance(poll, Succeeded)
 
     with Server(gate) as server:
         connect(server)
@@ -905,7 +915,7 @@ def test_one_may_leave_at_any_step(steps, connect):
             await asyncio.sleep(0)
         await cancel(task)
         [poll] = await take()
-        assert isinstance(poll, Listed)
+        assert isinstance(poll, Succeeded)
 
     with Server(Account(3)) as server:
         connect(server)
@@ -915,8 +925,10 @@ def test_one_may_leave_at_any_step(steps, connect):
 @pytest.mark.parametrize("leave", ["aclose", "forget", "time out"])
 def test_a_user_that_leaves_frees_everything(leave, connect):
     async def main():
-        scope = WorkspaceScope()
-        shared = polls("openrouter_default", poll_interval=NO_HURRY, include_disabled=False, scope=scope)
+        source = KeySource(
+            openrouter_conn_id="openrouter_default", scope=WorkspaceScope(), include_disabled=False
+        )
+        shared = polls(source, poll_interval=NO_HURRY)
         await anext(shared)
         assert listing_threads()
         if leave == "aclose":
@@ -1015,7 +1027,7 @@ def test_users_who_come_and_go_at_random_leave_nothing(seed, connect):
             await asyncio.gather(*(user() for _ in range(150)))
             healthy.set()
             number = len(lasting)
-            await until(lambda: len(lasting) >= number + 4 and isinstance(lasting[-1], Listed))
+            await until(lambda: len(lasting) >= number + 4 and isinstance(lasting[-1], Succeeded))
         await until(lambda: not listing_threads())
 
     with Server(answer) as server:

@@ -10,7 +10,7 @@ from fractions import Fraction
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from support.keys import OBSERVED_AT, key, lines, listing, names
+from support.keys import OBSERVED_AT, key, lines, listing, low, names
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.watch.rule import LimitRule
@@ -148,8 +148,8 @@ def test_any_keys_are_low_exactly_if_the_oracle_says_so(listed, threshold, hashe
         name_pattern=pattern,
         include_disabled=include_disabled,
     )
-    low, watched, not_measurable = oracle(listed, number, of_limit, hashes, pattern, include_disabled)
-    assert [limited.key for limited in found.low] == low
+    expected, watched, not_measurable = oracle(listed, number, of_limit, hashes, pattern, include_disabled)
+    assert [limited.key for limited in low(found)] == expected
     assert (len(found.watched), found.not_measurable) == (watched, not_measurable)
     assert found.missing == sorted(set(hashes or []) - {key["hash"] for key, _ in listed})
     assert found.is_unwatched == bool(found.missing or not watched)
@@ -219,7 +219,7 @@ def test_a_key_whose_remainder_is_no_number_is_not_measurable(remaining):
 def test_without_a_limit_above_0_a_key_is_measurable_in_usd_only(limit):
     found = check(key(limit=limit), threshold="10%")
     assert (found.not_measurable, found.watched) == (1, [])
-    assert names(check(key(limit=limit)).low) == ["a"]
+    assert names(low(check(key(limit=limit)))) == ["a"]
 
 
 def test_a_key_without_the_fields_of_a_limit_is_not_measurable():
@@ -236,7 +236,7 @@ def test_limit_less_usage_is_not_what_remains():
 
 def test_the_lowest_come_first_and_equals_as_listed():
     found = check(key("a", 3), key("b", 9), key("c", -0.5), key("d", 3.0), key("e", 0), key("f", 7))
-    assert names(found.low) == ["c", "e", "a", "d"]
+    assert names(low(found)) == ["c", "e", "a", "d"]
     assert names(found.watched) == ["c", "e", "a", "d", "f", "b"]
 
 
@@ -365,6 +365,10 @@ def test_flags_are_read_and_refused_by_name(name):
     [
         ({"threshold": "10 %"}, {"threshold": "10.00%"}),
         ({"threshold": 5}, {"threshold": "5.00"}),
+        ({"threshold": "1.5 days"}, {"threshold": timedelta(hours=36)}),
+        ({"threshold": [9, "5"], "has_steps": True}, {"threshold": (5, 9.0, 5), "has_steps": True}),
+        ({"expires_within": "1 week"}, {"expires_within": "7 days"}),
+        ({"expires_within": None}, {}),
         ({"key_hashes": ["a", "b"]}, {"key_hashes": ("b", "a", "b")}),
         ({"key_hashes": {"a", "b"}}, {"key_hashes": "b, a"}),
         ({"include_disabled": False}, {"include_disabled": "false"}),
@@ -438,6 +442,9 @@ def test_a_warning_of_nothing_watched_says_what_matches_nothing(rule, matches):
         ({"threshold": 5}, "keys below $5.00"),
         ({"threshold": "10%", "name_pattern": "a*"}, "keys below 10% of the limit with name_pattern 'a*'"),
         ({"threshold": 5, "key_hashes": ["b", "a"]}, "keys below $5.00 with key_hashes a, b"),
+        ({"threshold": "36 hours"}, "keys dry within 36 hours"),
+        ({"threshold": [5, 1], "has_steps": True}, "keys below $5.00 in 2 steps"),
+        ({"threshold": 5, "expires_within": "1 week"}, "keys below $5.00 or expiring within 7 days"),
     ],
 )
 def test_a_rule_says_which_keys_it_watches(rule, words):
@@ -446,6 +453,7 @@ def test_a_rule_says_which_keys_it_watches(rule, words):
 
 def test_nothing_is_said_where_all_is_watched():
     assert not check(key(), key("b"), key_hashes=["a", "b"]).is_unwatched
+    assert not check(key(remaining=None), expires_within="7 days").is_unwatched
 
 
 @pytest.mark.parametrize(
@@ -457,8 +465,9 @@ def test_nothing_is_said_where_all_is_watched():
         ([key(limit=None)], {"threshold": "10%"}),
         ([key()], {"name_pattern": "b*"}),
         ([key()], {"key_hashes": []}),
+        ([key()], {"name_pattern": "b*", "expires_within": "7 days"}),
     ],
-    ids=["a missing hash", "no key", "no limit", "no limit for a percentage", "no match", "no hashes"],
+    ids=["a missing hash", "no key", "no limit", "no limit for a percentage", "no match", "no hashes", "expiry"],
 )
 def test_watching_in_vain_is_an_error_only_if_asked(keys, rule):
     found = check(*keys, **rule)
@@ -469,7 +478,7 @@ def test_watching_in_vain_is_an_error_only_if_asked(keys, rule):
 
 
 def test_a_rule_that_watches_something_does_not_fail():
-    assert names(check(key(), key_hashes=["a"], fail_if_unwatched="true").low) == ["a"]
+    assert names(low(check(key(), key_hashes=["a"], fail_if_unwatched="true"))) == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -509,4 +518,4 @@ def test_a_threshold_is_read_again_from_its_argument(threshold):
     assert Threshold.read(read.argument) == read
     assert Threshold.read(json.loads(json.dumps(read.argument))) == read
     assert Threshold.read(str(read.argument)) == read
-    assert Fraction(read.amount) == threshold[1]
+    assert Fraction(str(read.argument).rstrip("%")) == threshold[1]

@@ -7,11 +7,14 @@ from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
+import pyarrow as pa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import Table, and_, inspect
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
+from airflow_provider_openrouter.snapshots.columns import arrow_schema
+from airflow_provider_openrouter.snapshots.kinds import Kind
+from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
@@ -43,8 +46,8 @@ class Dialect:
         """
         Return the type of a column.
 
-        :param kind: one of the kinds in :data:`~airflow_provider_openrouter.snapshots.frame.FILE_COLUMNS`.
-        :param is_key: whether the column is part of the primary key.
+        :param kind: one of the kinds of :data:`airflow_provider_openrouter.keys.READERS`.
+        :param is_key: whether the column is part of the primary key, or of the index in its place.
         """
         raise NotImplementedError
 
@@ -88,7 +91,9 @@ class Dialect:
         """
         return column
 
-    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+    def replace(
+        self, connection: Connection, target: Table, partition: BasePartition, frame: pd.DataFrame
+    ) -> int:
         """Replace the rows of a partition by those of a frame, and return how many it had."""
         own = (target.c[name] == value for name, value in partition.columns.items())
         replaced = connection.execute(target.delete().where(and_(*own))).rowcount
@@ -119,7 +124,7 @@ class Dialect:
         """Return the error that says why the key of a table cannot be changed."""
         return AirflowFailException(
             f"Cannot change the primary key of table {shown_name(target)}; {self.after_failure}. Change it to "
-            f"({', '.join(IDENTITY)}) yourself. {why}"
+            f"({', '.join(kind_of(target).identity)}) yourself. {why}"
         )
 
 
@@ -159,6 +164,16 @@ def cause_of(error: Exception) -> Any:
 
 def _first_line(error: Exception) -> str:
     return plain((str(error).strip().splitlines() or [type(error).__name__])[0], longest=500)
+
+
+def kind_of(target: Table) -> Kind:
+    """Return the kind of a table."""
+    return target.info["kind"]  # type: ignore[no-any-return]
+
+
+def arrow_rows(target: Table, frame: pd.DataFrame) -> pa.Table:
+    """Return rows of a frame as they are sent to a table."""
+    return pa.Table.from_pandas(frame, arrow_schema(kind_of(target).columns), preserve_index=False)
 
 
 def quoted_name(database: Engine | Connection, table: str, schema: str | None) -> str:

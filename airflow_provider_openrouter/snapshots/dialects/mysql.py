@@ -9,13 +9,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import closing
 from functools import partial
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
-import pyarrow.compute as pc
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from sqlalchemy import Boolean, String, Table, create_engine, func, select, text
+from sqlalchemy import BigInteger, Boolean, Date, String, Table, create_engine, func, select, text
 from sqlalchemy.dialects.mysql import DATETIME, DOUBLE
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
@@ -25,14 +24,15 @@ from sqlalchemy.schema import CreateColumn
 
 from airflow_provider_openrouter.snapshots.dialects.base import (
     Dialect,
+    arrow_rows,
     cause_of,
     first_connection,
+    kind_of,
     shown_name,
     unsupported,
 )
-from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
+from airflow_provider_openrouter.snapshots.dialects.mysql_columns import about, columns_of
+from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
@@ -57,8 +57,6 @@ TEMPORARY = {1205, 1213}
 """The errors in which a lock is held too long, or by two that wait for each other."""
 # Where the server quotes a value, which may be a name of a key or the SQL with all of them.
 _VALUE = re.compile(r"\b(value|entry|near|string|double):? '.*?'(?= for (?:key|column) |[^']*$)", re.DOTALL)
-_COLLATION = re.compile(r"_(nopad|0900)_bin$")
-"""The collations in which no two texts are equal; the others pass over case, or spaces at the end."""
 
 
 class _Exact(String):
@@ -77,8 +75,10 @@ def _exact(type_: _Exact, compiler: Any, **_: Any) -> str:
 _TYPES: dict[str, Any] = {
     "string": _Exact(),
     "boolean": Boolean(),
+    "integer": BigInteger(),
     "number": DOUBLE(asdecimal=False),
     "timestamp": DATETIME(fsp=6),  # in UTC
+    "date": Date(),
 }
 
 
@@ -120,10 +120,11 @@ class MySQL(Dialect):
     def change_key(self, connection: Connection, target: Table) -> None:
         """Change the key and its columns in one statement."""
         target.c.granularity.nullable = False
+        identity = kind_of(target).identity
         changes = (
             "DROP PRIMARY KEY",
-            *_modifications(connection, target, IDENTITY),
-            f"ADD PRIMARY KEY ({', '.join(IDENTITY)})",
+            *_modifications(connection, target, identity),
+            f"ADD PRIMARY KEY ({', '.join(identity)})",
         )
         name = connection.dialect.identifier_preparer.format_table(target)
         try:
@@ -133,7 +134,9 @@ class MySQL(Dialect):
                 raise
             raise self.cannot_change_key(target, f"Database error: {self.reason(error)}.") from None
 
-    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+    def replace(
+        self, connection: Connection, target: Table, partition: BasePartition, frame: pd.DataFrame
+    ) -> int:
         """Replace the rows of a partition, if the table holds exactly what is written to it."""
         self._check(connection, target)
         return super().replace(connection, target, partition, frame)
@@ -141,7 +144,7 @@ class MySQL(Dialect):
     def _check(self, connection: Connection, target: Table) -> None:
         """Refuse a table without transactions, and one whose columns do not hold exactly what they are given."""
         name = shown_name(target)
-        engine = connection.execute(_about(target, "engine", "tables")).scalar()
+        engine = connection.execute(about(target, "engine", "tables")).scalar()
         if engine is None:
             raise AirflowFailException(f"{name} is a view. Set table to the table itself.")
         transactions = text("SELECT transactions FROM information_schema.engines WHERE engine = :engine")
@@ -150,7 +153,7 @@ class MySQL(Dialect):
                 f"Table {name} has the engine {engine}, which has no transactions. "
                 f"Run: ALTER TABLE {name} ENGINE = InnoDB"
             )
-        columns = _columns(connection, target)
+        columns = columns_of(connection, target)
         if wrong := [column for column in columns if column.is_wrong]:
             shown = ", ".join(f"{column.name} {column.type} {column.collation or ''}".strip() for column in wrong)
             changes = ", ".join(_modifications(connection, target, [column.name for column in wrong]))
@@ -164,16 +167,16 @@ class MySQL(Dialect):
 
     def insert(self, connection: Connection, target: Table, frame: pd.DataFrame) -> None:
         """Insert the rows of a frame in batches that the server takes."""
-        columns = [column for column in _columns(connection, target) if FILE_COLUMNS[column.name] == "string"]
+        columns = [column for column in columns_of(connection, target) if column.holds == "string"]
         packet = connection.execute(text("SELECT @@max_allowed_packet")).scalar_one()
         for start in range(0, len(frame), ROWS_A_BATCH):
-            rows = pa.Table.from_pandas(frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False)
+            rows = arrow_rows(target, frame.iloc[start : start + ROWS_A_BATCH])
             for column in columns:
                 column.check(rows[column.name], target)
             for batch in _batches(rows, packet):
                 if batch.nbytes > packet:
                     raise AirflowFailException(
-                        f"A key has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
+                        f"A row has {batch.nbytes:,} bytes, more than max_allowed_packet of the server, "
                         f"{packet:,}. Raise max_allowed_packet."
                     )
                 connection.execute(target.insert(), batch.to_pylist())
@@ -188,46 +191,6 @@ class MySQL(Dialect):
         if not number:
             return super().reason(error)
         return plain(f"{_VALUE.sub(lambda found: found[1], said)} ({number})", longest=500)
-
-
-class _Column(NamedTuple):
-    """A column that a table has, as the server describes it."""
-
-    name: str
-    kind: str
-    """The type without its arguments."""
-    type: str
-    characters: int | None
-    octets: int | None
-    collation: str | None
-
-    @property
-    def is_wrong(self) -> bool:
-        """Whether two times or two keys may be one for it."""
-        if FILE_COLUMNS[self.name] == "timestamp":  # a timestamp ends in 2038, and depends on who reads it
-            return self.kind != "datetime" if self.name == "snapshot" else self.type != "datetime(6)"
-        in_key = self.name in IDENTITY and self.name != "granularity"
-        return bool(in_key and self.collation and not _COLLATION.search(self.collation))
-
-    @property
-    def rounds(self) -> bool:
-        """Whether it holds fewer digits of an amount than were sent."""
-        return FILE_COLUMNS[self.name] == "number" and self.kind != "double"
-
-    def check(self, values: Any, target: Table) -> None:
-        """Refuse values that it would cut. The server itself cuts spaces at the end of them in any mode."""
-        if self.kind.endswith("char"):
-            longest, lengths, unit = self.characters, pc.utf8_length(values), "characters"
-        elif self.kind.endswith(("text", "binary", "blob")):
-            longest, lengths, unit = self.octets, pc.binary_length(values), "bytes"
-        else:  # the server refuses what does not fit into other types
-            return
-        found = pc.max(lengths).as_py() or 0
-        if longest and found > longest:
-            raise AirflowFailException(
-                f"Column {self.name} of table {shown_name(target)} takes {longest:,} {unit}, and a "
-                f"value has {found:,}. Make the column longer."
-            )
 
 
 def _connect(hook: Any) -> Any:
@@ -249,23 +212,6 @@ def _connect(hook: Any) -> Any:
 
 def _package(connection: Any) -> str:
     return type(connection).__module__.partition(".")[0]
-
-
-def _about(target: Table, what: str, view: str) -> Any:
-    return text(
-        f"SELECT {what} FROM information_schema.{view} "  # noqa: S608  # nosec B608
-        "WHERE table_schema = coalesce(:schema, database()) AND table_name = :name"
-    ).bindparams(schema=target.schema, name=target.name)
-
-
-def _columns(connection: Connection, target: Table) -> list[_Column]:
-    """Return the columns that the table has of ours."""
-    what = (
-        "column_name, CAST(data_type AS char), CAST(column_type AS char), "
-        "character_maximum_length, character_octet_length, collation_name"
-    )
-    found = (_Column(*row) for row in connection.execute(_about(target, what, "columns")))
-    return [column for column in found if column.name in FILE_COLUMNS]
 
 
 def _modifications(connection: Connection, target: Table, names: Iterable[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Date,
     DateTime,
@@ -30,11 +31,17 @@ from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of, first_connection, unsupported
+from airflow_provider_openrouter.snapshots.dialects.base import (
+    Dialect,
+    cause_of,
+    first_connection,
+    kind_of,
+    unsupported,
+)
 from airflow_provider_openrouter.snapshots.dialects.libpq import connect_as, driver_of, named_driver
 from airflow_provider_openrouter.snapshots.dialects.relation import Relation
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, Partition
+from airflow_provider_openrouter.snapshots.kinds import ACTIVITY, KEYS
+from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
@@ -42,11 +49,15 @@ if TYPE_CHECKING:
 
 LASTING = {"2BP01", "23502", "42501", "55006"}
 """The states in which a key cannot be changed later either: it is used, not filled, or not ours."""
+COLUMNS = KEYS.columns.keys() | ACTIVITY.columns.keys()
+"""The names that an error may show."""
 _TYPES: dict[str, Any] = {
     "string": Text(),
     "boolean": Boolean(),
+    "integer": BigInteger(),
     "number": Float(53),
     "timestamp": DateTime(timezone=True),
+    "date": Date(),
 }
 
 
@@ -116,7 +127,7 @@ class PostgreSQL(Dialect):
             connection.exec_driver_sql(
                 f"ALTER TABLE {preparer.format_table(target)} DROP CONSTRAINT {constraint}, "
                 "ALTER COLUMN granularity SET NOT NULL, "
-                f"ADD CONSTRAINT {constraint} PRIMARY KEY ({', '.join(IDENTITY)})"
+                f"ADD CONSTRAINT {constraint} PRIMARY KEY ({', '.join(kind_of(target).identity)})"
             )
         except DBAPIError as error:
             if _sql_state(error) in LASTING:
@@ -129,7 +140,9 @@ class PostgreSQL(Dialect):
             return cast(column, DateTime())
         return func.timezone("UTC", cast(column, DateTime(timezone=True)))
 
-    def replace(self, connection: Connection, target: Table, partition: Partition, frame: pd.DataFrame) -> int:
+    def replace(
+        self, connection: Connection, target: Table, partition: BasePartition, frame: pd.DataFrame
+    ) -> int:
         """Replace the rows of a partition; all values go as text, which PostgreSQL reads as its columns are."""
         relation = Relation.read(connection, target)
         relation.check(partition)
@@ -145,7 +158,7 @@ class PostgreSQL(Dialect):
         if not state.startswith("22"):
             return super().reason(error)
         column = re.search(r", line \d+, column (\w+)", getattr(cause.diag, "context", None) or "")
-        where = f" in column {column[1]}" if column and column[1] in FILE_COLUMNS else ""
+        where = f" in column {column[1]}" if column and column[1] in COLUMNS else ""
         return f"{type(cause).__name__} {state}{where}"
 
 

@@ -17,11 +17,9 @@ from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import Table, text
 from sqlalchemy.engine import Connection
 
-from airflow_provider_openrouter.snapshots.dialects.base import shown_name
+from airflow_provider_openrouter.snapshots.dialects.base import arrow_rows, kind_of, shown_name
 from airflow_provider_openrouter.snapshots.dialects.libpq import copy
-from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.frame import FILE_COLUMNS
-from airflow_provider_openrouter.snapshots.partition import Partition
+from airflow_provider_openrouter.snapshots.partition import BasePartition
 
 ROWS_A_COPY = 20_000
 ROWS_A_STATEMENT = 1_000
@@ -30,15 +28,19 @@ _TEXTS = {"bpchar", "citext", "text", "varchar"}
 _HOLDS = {
     "string": {"json", "jsonb", "uuid"},
     "boolean": {"bool"},
+    "integer": {"float8", "int8", "numeric"},
     "number": {"float4", "float8", "numeric"},
     "timestamp": {"date", "timestamp", "timestamptz"},
+    "date": {"date", "timestamp"},
 }
-"""The types that take each kind of values, beside texts: integers would round amounts."""
+"""The types that take each kind of values, beside texts: integers would round amounts, small ones overflow."""
 _ADVICE = {
     "string": "text",
     "boolean": "boolean",
+    "integer": "bigint or numeric",
     "number": "double precision or numeric",
     "timestamp": "timestamp with time zone",
+    "date": "date",
 }
 
 _CATALOGUE = """
@@ -82,16 +84,16 @@ class Relation:
             takes_copy=all(takes_copy for *_, takes_copy in found),
         )
 
-    def check(self, partition: Partition) -> None:
+    def check(self, partition: BasePartition) -> None:
         """
         Refuse a column that cannot hold its values, or in which two partitions would be one.
 
         :raises AirflowFailException: if there is one.
         """
-        for name, kind in FILE_COLUMNS.items():
+        for name, kind in kind_of(self.target).columns.items():
             base = self.base_types[name]
             fits = base in _TEXTS | _HOLDS[kind] or (base == "enum" and kind == "string")
-            cuts_hours = name == "snapshot" and base == "date" and partition.granularity == "hour"
+            cuts_hours = name == "snapshot" and base == "date" and partition.columns["granularity"] == "hour"
             if cuts_hours or not fits:
                 what = "hours" if cuts_hours else f"every {kind}"
                 raise AirflowFailException(
@@ -99,20 +101,23 @@ class Relation:
                     f"{self.types[name]}. Make it {_ADVICE[kind]}. Nothing was changed."
                 )
 
-    def replace(self, connection: Connection, partition: Partition, frame: pd.DataFrame) -> int:
+    def replace(self, connection: Connection, partition: BasePartition, frame: pd.DataFrame) -> int:
         """Replace the rows of a partition by those of a frame, and return how many it had."""
         preparer = connection.dialect.identifier_preparer
         table = preparer.format_table(self.target)
-        own = " AND ".join(f"{name} = {self._cast(f'%({name})s', name)}" for name in partition.columns)
+        own = " AND ".join(
+            f"{preparer.quote(name)} = {self._cast(f'%({name})s', name)}" for name in partition.columns
+        )
         values = {name: _texts(pa.array([value]))[0] for name, value in partition.columns.items()}
         replaced = connection.exec_driver_sql(f"DELETE FROM {table} WHERE {own}", values).rowcount  # noqa: S608  # nosec B608
 
-        names = ", ".join(map(preparer.quote, FILE_COLUMNS))
+        columns = kind_of(self.target).columns
+        names = ", ".join(map(preparer.quote, columns))
         size = ROWS_A_COPY if self.takes_copy else ROWS_A_STATEMENT
-        arrays = ", ".join(f"CAST(%({name})s AS text[])" for name in FILE_COLUMNS)
-        read = ", ".join(self._cast(f"sent.{preparer.quote(name)}", name) for name in FILE_COLUMNS)
+        arrays = ", ".join(f"CAST(%({name})s AS text[])" for name in columns)
+        read = ", ".join(self._cast(f"sent.{preparer.quote(name)}", name) for name in columns)
         for start in range(0, len(frame), size):
-            rows = pa.Table.from_pandas(frame.iloc[start : start + size], SCHEMA, preserve_index=False)
+            rows = arrow_rows(self.target, frame.iloc[start : start + size])
             if self.takes_copy:
                 statement = (
                     f"COPY {self.target.info['quoted_name']} ({names}) FROM STDIN (FORMAT csv, ENCODING 'UTF8')"
@@ -121,7 +126,7 @@ class Relation:
             else:
                 connection.exec_driver_sql(
                     f"INSERT INTO {table} ({names}) SELECT {read} FROM unnest({arrays}) AS sent ({names})",  # noqa: S608  # nosec B608
-                    dict(zip(FILE_COLUMNS, map(_texts, rows.columns), strict=True)),
+                    dict(zip(columns, map(_texts, rows.columns), strict=True)),
                 )
         return replaced
 

@@ -7,14 +7,19 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pandas as pd
 import pyarrow as pa
-from sqlalchemy import Boolean, DateTime, Float, Table, Text, create_engine
+from sqlalchemy import BigInteger, Boolean, Date, DateTime, Float, Table, Text, create_engine
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.pool import NullPool
 
-from airflow_provider_openrouter.snapshots.dialects.base import Dialect, cause_of, first_connection
-from airflow_provider_openrouter.snapshots.files import SCHEMA
-from airflow_provider_openrouter.snapshots.partition import IDENTITY, OLD_IDENTITY
+from airflow_provider_openrouter.snapshots.dialects.base import (
+    Dialect,
+    arrow_rows,
+    cause_of,
+    first_connection,
+    kind_of,
+)
+from airflow_provider_openrouter.snapshots.kinds import KEYS
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
@@ -23,11 +28,13 @@ ROWS_A_BATCH = 5_000
 _TYPES: dict[str, Any] = {
     "string": Text(),
     "boolean": Boolean(),
+    "integer": BigInteger(),
     "number": Float(53),
     "timestamp": DateTime(timezone=True),  # stored as text, in UTC and without a zone
+    "date": Date(),  # stored as text
 }
 _OLD_KEY = re.compile(
-    r"\bPRIMARY\s+KEY\s*\(\s*" + r"\s*,\s*".join(f'"?{name}"?' for name in OLD_IDENTITY) + r"\s*\)",
+    r"\bPRIMARY\s+KEY\s*\(\s*" + r"\s*,\s*".join(f'"?{name}"?' for name in KEYS.old_identity) + r"\s*\)",
     re.IGNORECASE,
 )
 _CREATE = re.compile(r"^CREATE (TABLE|UNIQUE INDEX|INDEX|TRIGGER) ")
@@ -83,7 +90,7 @@ class SQLite(Dialect):
             "ORDER BY type = 'table' DESC, rowid",
             (target.name,),
         ).scalars()
-        create, edited = _OLD_KEY.subn(f"PRIMARY KEY ({', '.join(IDENTITY)})", create)
+        create, edited = _OLD_KEY.subn(f"PRIMARY KEY ({', '.join(kind_of(target).identity)})", create)
         create = re.sub(r"\bgranularity TEXT\b(?! NOT NULL)", "granularity TEXT NOT NULL", create)
         referring = run(
             f"SELECT count(*) FROM {schema}.sqlite_master AS other, "  # noqa: S608  # nosec B608
@@ -115,7 +122,7 @@ class SQLite(Dialect):
         marks = ", ".join("?" for _ in target.columns)
         statement = f"INSERT INTO {preparer.format_table(target)} ({names}) VALUES ({marks})"  # noqa: S608  # nosec B608
         for start in range(0, len(frame), ROWS_A_BATCH):
-            batch = pa.Table.from_pandas(frame.iloc[start : start + ROWS_A_BATCH], SCHEMA, preserve_index=False)
+            batch = arrow_rows(target, frame.iloc[start : start + ROWS_A_BATCH])
             columns = (_as_stored(column).to_pylist() for column in batch.columns)
             connection.exec_driver_sql(statement, list(zip(*columns, strict=True)))
 

@@ -1,15 +1,20 @@
 """What a rule found: its records, and its lines in the log."""
 
 import json
-from datetime import UTC, date, datetime, timedelta, timezone
+from datetime import datetime, timedelta
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from support.keys import OBSERVED_AT, key, lines, listing
+from support.keys import OBSERVED_AT, key, lines, listing, names
 
-from airflow_provider_openrouter.watch.check import next_reset
+from airflow_provider_openrouter.watch.key_check import shorten
 from airflow_provider_openrouter.watch.rule import LimitRule
+
+WHY = {
+    "observed_at": "2026-11-03T06:30:00+00:00",
+    "reason": "limit",
+    "threshold": 5.0,
+    "next_reset_at": None,
+}
 
 
 def check(*keys, threshold=5, **rule):
@@ -23,8 +28,8 @@ def test_records_are_the_keys_as_sent_with_observed_at():
     sent = [key("b", 2, limit="10", mood={"good": [1]}), key("a", -1), key("c", 9)]
     before = json.loads(json.dumps(sent))
     assert check(*sent).records == [
-        before[1] | {"observed_at": "2026-11-03T06:30:00+00:00"},
-        before[0] | {"observed_at": "2026-11-03T06:30:00+00:00"},
+        before[1] | WHY,
+        before[0] | WHY,
     ]
     assert sent == before
 
@@ -40,44 +45,91 @@ def test_records_name_the_workspace_where_it_is_known():
     assert [record.get("workspace_name") for record in found.records] == ["Marketing", None]
 
 
-# -- resets
+def test_records_of_a_time_have_the_pace_and_when_it_runs_dry():
+    spends = {"usage_daily": 2, "usage_weekly": 8, "usage_monthly": 8, "limit_reset": "monthly"}
+    idle = dict.fromkeys(["usage_daily", "usage_weekly", "usage_monthly"], 0)
+    found = check(key("a", 9, **spends), key("b", 0, **idle), key("c", 9, **idle), threshold="2 days")
+    dry, soon = found.records
+    assert [dry["hash"], soon["hash"]] == ["b", "a"]
+    assert (dry["pace_usd_per_day"], dry["runs_dry_at"]) == (0, "2026-11-03T06:30:00+00:00")
+    assert (soon["reason"], soon["threshold"]) == ("runway", "2 days")
+    assert soon["next_reset_at"] == "2026-12-01T00:00:00+00:00"
+    assert soon["pace_usd_per_day"] == pytest.approx(2 / (6.5 / 24))
+    assert datetime.fromisoformat(soon["runs_dry_at"]) - OBSERVED_AT == timedelta(
+        days=9 / soon["pace_usd_per_day"]
+    )
+    assert lines(found) == [
+        "3 keys watched, 2 dry within 2 days",
+        "b has $0.00 of $100.00 left, never resets",
+        "a has $9.00 of $100.00 left, runs dry on 2026-11-04 at 11:45 UTC at $7.38 a day, resets monthly, "
+        "next on 2026-12-01 at 00:00 UTC",
+    ]
+
+
+def test_records_say_which_step_a_key_is_below():
+    found = LimitRule(threshold=["50%", "10%", "25%"], has_steps=True).check(
+        listing(*(key(str(left), left) for left in (50, 49, 25, 24, 10, 9)))
+    )
+    assert [(each["hash"], each["threshold"]) for each in found.records] == [
+        *(("9", "10%"), ("10", "25%"), ("24", "25%"), ("25", "50%"), ("49", "50%")),
+    ]
+    assert lines(found)[0] == "6 keys watched, 5 below 50% of the limit"
+
+
+def test_records_of_keys_that_expire_follow_the_low_ones():
+    found = check(
+        key("late", None, limit=None, expires_at="2026-11-10T06:30:00Z"),
+        key("later", 90, expires_at="2026-11-10T06:30:01Z"),
+        key("soon", 90, expires_at="2026-11-04T00:00:00+02:00"),
+        key("both", 4, expires_at="2026-11-09T00:00:00Z"),
+        key("over", 90, expires_at="2026-11-03T00:00:00Z"),
+        key("off", 90, expires_at="2026-11-04T00:00:00Z", disabled=True),
+        key("never", 90, expires_at="soon"),
+        expires_within="7 days",
+    )
+    assert [(each["hash"], each["reason"], each["threshold"]) for each in found.records] == [
+        ("both", "limit", 5.0),
+        *((hash_, "expiry", "7 days") for hash_ in ("soon", "both", "late")),
+    ]
+    assert lines(found)[:3] == [
+        "4 keys watched (1 more not measurable), 1 below $5.00, 3 expiring within 7 days",
+        "both has $4.00 of $100.00 left, never resets",
+        "soon has $90.00 of $100.00 left, expires on 2026-11-03 at 22:00 UTC, never resets",
+    ]
+
+
+# -- events
+
+
+def test_a_key_of_up_to_40_kb_is_whole_in_an_event():
+    whole = key(blob="x" * 39_000)
+    assert shorten(whole) is whole
 
 
 @pytest.mark.parametrize(
-    ("rhythm", "now", "day"),
+    "long",
     [
-        ("daily", datetime(2026, 11, 3, tzinfo=UTC), date(2026, 11, 4)),
-        ("daily", datetime(2026, 12, 31, 23, 59, 59, tzinfo=UTC), date(2027, 1, 1)),
-        ("daily", datetime(2028, 2, 28, 12, tzinfo=UTC), date(2028, 2, 29)),
-        ("weekly", datetime(2026, 11, 1, 23, 59, tzinfo=UTC), date(2026, 11, 2)),
-        ("weekly", datetime(2026, 11, 2, tzinfo=UTC), date(2026, 11, 9)),
-        ("weekly", datetime(2026, 12, 31, tzinfo=UTC), date(2027, 1, 4)),
-        ("monthly", datetime(2026, 1, 31, 23, 59, tzinfo=UTC), date(2026, 2, 1)),
-        ("monthly", datetime(2026, 2, 1, tzinfo=UTC), date(2026, 3, 1)),
-        ("monthly", datetime(2028, 2, 29, tzinfo=UTC), date(2028, 3, 1)),
-        ("monthly", datetime(2026, 12, 31, 23, 59, tzinfo=UTC), date(2027, 1, 1)),
-        ("daily", datetime(2027, 1, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2027, 1, 1)),
-        ("weekly", datetime(2026, 11, 1, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 11, 9)),
-        ("monthly", datetime(2026, 1, 31, 20, tzinfo=timezone(timedelta(hours=-8))), date(2026, 3, 1)),
-        ("monthly", datetime(2026, 2, 1, 0, 30, tzinfo=timezone(timedelta(hours=1))), date(2026, 2, 1)),
+        {"blob": "x" * 50_000_000},
+        {"name": "é" * 10_000_000},
+        {"blob": [1.5] * 2_000_000},
+        {"x" * 5_000_000: 1},
+        {str(number): number for number in range(300_000)},
     ],
+    ids=["a text", "a name", "a list", "the name of a field", "many fields"],
 )
-def test_a_limit_is_reset_at_midnight_monday_or_the_first(rhythm, now, day):
-    assert next_reset(rhythm, now) == day
+def test_a_longer_key_lacks_its_longest_fields_in_an_event(long):
+    low = {"hash": "f01d", "limit": 10.0, "limit_remaining": 0.5, "observed_at": "2026-11-03T06:30:00+00:00"}
+    short = shorten(low | long)
+    assert short.items() >= low.items()
+    assert short["fields_left_out"] == len(low | long) - len(short) + 1 > 0
+    assert len(json.dumps(short)) < 41_000
 
 
-@pytest.mark.parametrize("rhythm", [None, "", "yearly", "Daily", 1, [], {}])
-def test_the_next_reset_of_an_unknown_rhythm_is_not_known(rhythm):
-    assert next_reset(rhythm, OBSERVED_AT) is None
-
-
-@settings(max_examples=100, deadline=None, database=None)
-@given(st.datetimes(datetime(1970, 1, 1), datetime(2200, 1, 1), timezones=st.just(UTC)))
-def test_a_reset_is_the_first_day_after_today_that_fits(now):
-    days = [(now + timedelta(days=ahead)).date() for ahead in range(1, 33)]
-    assert next_reset("daily", now) == days[0]
-    assert next_reset("weekly", now) == next(day for day in days if day.isoweekday() == 1)
-    assert next_reset("monthly", now) == next(day for day in days if day.day == 1)
+def test_an_event_has_the_hundred_lowest_keys_and_their_number():
+    found = check(*(key(str(number), number / 100) for number in range(150, 0, -1)))
+    event = found.event(found.low[10:])
+    assert names(found.low[number].left for number in range(10, 110)) == [each["name"] for each in event["keys"]]
+    assert (len(event["keys"]), event["total"], event["low_count"]) == (100, 140, 150)
 
 
 # -- the lines of the log
@@ -114,7 +166,7 @@ def test_one_key_is_counted_in_the_singular():
 
 
 @pytest.mark.parametrize(
-    ("count", "end"), [(20, "19 has $1.00 of $100.00 left, never resets"), (22, "and 2 more below")]
+    ("count", "end"), [(20, "19 has $1.00 of $100.00 left, never resets"), (22, "and 2 more")]
 )
 def test_twenty_low_keys_are_named_and_the_rest_is_counted(count, end):
     said = lines(check(*(key(str(number)) for number in range(count))))

@@ -1,0 +1,67 @@
+-- On which of the last N days did a key or team cost far more than in its own four weeks before?
+--
+-- A day is unusual if it cost more than 3 times what was `usual`, and at least 5 dollars more: `usual` is the
+-- third most expensive of the 28 days before. So two earlier days that were expensive hide nothing, and a job
+-- that runs every week is not unusual. Days without rows cost 0. `kind` is 'key', or 'team' for a prefix.
+-- `cost` is USD, to a millionth of a dollar, with what you paid to other providers with your own keys.
+--
+-- A key is judged from a week after its creation, if the keys' snapshots know that, or after its first
+-- activity. A team is judged from a week after its first activity. Nothing is judged in the first week that was
+-- read by key.
+
+WITH settings AS (SELECT 30 AS days, 3 AS times, 5 AS dollars),
+costs AS (
+    SELECT
+        source, 'key' AS kind, hash AS id, day, day_number, days_ago, created_day_number,
+        max(name) AS name,
+        sum(coalesce(spend, 0) + coalesce(byok_spend, 0)) AS cost
+    FROM openrouter_activity_spend
+    WHERE hash IS NOT NULL
+    GROUP BY source, hash, day, day_number, days_ago, created_day_number
+    UNION ALL
+    SELECT
+        source, 'team' AS kind, prefix AS id, day, day_number, days_ago, NULL AS created_day_number,
+        prefix AS name,
+        sum(coalesce(spend, 0) + coalesce(byok_spend, 0)) AS cost
+    FROM openrouter_activity_spend
+    WHERE hash IS NOT NULL
+    GROUP BY source, prefix, day, day_number, days_ago
+),
+aged AS (
+    SELECT
+        costs.*,
+        day_number - min(coalesce(created_day_number, day_number)) OVER (PARTITION BY source, kind, id) AS age,
+        day_number - min(day_number) OVER (PARTITION BY source) AS days_read
+    FROM costs
+),
+judged AS (
+    SELECT aged.*, settings.times, settings.dollars
+    FROM aged
+    CROSS JOIN settings
+    WHERE days_ago < settings.days AND cost >= settings.dollars AND age >= 7 AND days_read >= 7
+),
+compared AS (
+    SELECT
+        judged.*, earlier.cost AS earlier_cost,
+        row_number() OVER (PARTITION BY judged.source, judged.kind, judged.id, judged.day_number
+            ORDER BY earlier.cost DESC) AS place
+    FROM judged
+    LEFT JOIN costs AS earlier ON earlier.source = judged.source AND earlier.kind = judged.kind
+        AND earlier.id = judged.id
+        AND earlier.day_number BETWEEN judged.day_number - 28 AND judged.day_number - 1
+),
+answers AS (
+    SELECT
+        source, day, kind, name, id, cost, times, dollars,
+        coalesce(max(CASE WHEN place = 3 THEN earlier_cost END), 0) AS usual
+    FROM compared
+    GROUP BY source, day, kind, name, id, cost, times, dollars
+)
+SELECT
+    source, day, kind, name,
+    CASE kind WHEN 'key' THEN id END AS hash,
+    round(cost * 1e6) / 1e6 AS cost,
+    round(usual * 1e6) / 1e6 AS usual
+FROM answers
+WHERE cost > times * usual AND cost - usual >= dollars
+ORDER BY day DESC, cost - usual DESC, source, kind, id;

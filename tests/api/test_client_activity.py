@@ -1,0 +1,278 @@
+"""Activity and members are read: what is refused, what is asked for, and what is returned."""
+
+import logging
+from datetime import UTC, datetime, timedelta
+from threading import Lock
+
+import pytest
+from support.servers import RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
+
+from airflow_provider_openrouter.api import OpenRouterClient
+from airflow_provider_openrouter.exceptions import (
+    OpenRouterAuthError,
+    OpenRouterError,
+    OpenRouterRateLimitError,
+    OpenRouterRequestError,
+    OpenRouterResponseError,
+    OpenRouterServerError,
+)
+
+TODAY = datetime.now(UTC).date()
+YESTERDAY = TODAY - timedelta(days=1)
+
+
+def client(server: Server, **options) -> OpenRouterClient:
+    return OpenRouterClient(TOKEN, **{"base_url": server.base_url, "timeout": 10, "max_retries": 0} | options)
+
+
+def row(model: str = "a/b", usage: float = 1.0, **fields):
+    return {"date": str(YESTERDAY), "model": model, "endpoint_id": "e", "usage": usage, "requests": 1} | fields
+
+
+# -- what is asked for
+
+
+@pytest.mark.parametrize(
+    ("arguments", "query"),
+    [
+        ({}, {}),
+        ({"date": str(YESTERDAY)}, {"date": str(YESTERDAY)}),
+        ({"date": TODAY - timedelta(days=30)}, {"date": str(TODAY - timedelta(days=30))}),
+        ({"group_by": "workspace"}, {"group_by": "workspace"}),
+        ({"api_key_hash": "0e6f", "user_id": "user_1"}, {"api_key_hash": "0e6f", "user_id": "user_1"}),
+        ({"workspace_id": "Workspace 1"}, {"workspace_id": "workspace-1"}),
+        ({"workspace_id": "*"}, {}),
+    ],
+)
+def test_arguments_become_the_query(arguments, query):
+    account = Account(workspaces=2)
+    with Server(lambda request: data([]) if request.path == "/activity" else account(request)) as server:
+        assert client(server).list_activity(**arguments) == []
+    assert server.requests[-1].path == "/activity"
+    assert server.requests[-1].query == query
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"date": TODAY}, f"last 30 completed UTC days, .* to {YESTERDAY}, not {TODAY}"),
+        ({"date": str(TODAY + timedelta(days=1))}, "last 30 completed"),
+        ({"date": str(TODAY - timedelta(days=31))}, "last 30 completed"),
+        *(
+            ({"date": value}, "must be a day such as 2026-11-03")
+            for value in ("", "yesterday", "2026-02-30", "20261103", datetime.now(UTC), 20261103)
+        ),
+        *(({"api_key_hash": value}, "No key has the hash") for value in ("", "a b", "../keys", 7)),
+        ({"api_key_hash": TOKEN}, "A key was given in place of its hash"),
+        ({"user_id": " "}, "user_id must be"),
+        ({"group_by": "key"}, "group_by must be"),
+        ({"workspace_id": 7}, "workspace_id must be"),
+    ],
+)
+def test_nonsense_is_refused_before_the_first_request(arguments, message):
+    with Server(lambda request: data([])) as server:
+        with pytest.raises(OpenRouterRequestError, match=message) as caught:
+            client(server).list_activity(**arguments)
+        assert server.requests == []
+    assert TOKEN not in str(caught.value)
+
+
+# -- what is returned
+
+
+def test_rows_are_returned_as_they_were_sent():
+    rows = [row(), row(date=f"{YESTERDAY} 00:00:00", usage="0.5", new=[1]), {"usage": None}, {}]
+    with Server(lambda request: data(rows)) as server:
+        assert client(server).list_activity(date=YESTERDAY) == rows
+
+
+@pytest.mark.parametrize("answer", [{}, None, "rows", [1], [row(), None]])
+def test_what_is_no_list_of_rows_is_an_error(answer):
+    with (
+        Server(lambda request: data(answer)) as server,
+        pytest.raises(OpenRouterResponseError, match="no list of objects"),
+    ):
+        client(server).list_activity()
+
+
+def test_rows_of_another_day_are_an_error():
+    rows = [row(), row(date=f"{TODAY - timedelta(days=2)} 00:00:00")]
+    expected = f"although those of {YESTERDAY} were asked for"
+    with Server(lambda request: data(rows)) as server, pytest.raises(OpenRouterResponseError, match=expected):
+        client(server).list_activity(date=YESTERDAY)
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "message"),
+    [
+        (
+            error(400, "Invalid user_id"),
+            OpenRouterRequestError,
+            r"\(Invalid user_id\)\. Check date",
+        ),
+        (error(404), OpenRouterRequestError, "Check date, api_key_hash and user_id"),
+        (error(401), OpenRouterAuthError, "answered 401"),
+        (error(403), OpenRouterAuthError, "answered 403"),
+        (error(429), OpenRouterRateLimitError, "answered 429"),
+        (error(500), OpenRouterServerError, "answered 500"),
+        (Answer(body={"rows": []}), OpenRouterResponseError, "no 'data'"),
+    ],
+)
+def test_errors_are_those_of_other_lists(answer, kind, message):
+    with Server(lambda request: answer) as server, pytest.raises(OpenRouterError, match=message) as caught:
+        client(server).list_activity()
+    assert type(caught.value) is kind
+
+
+@pytest.mark.usefixtures("retries_at_once")
+def test_temporary_errors_are_retried():
+    answers = iter([error(500), error(429, headers=RETRY_AT_ONCE), data([row()])])
+    with Server(lambda request: next(answers)) as server:
+        assert client(server, max_retries=2).list_activity() == [row()]
+
+
+# -- members
+
+
+@pytest.mark.parametrize("count", [0, 1, 100, 230])
+def test_every_member_is_listed_once(count):
+    members = [{"id": f"user_{number}", "email": f"{number}@example.com"} for number in range(count)]
+
+    def answer(request):
+        page = members[request.offset : request.offset + int(request.query["limit"])]
+        return data(page) if request.path == "/organization/members" else error(404)
+
+    with Server(answer) as server:
+        assert client(server).list_members() == members
+    assert {request.query["limit"] for request in server.requests} == {"100"}
+
+
+def test_an_account_without_members_may_be_no_organization():
+    expected = "may be no organization"
+    with Server(lambda _: error(404)) as server, pytest.raises(OpenRouterRequestError, match=expected):
+        client(server).list_members()
+
+
+# -- by key
+
+
+class Spenders(Account):
+    """An account whose keys were used yesterday, and what they spent."""
+
+    def __init__(self, keys: int, **options) -> None:
+        super().__init__(keys, **options)
+        self.underway = self.most = 0
+        self.lock = Lock()
+        for key in self.keys:
+            key |= {"name": f"Key {key['number']}", "last_used_at": f"{YESTERDAY}T12:00:00Z", "usage": 2}
+
+    def __call__(self, request):
+        if request.path != "/activity":
+            return super().__call__(request)
+        hash_ = request.query.get("api_key_hash")
+        if hash_ is None:
+            return data([row(usage=float(len(self.lasting)), requests=len(self.lasting))])
+        return data([row()]) if hash_ in self.hashes else error(404, "Not found")
+
+
+def by_key(server: Server, **options):
+    asker = client(server, **options)
+    listing = asker.get_key_listing(workspace_id="*", include_disabled=True, include_expired=True)
+    return asker.get_activity_by_key(YESTERDAY, listing)
+
+
+def test_each_key_is_asked_for_once_and_side_by_side():
+    account = Spenders(300)
+    with Server(account) as server:
+        activity = by_key(server, max_concurrency=4)
+    asked = [request.query["api_key_hash"] for request in server.requests if "api_key_hash" in request.query]
+    assert sorted(asked) == sorted(account.hashes)
+    assert activity.rows_of == {None: []} | {hash_: [row()] for hash_ in account.hashes}
+    assert activity.key_names["hash-7"] == "Key 7"
+    assert 2 <= server.connections <= 8
+
+
+def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
+    caplog.set_level(logging.INFO)
+    account = Spenders(5)
+    with Server(account) as server:
+        asker = client(server)
+        listing = asker.get_key_listing(workspace_id="*")
+        del account.keys[1]
+        activity = asker.get_activity_by_key(YESTERDAY, listing)
+    [left] = activity.rows_of[None]
+    assert (left["usage"], left["requests"], left["model"]) == (1.0, 1, "a/b")
+    assert len(activity.rows_of) == 5
+    assert "Deleted meanwhile: 1 key" in caplog.text
+
+
+def test_keys_that_spent_more_than_the_account_are_warned_of(caplog):
+    account = Spenders(7)
+    account.lasting = account.lasting[:3]
+    with Server(account) as server:
+        [left] = by_key(server).rows_of[None]
+    assert (left["usage"], left["requests"]) == (-4.0, -4)
+    assert f"What no key accounts for on {YESTERDAY} is below zero in 1 row: a/b -$4.00" in caplog.text
+
+
+def test_a_day_without_activity_asks_for_no_key():
+    account = Spenders(50)
+    with Server(lambda request: data([]) if request.path == "/activity" else account(request)) as server:
+        assert len(by_key(server)) == 0
+    assert [request.path for request in server.requests].count("/activity") == 1
+
+
+def test_a_limited_server_is_asked_as_slowly_as_it_takes(monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.api.retries.LONGEST_WAIT_IN_ALL", 1.0)
+    account, window, arrived = Spenders(300), 0.05, []
+
+    def answer(request):
+        if "api_key_hash" in request.query:
+            recent = [moment for moment in arrived if moment > request.arrived - window]
+            if len(recent) >= 10:
+                return error(429, headers={"Retry-After": f"{window}"})
+            arrived.append(request.arrived)
+        return account(request)
+
+    with Server(answer) as server:
+        activity = by_key(server, max_retries=5)
+    assert len(activity.rows_of) == 301
+    assert len(server.requests) < 2 * 300
+
+
+@pytest.mark.parametrize("status", [400, 401, 500])
+def test_another_error_of_one_key_is_one_of_all(status):
+    account = Spenders(20)
+
+    def answer(request):
+        return error(status) if request.query.get("api_key_hash") == "hash-3" else account(request)
+
+    with Server(answer) as server, pytest.raises(OpenRouterError, match=f"answered {status}"):
+        by_key(server)
+
+
+def test_keys_that_cannot_have_been_used_are_not_asked_for():
+    account = Spenders(0)
+    long_ago, later = f"{YESTERDAY - timedelta(days=1)}T23:59:59Z", f"{TODAY}T00:00:00Z"
+    keys = {
+        "used-that-day": {"last_used_at": f"{YESTERDAY}T00:00:00Z"},
+        "used-later": {"last_used_at": later},
+        "used-before": {"last_used_at": long_ago},
+        "created-later": {"created_at": later},
+        "never-used": {"last_used_at": None, "usage": 0, "byok_usage": 0},
+        "used-they-say-not-when": {"last_used_at": None, "usage": 3, "byok_usage": 0},
+        "from-an-older-server": {"usage": 0},
+        "odd": {"last_used_at": "once", "usage": 0, "created_at": 7},
+    }
+    account.keys = [{"hash": hash_, "workspace_id": "workspace-0"} | key for hash_, key in keys.items()]
+    account.lasting = ["one"]
+    with Server(account) as server:
+        by_key(server)
+    asked = {request.query["api_key_hash"] for request in server.requests if "api_key_hash" in request.query}
+    assert asked == {
+        "used-that-day",
+        "used-later",
+        "used-they-say-not-when",
+        "from-an-older-server",
+        "odd",
+    }

@@ -1,0 +1,64 @@
+"""A daily DAG that is backfilled: each run writes the day before it, and one that is repeated changes nothing."""
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from sqlalchemy import create_engine, text
+from support.lines import needs_dag_test
+
+DAG_FILE = """
+from datetime import datetime
+
+from airflow.sdk import DAG
+
+from airflow_provider_openrouter.operators.openrouter import OpenRouterListActivityOperator
+from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterActivityToSqlOperator
+
+with DAG("backfilled", schedule="0 2 * * *", start_date=datetime(2026, 1, 1), catchup=False):
+    day = {"date": "{{ macros.ds_add(ds, -1) }}", "by": "key"}
+    OpenRouterActivityToSqlOperator(task_id="table", sql_conn_id="warehouse", table="activity", **day)
+    OpenRouterListActivityOperator(task_id="file", output_path="HOME/lake/{date}.parquet", **day)
+"""
+PROGRAM = """
+import sys
+from datetime import datetime
+from airflow.utils.db import initdb
+from support.lines import DagBag
+
+initdb()
+dag = DagBag(sys.argv[1]).dags["backfilled"]
+states = [str(dag.test(logical_date=datetime.fromisoformat(date)).state) for date in sys.argv[2:]]
+print("states", states)
+"""
+
+
+@needs_dag_test
+@pytest.mark.usefixtures("connection")
+def test_a_backfill_writes_each_day_once(sandbox, tmp_path):
+    dags = tmp_path / "dags"  # Airflow runs only what lies in its own folder
+    dags.mkdir()
+    (dags / "backfilled.py").write_text(DAG_FILE.replace("HOME", str(tmp_path)))
+    environment = os.environ | {
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/warehouse.db"}),
+        "PYTHONPATH": os.pathsep.join(sys.path),
+    }
+    today = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
+    dates = [today - timedelta(days=ago) for ago in (4, 3, 2, 3)]
+    program = [sys.executable, "-c", PROGRAM, str(dags), *(date.isoformat() for date in dates)]
+    run = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=240)
+    assert f"states {['success'] * 4}" in run.stdout, run.stderr
+
+    days = sorted({(date - timedelta(days=1)).date() for date in dates})
+    assert sorted(Path(tmp_path, "lake").iterdir()) == [tmp_path / "lake" / f"{day}.parquet" for day in days]
+    with create_engine(f"sqlite:///{tmp_path}/warehouse.db").connect() as opened:
+        stored = opened.execute(text("SELECT date, sum(usage) FROM activity GROUP BY date")).all()
+    expected = {str(day): sum(each["usage"] for each in sandbox.list_activity(days=[day])) for day in days}
+    assert dict(map(tuple, stored)) == pytest.approx(expected)
