@@ -199,6 +199,11 @@ class Airflow:
         return create_engine(self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"], poolclass=NullPool)
 
 
+def allowing_updates(connection: str) -> str:
+    """Return a sandbox's connection as one that allows updates."""
+    return json.dumps(json.loads(connection) | {"extra": {"allow_updates": True}})
+
+
 def read_log(path: Path) -> str:
     """Return the content of a file that is still being written, and may end within a character."""
     return path.read_text("utf-8", "replace")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
+from airflows import allowing_updates
 from standalone import Standalone
 
 from airflow_provider_openrouter.sandbox import Sandbox
@@ -60,10 +61,9 @@ def main() -> None:
         hash_ = sandbox.create_key(name="billing", limit=5.0, limit_remaining=0.4)
         say("Started a sandbox whose key billing has $0.40 of $5.00 left")
         say("Starting Airflow: a scheduler, a triggerer, a DAG processor and an API server (about half a minute)")
-        updates = json.dumps(json.loads(sandbox.connection) | {"extra": {"allow_updates": True}})
         environment = {
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
-            "AIRFLOW_CONN_OPENROUTER_UPDATES": updates,
+            "AIRFLOW_CONN_OPENROUTER_UPDATES": allowing_updates(sandbox.connection),
         }
         with Standalone(HOME, [ROOT / "dags" / f"{DAG_ID}.py"], environment) as airflow:
             person = Person(airflow)

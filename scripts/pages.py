@@ -54,3 +54,11 @@ def open_task(page: playwright.Page, airflow: Airflow, dag_id: str, task_id: str
     find = "select run_id from dag_run where dag_id = :dag_id order by id"
     (run_id,), *_ = airflow.query(find, dag_id=dag_id)
     page.goto(f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{tab}")
+
+
+def open_required_action(page: playwright.Page, subject: str) -> None:
+    """Open the form of a task that asks a person, by the beginning of what it asks."""
+    page.goto("/")
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="Required Actions").click()
+    page.get_by_role("link", name=subject).click()

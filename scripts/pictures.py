@@ -8,14 +8,24 @@ from collections.abc import Callable
 from pathlib import Path
 
 import playwright.sync_api as playwright
-from pages import PATIENCE, add_connection, empty_page, open_task, running_chromium
+from airflows import allowing_updates
+from pages import (
+    PATIENCE,
+    add_connection,
+    empty_page,
+    open_required_action,
+    open_task,
+    running_chromium,
+)
 from standalone import Standalone
 
 from airflow_provider_openrouter.sandbox import Sandbox
 
 ROOT = Path(__file__).parent.parent
 IMAGES = ROOT / "docs" / "images"
-DAGS = [ROOT / "dags" / f"openrouter_{name}.py" for name in ("keys_snapshot", "key_limit_alert", "key_low_event")]
+NAMES = ("keys_snapshot", "key_limit_alert", "key_low_event", "key_raise_limit")
+DAGS = [ROOT / "dags" / f"openrouter_{name}.py" for name in NAMES]
+RAISING = "openrouter_key_raise_limit"
 WIDTH = 1280
 LARGEST = 150_000
 """Bytes of a picture."""
@@ -39,13 +49,30 @@ def summary(page: playwright.Page, airflow: Standalone) -> None:
     airflow.wait_for(lambda: airflow.run_states("openrouter_keys_snapshot") == ["success"], "the snapshot")
     open_task(page, airflow, "openrouter_keys_snapshot", "write_snapshot", "xcom")
     page.get_by_role("button", name="Expand all").click()
-    page.get_by_text('"usage_monthly"').wait_for()
+    page.get_by_text('"usage_monthly"').scroll_into_view_if_needed()
 
 
 def alert(page: playwright.Page, airflow: Standalone) -> None:
     airflow.wait_for(lambda: "success" in airflow.run_states("openrouter_key_low_event"), "the alert")
     open_task(page, airflow, "openrouter_key_low_event", "report_low_keys")
     page.get_by_text("OpenRouter key is low").first.wait_for()
+
+
+def approval(page: playwright.Page, airflow: Standalone) -> None:
+    airflow.wait_for(lambda: airflow.task_states(RAISING).get("ask") == "awaiting_input", "the task to ask")
+    open_required_action(page, "Raise the limit of key billing-eu")
+    page.get_by_label("New limit (USD)").wait_for()
+
+
+def approved(page: playwright.Page, airflow: Standalone) -> None:
+    approval(page, airflow)
+    page.get_by_role("button", name="Raise", exact=True).click()
+    page.get_by_text("Response received at").wait_for()
+    airflow.wait_for(
+        lambda: "success" in airflow.run_states("openrouter_key_raise_limit"), "the limit to be raised"
+    )
+    open_task(page, airflow, "openrouter_key_raise_limit", "format_message")
+    page.get_by_text("was raised from").first.wait_for()
 
 
 def take(
@@ -74,16 +101,19 @@ def main() -> None:
         environment = {
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
+            "AIRFLOW_CONN_OPENROUTER_UPDATES": allowing_updates(sandbox.connection),
             "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
         }
         print("Starting Airflow", flush=True)
         with Standalone(home, DAGS, environment) as airflow, running_chromium() as browser:
             take(connection_form, browser, airflow, height=900)
             take(waiting_sensor, browser, airflow, height=560)
-            take(summary, browser, airflow, height=800)
+            take(summary, browser, airflow, height=700)
             low = {"limit": 50.0, "limit_remaining": 3.4, "limit_reset": "monthly"}
             sandbox.create_key(name="billing-eu", disabled=False, expires_at=None, **low)
             take(alert, browser, airflow, height=500)
+            take(approval, browser, airflow, height=600)
+            take(approved, browser, airflow, height=500)
     print(f"Done in {time.monotonic() - began:.0f} s; everything is stopped", flush=True)
 
 

@@ -934,7 +934,7 @@ FAULTS = [
         name="an argument makes no sense",
         cause=serves_after(),
         error=OpenRouterRequestError,
-        says='threshold must be USD such as 5, or a percentage such as "10%", not …',
+        says='threshold must be USD such as 5, "10%" or "3 days", not …',
         requests=0,
         task=waits_for_a_nonsense_threshold,
     ),

@@ -1,10 +1,10 @@
 """A browser and an Airflow for the tests, and a screenshot of the page when a test fails."""
 
-import json
 from pathlib import Path
 
 import playwright.sync_api as playwright
 import pytest
+from airflows import allowing_updates
 from pages import PATIENCE, empty_page, running_chromium
 from standalone import Standalone
 
@@ -50,9 +50,7 @@ def airflow(browser, sandbox, low_keys, tmp_path_factory):
     environment = {
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
-        "AIRFLOW_CONN_OPENROUTER_UPDATES": json.dumps(
-            json.loads(low_keys.connection) | {"extra": {"allow_updates": True}}
-        ),
+        "AIRFLOW_CONN_OPENROUTER_UPDATES": allowing_updates(low_keys.connection),
         "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
     }
     with Standalone(home, dags, environment) as airflow:

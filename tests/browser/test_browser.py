@@ -140,5 +140,6 @@ def test_the_summary_is_readable_in_the_xcom_tab(page, airflow, expect):
         f'"name": "{summary["lowest"][0]["name"]}"',
     ):
         expect(shown).to_contain_text(line)
+    shown.scroll_into_view_if_needed()
     expect(shown.get_by_text('"usage_monthly"')).to_be_in_viewport()
     assert TOKEN not in all_on(page)

@@ -12,16 +12,13 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import make_url
 from support.databases import connection_to
-from support.lines import AIRFLOW_3_0, DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
+from support.lines import DagBag, needs_dag_test, needs_frames_in_xcom, without_what_airflow_masks
 from support.sandboxes import once_asked
 
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
-NEED_PEOPLE = {"openrouter_key_raise_limit"} if AIRFLOW_3_0 else set()
-"""DAGs that ask people, which Airflow 3.0 cannot."""
-
 DAG_FILES = sorted((ROOT / "dags").glob("*.py"))
 
 pytestmark = pytest.mark.xdist_group("airflow database")
@@ -76,8 +73,8 @@ for path in {list(map(str, DAG_FILES))!r}:
 
 
 def test_every_dag_file_is_imported_without_errors(dag_bag):
-    assert {Path(path).stem for path in dag_bag.import_errors} == NEED_PEOPLE
-    assert set(dag_bag.dags) == {path.stem for path in DAG_FILES} - NEED_PEOPLE
+    assert not dag_bag.import_errors
+    assert set(dag_bag.dags) == {path.stem for path in DAG_FILES}
     assert all(dag.doc_md for dag in dag_bag.dags.values())
 
 

@@ -8,7 +8,7 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Asset
 from airflow.sdk import DAG
 from support import updates
 from support.lines import needs_people
-from support.servers import error
+from support.servers import TOKEN, error
 from support.tasks import Context
 from support.updates import KeyServer, audits
 
@@ -89,6 +89,7 @@ def test_the_form_shows_the_key_and_proposes_twice_its_limit(asked, connect):
         "title": "New limit (USD)",
     }
     assert not server.requests
+    assert TOKEN not in str(asked)
 
 
 def test_the_proposal_is_within_the_cap(asked, connect):
@@ -129,6 +130,7 @@ def test_raise_sets_the_limit_and_names_who_answered(resume, caplog):
     assert (done["answer"], done["answered_by"]) == ("Raise", "Ada")
     assert [note["answered_by"] for note in audits(caplog)] == ["Ada", "Ada"]
     assert context["outlet_events"][asset].extra == done
+    assert TOKEN not in f"{done} {caplog.text}"
 
 
 def test_disable_disables_the_key_and_leaves_its_limit(resume):

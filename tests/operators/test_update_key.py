@@ -3,7 +3,7 @@
 import pytest
 from airflow.providers.common.compat.sdk import Asset
 from support import updates
-from support.servers import BREAKS, error
+from support.servers import BREAKS, TOKEN, error
 from support.tasks import Context
 from support.updates import KeyServer, audits
 
@@ -104,6 +104,19 @@ def test_outlet_assets_are_told_what_was_changed(run):
     assert context["outlet_events"][asset].extra == done
 
 
+@pytest.mark.parametrize(("limit", "changed"), [(50, True), (5, False)])
+def test_openlineage_gets_the_keys_as_written_if_one_changed(limit, changed, connect):
+    with KeyServer() as server:
+        connect(server)
+        operator = OpenRouterUpdateKeyOperator(task_id="up", key_hash=server.hashes["billing"], limit=limit)
+        assert operator.get_openlineage_facets_on_complete(None) is None
+        operator.execute(Context())
+    reported = operator.get_openlineage_facets_on_complete(None)
+    [keys] = reported.inputs
+    assert (keys.namespace, keys.name) == (f"http://{server.host}", "api/v1/keys")
+    assert reported.outputs == ([keys] if changed else [])
+
+
 # -- what must still hold
 
 
@@ -162,13 +175,14 @@ def test_each_change_is_noted_before_and_after_it_is_sent(run, caplog):
     ]
 
 
-@pytest.mark.parametrize("fault", [error(500), BREAKS, error(404), error(409), error(403)])
+@pytest.mark.parametrize("fault", [error(500), BREAKS, error(404), error(409), error(403, f"not for {TOKEN}")])
 def test_a_change_that_fails_after_it_was_sent_is_noted(fault, run, caplog):
     with KeyServer(faults=(fault,) * 3) as server, pytest.raises(OpenRouterError) as failure:
         run(server, limit=50)
     assert [note["outcome"] for note in audits(caplog)] == ["sending", "failed"]
     assert audits(caplog)[1]["error"] == str(failure.value)
     assert len(server.sent) == (3 if failure.value.transient else 1)
+    assert TOKEN not in caplog.text + str(failure.value)
 
 
 # -- what is refused
