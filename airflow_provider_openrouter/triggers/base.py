@@ -211,7 +211,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
                 failures = 0
                 check.report(self.log)
                 crossed = state.find_crossed(check)
-                state.update(check)
+                state.update(check, crossed)
                 await state.store()
                 nothing = OpenRouterRequestError(check.warning)
                 if event := outage.failed(nothing) if check.is_blind else outage.ended():
