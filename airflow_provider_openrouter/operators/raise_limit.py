@@ -136,7 +136,10 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     def _prepare(self) -> None:
         """Fill the form, again when the task resumes: it is another object then."""
         if not isinstance(self.key, Mapping):
-            raise OpenRouterRequestError(f"key must be a key as a sensor returns it, not {self.key!r}.")
+            raise OpenRouterRequestError(
+                f"key must be a key as a sensor returns it, not {type(self.key).__name__}. A template that makes "
+                "one needs render_template_as_native_obj=True on the DAG."
+            )
         read_hash(self.key.get("hash"))
         cap = read_usd("max_limit", self.max_limit)
         self.subject = f"Raise the limit of key {self._name}?"
