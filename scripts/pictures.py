@@ -108,7 +108,7 @@ def main() -> None:
         with Standalone(home, DAGS, environment) as airflow, running_chromium() as browser:
             take(connection_form, browser, airflow, height=900)
             take(waiting_sensor, browser, airflow, height=560)
-            take(summary, browser, airflow, height=800)
+            take(summary, browser, airflow, height=700)
             low = {"limit": 50.0, "limit_remaining": 3.4, "limit_reset": "monthly"}
             sandbox.create_key(name="billing-eu", disabled=False, expires_at=None, **low)
             take(alert, browser, airflow, height=500)

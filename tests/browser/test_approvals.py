@@ -2,6 +2,7 @@
 
 import pytest
 from pages import open_required_action
+from support.lines import BEFORE_AIRFLOW_3_3
 
 from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.sandbox import TOKEN
@@ -39,7 +40,8 @@ def keys_of(sandbox):
 
 def test_each_answer_changes_only_the_key_that_it_is_about(page, airflow, low_keys, expect):
     # Not before: Airflow 3.3.2 can fail a task that is answered before it has begun to wait.
-    airflow.wait_for(lambda: states(airflow, "ask_asked") == ["awaiting_input"] * len(ANSWERS), "all to wait")
+    waiting = ["deferred" if BEFORE_AIRFLOW_3_3 else "awaiting_input"] * len(ANSWERS)
+    airflow.wait_for(lambda: states(airflow, "ask_asked") == waiting, "all to wait")
     late = page.context.new_page()
     open_form(late, "asked-raise").fill("70")
     logs = {}
