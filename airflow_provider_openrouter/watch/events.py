@@ -10,7 +10,7 @@ Each has ``version`` and ``status``, and a ``message`` that people can read.
   credits are low, the event has the fields of its record instead: ``balance`` and others.
 - ``error``: why a wait ended, as ``error``, ``message`` and ``status_code``; or that a watch for an asset fails,
   with the reason as ``cause``, with ``failing_since``, ``failures``, ``connection`` and ``rule``.
-- ``recovered``: that such a watch fails no more, with ``failing_since``, ``observed_at``, ``connection`` and
+- ``recovered``: that such a watch works again, with ``failing_since``, ``observed_at``, ``connection`` and
   ``rule``.
 """
 
@@ -74,7 +74,7 @@ def failing_event(
 
 def recovered_event(*, failing_since: str, watched: dict[str, Any]) -> dict[str, Any]:
     """
-    Return the event of a watch that has failed, and does no more.
+    Return the event of a watch that has failed, and works again.
 
     :param failing_since: when the first poll failed (ISO 8601, UTC).
     :param watched: the fields that say what is watched.
