@@ -56,14 +56,15 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
 
     Map it over the keys that a sensor returned, or that an event brought: ``.expand(key=…)``. The form shows the
     key, what is left of it and why it was reported, proposes a limit, and offers *Raise*, *Leave* and *Disable*.
-    *Leave*, which is also taken at the ``response_timeout``, skips the task. The connection must allow updates,
-    by its extra ``allow_updates``; that is checked before anybody is asked.
+    *Leave* skips the task, and so does an expired ``response_timeout``. The connection must allow updates, by its
+    extra ``allow_updates``; that is checked before anybody is asked.
 
-    After the answer the key is read again. After *Raise* nothing is changed, and the log says so, if somebody has
-    changed its limit meanwhile, if it has none, or if it is no longer low. It returns what the
-    ``OpenRouterUpdateKeyOperator`` returns, with ``answer`` and ``answered_by``.
+    After the answer the key is read again. If somebody has changed its limit in the meantime, if it has none, or
+    if it is no longer low, its limit is not raised, and the log says so. The result is that of
+    ``OpenRouterUpdateKeyOperator``, with ``answer`` and ``answered_by``.
 
-    It needs Airflow 3.1 or newer. Without ``assigned_users`` everybody who may run the DAG's tasks can answer.
+    It needs Airflow 3.1 or newer. Without ``assigned_users``, everybody who may update the DAG's required actions
+    (*HITL details*) can answer.
 
     :param key: the key, as a sensor returned it or an event brought it. (templated)
     :param max_limit: USD above which no limit is set, whatever is entered. (templated)
@@ -113,8 +114,8 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         person = answer["responded_by_user"]
         answered_by = None if person is None else person["name"]
         if chosen == LEAVE:
-            who = f"{answered_by} answered so" if answered_by else "nobody answered in time"
-            left = f"Left as it is: key {self._name}, as {who}."
+            who = f"{answered_by} answered {LEAVE}" if answered_by else "nobody answered in time"
+            left = f"Left key {self._name} as it is: {who}."
             self.log.info(left)  # Airflow's UI does not show why a task was skipped
             raise AirflowSkipException(left)
         client = self._connect()

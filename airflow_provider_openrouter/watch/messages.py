@@ -88,7 +88,7 @@ def _credits(event: Mapping[str, Any]) -> list[str]:
     return [
         f"The OpenRouter account has {words.balance(record)} of credits left",
         *([f"{subject} {why}."] if why else []),
-        "Without credits, every key of the account stops.",
+        "Without credits, every key of the account stops working.",
         _page("Credits", CREDITS_PAGE, event),
     ]
 

@@ -149,7 +149,7 @@ def test_disable_disables_the_key_and_leaves_its_limit(resume):
     assert done["answer"] == "Disable"
 
 
-@pytest.mark.parametrize(("person", "said"), [(ADA, "Ada answered so"), (None, "nobody answered in time")])
+@pytest.mark.parametrize(("person", "said"), [(ADA, "Ada answered Leave"), (None, "nobody answered in time")])
 def test_leave_skips_the_task_and_changes_nothing(person, said, resume, log):
     with KeyServer() as server, pytest.raises(AirflowSkipException, match=said):
         resume(server, answer("Leave", person=person))

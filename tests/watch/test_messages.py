@@ -136,7 +136,7 @@ def test_a_message_about_credits_says_that_every_key_stops(fields, why):
     assert format_message(CREDITS | fields).splitlines() == [
         "The OpenRouter account has $12.40 of credits left",
         *why,
-        "Without credits, every key of the account stops.",
+        "Without credits, every key of the account stops working.",
         f"Credits: {CREDITS_PAGE}",
     ]
 
