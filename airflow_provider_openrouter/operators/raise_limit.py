@@ -20,11 +20,12 @@ from airflow_provider_openrouter.changes import read_usd
 from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
-from airflow_provider_openrouter.keys import Key, KeyListing, read_amount, read_hash
+from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey, read_amount, read_hash, read_time
 from airflow_provider_openrouter.operators.update import KeyUpdate, UpdatingOperator, check_cap, result
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import usd
 from airflow_provider_openrouter.watch import words
+from airflow_provider_openrouter.watch.pace import forecast
 from airflow_provider_openrouter.watch.rule import LimitRule
 
 if TYPE_CHECKING:
@@ -144,9 +145,9 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         read_hash(self.key.get("hash"))
         cap = read_usd("max_limit", self.max_limit)
         self.subject = f"Raise the limit of key {self._name}?"
-        said = (words.left, words.why_low, words.forecast, words.reset)
-        facts = dict.fromkeys(filter(None, (say(self.key) for say in said)))
-        self.body = "\n".join([*(f"- {fact}" for fact in facts), f"- [OpenRouter's keys]({KEYS_PAGE})"])
+        key = self._with_pace()
+        facts = dict.fromkeys((words.left(key), words.why_low(key), words.forecast(key), words.reset(key)))
+        self.body = "\n".join([*(f"- {fact}" for fact in facts if fact), f"- [OpenRouter's keys]({KEYS_PAGE})"])
         limit = read_amount(self.key.get("limit")) or 0.0
         self.params = ParamsDict(
             {
@@ -159,6 +160,16 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
                 )
             }
         )
+
+    def _with_pace(self) -> Key:
+        """Return the key with its pace, which it lacks if it was reported for an amount or a percentage."""
+        key = dict(self.key)
+        remaining, at = read_amount(key.get("limit_remaining")), read_time(key.get("observed_at"))
+        if remaining is None or at is None:
+            return key
+        pace = forecast(LimitedKey(key, remaining, read_amount(key.get("limit"))), at)
+        dry = pace.runs_dry_at
+        return {"pace_usd_per_day": pace.pace, "runs_dry_at": dry and dry.isoformat()} | key
 
     def _read_limit(self, entered: Mapping[str, Any]) -> dict[str, Any]:
         """Return the change to the limit that was entered, if it is within the cap."""

@@ -76,9 +76,10 @@ def test_the_form_shows_the_key_and_proposes_twice_its_limit(asked, connect):
             operator.execute(Context(task_instance=SimpleNamespace(id="ti")))
     assert asked["subject"].startswith("Raise the limit of key billing (sk-or-v1-")
     assert asked["subject"].endswith(", Shop)?")
-    assert asked["body"].splitlines()[:3] == [
+    assert asked["body"].splitlines()[:4] == [
         "- $0.70 of $5.00 left",
         "- below 20% of the limit",
+        "- runs dry on 2026-10-28 at 12:58 UTC at $17.20 a day",
         "- never resets",
     ]
     assert (asked["options"], asked["defaults"]) == (["Raise", "Leave", "Disable"], ["Leave"])
