@@ -25,8 +25,8 @@ def format_message(event: Mapping[str, Any] | Sequence[Key]) -> str:
     """
     Return what an event says, as plain text of a few lines that can be sent as it is.
 
-    Slack and HTML take nothing in it as markup, whatever the names of keys contain. The first line is a fit
-    subject of an email. A message names twenty keys, the lowest first, and how many more there are.
+    Nothing in it becomes a mention in Slack or an element of HTML, whatever the names of keys contain. The first
+    line is a fit subject of an email. A message names twenty keys, the lowest first, and how many more there are.
 
     :param event: an event of a trigger, or the low keys that a sensor returns. With a field ``connection``, that
         is named.
