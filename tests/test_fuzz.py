@@ -327,21 +327,28 @@ def test_any_listed_records_go_on_into_frame_summary_and_files(road, tmp_path_fa
     go_on(road.lists(slices(records, 100)), tmp_path_factory)
 
 
-THRESHOLDS = st.sampled_from([0, 5, "10%", "0.1%", 1e299, "100%"])
+THRESHOLDS = st.sampled_from([0, 5, "10%", "0.1%", 1e299, "100%", "3 days", "366 days"])
+TIMES = st.sampled_from([None, "7 days", "366 days"])
 
 
 @fuzz
-@given(RECORDS, THRESHOLDS, st.none() | TEXT, st.none() | st.lists(HASHES), st.booleans())
-def test_any_listed_records_can_be_checked_by_any_rule(road, records, threshold, pattern, key_hashes, disabled):
+@given(RECORDS, THRESHOLDS, st.none() | TEXT, st.none() | st.lists(HASHES), st.booleans(), TIMES)
+def test_any_listed_records_can_be_checked_by_any_rule(
+    road, records, threshold, pattern, key_hashes, disabled, within
+):
     keys = road.lists(slices(records, 100))
     try:
         rule = LimitRule(
-            threshold=threshold, name_pattern=pattern, key_hashes=key_hashes, include_disabled=disabled
+            threshold=threshold,
+            name_pattern=pattern,
+            key_hashes=key_hashes,
+            include_disabled=disabled,
+            expires_within=within,
         )
     except OpenRouterRequestError:
         return
     check = rule.check(listing(*keys))
-    assert all(finding.left in check.watched for finding in check.low)
+    assert within or all(finding.left in check.watched for finding in check.low)
     assert all(limited.key in keys for limited in check.watched)
     assert all(line.isprintable() for line in lines(check))
     assert check.warning.isprintable()

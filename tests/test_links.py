@@ -2,20 +2,26 @@
 
 import json
 from datetime import UTC, datetime
+from importlib import import_module
 
 import pytest
-from airflow.sdk import DAG
+from airflow.sdk import DAG, BaseOperator
 from support.lines import DagSerialization, needs_people
 
 from airflow_provider_openrouter.connection import KEYS_PAGE
+from airflow_provider_openrouter.get_provider_info import get_provider_info
 from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.operators.openrouter import (
+    OpenRouterListActivityOperator,
     OpenRouterListKeysOperator,
     OpenRouterRaiseLimitOperator,
     OpenRouterUpdateKeyOperator,
 )
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterCreditsSensor, OpenRouterKeyLimitSensor
-from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
+from airflow_provider_openrouter.transfers.openrouter_to_sql import (
+    OpenRouterActivityToSqlOperator,
+    OpenRouterKeysToSqlOperator,
+)
 
 KEY = "sk-or-v1-5ecre7"
 TASKS = {
@@ -23,10 +29,20 @@ TASKS = {
     OpenRouterKeysToSqlOperator: {"sql_conn_id": "sqlite_default", "table": "keys"},
     OpenRouterKeyLimitSensor: {"threshold": 1},
     OpenRouterCreditsSensor: {"threshold": 1},
+    OpenRouterListActivityOperator: {},
+    OpenRouterActivityToSqlOperator: {"sql_conn_id": "sqlite_default", "table": "activity"},
     OpenRouterUpdateKeyOperator: {"key_hash": "a", "limit": 5},
     OpenRouterRaiseLimitOperator: {"key": {"hash": "a"}, "max_limit": 5},
 }
 """Every operator, transfer and sensor, with the arguments that it needs."""
+KINDS = {
+    kind
+    for part in ("operators", "sensors", "transfers")
+    for entry in get_provider_info()[part]
+    for module in entry.get("python-modules", [entry.get("python-module")])
+    for name, kind in vars(import_module(module)).items()
+    if name.startswith("OpenRouter") and isinstance(kind, type) and issubclass(kind, BaseOperator)
+}
 MARKS = {OpenRouterRaiseLimitOperator: needs_people}
 
 
@@ -71,6 +87,10 @@ def test_it_leads_to_openrouter_without_a_connection(conn_id):
 def test_a_uri_is_a_connection_too(monkeypatch):
     monkeypatch.setenv("AIRFLOW_CONN_TEAM", f"openrouter://user:{KEY}@llm.example.com:8443/api?allow_http=true")
     assert link(openrouter_conn_id="team") == "https://llm.example.com:8443"
+
+
+def test_every_operator_sensor_and_transfer_is_tested():
+    assert TASKS.keys() >= KINDS
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from airflow.providers.common.compat.sdk import Asset, BaseOperator
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
+from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.payload import fit
 from airflow_provider_openrouter.snapshots.kinds import Kind
 from airflow_provider_openrouter.snapshots.lineage import Target, lineage
@@ -26,6 +27,7 @@ class BaseOpenRouterOperator(BaseOperator):
     """Base class of the operators that read an account and report a summary of it."""
 
     template_fields: Sequence[str] = ("openrouter_conn_id", "source")
+    operator_extra_links = (OpenRouterKeysLink(),)
     ui_color = "#e4e7fb"
     kind: ClassVar[Kind]
     """What is read."""

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_provider_openrouter.arguments import is_literal, require_flag
 from airflow_provider_openrouter.keys import KeyListing
-from airflow_provider_openrouter.links import OpenRouterKeysLink
 from airflow_provider_openrouter.operators.base import BaseOpenRouterOperator
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.snapshots.kinds import KEYS
@@ -31,7 +30,6 @@ class BaseOpenRouterKeysOperator(BaseOpenRouterOperator):
         "source",
         "snapshot",
     )
-    operator_extra_links = (OpenRouterKeysLink(),)
     kind = KEYS
 
     def __init__(

@@ -181,7 +181,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
         state = AlertState(
             self.rule.thresholds, self.rearm_margin, f"openrouter_low:{key}", store, watched, self.log
         )
-        fields = {"connection": self.source.openrouter_conn_id, "rule": str(self.rule)}
+        fields = {"connection": self.source.openrouter_conn_id, **self.source.arguments, "rule": str(self.rule)}
         outage = Outage(self.report_failures_after, f"openrouter_failing:{key}", store, fields)
         failures = 0
         async with aclosing(self._polls()) as shared:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
-from airflow_provider_openrouter.text import usd
 from airflow_provider_openrouter.watch import words
 from airflow_provider_openrouter.watch.account_source import AccountLeft, AccountSource
 from airflow_provider_openrouter.watch.check import Check, Finding, Rule, find_low
@@ -85,9 +84,8 @@ class AccountCheck(Check[AccountLeft]):
     def report(self, log: Any) -> None:
         """Log what is left, how long it lasts if that is known, and whether that is low."""
         [left], [threshold] = self.watched, self.thresholds
-        balance = usd(left.remaining, digits=threshold.digits_of(left))
-        forecast = words.forecast(self.record(Finding(left, threshold)))
-        said = f"{balance} left, {forecast}" if forecast else f"{balance} left"
+        record = self.record(Finding(left, threshold))
+        said = ", ".join(filter(None, (f"{words.balance(record)} left", words.forecast(record))))
         log.info("Credits: %s; %s %s", said, "low:" if self.low else "not", threshold.condition)
 
     def _sent(self, left: AccountLeft) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import json
 import time
+from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from airflow_provider_openrouter.sandbox import PAGE_SIZE
@@ -20,7 +21,7 @@ class Server:
         self.tokens = rate
         self.filled_at = time.monotonic()
         self.requests = self.connections = 0
-        self.records = [json.dumps(make_key(number, "0" * 36)).encode() for number in reversed(range(keys))]
+        self.records = [json.dumps(never_low(number)).encode() for number in reversed(range(keys))]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -56,6 +57,11 @@ class Server:
             return False
         self.tokens -= 1
         return True
+
+
+def never_low(number: int) -> dict[str, Any]:
+    key = make_key(number, "0" * 36)
+    return key if key["limit_remaining"] is None else key | {"limit": 1e6, "limit_remaining": 1e6 - 1}
 
 
 def _http(status: bytes, body: bytes, headers: bytes = b"") -> bytes:

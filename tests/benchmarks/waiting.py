@@ -1,13 +1,13 @@
 """
 Print what it costs to wait for a low key many times over, beside the alternatives in the same run.
 
-TRIGGERS triggers of one connection look for SECONDS seconds, one second after each look, at keys that are
-never low: the provider's trigger, one of it and all of them, and triggers that each list for themselves, in
-threads of asyncio or in sync_to_async's one. Each contender runs in a process of its own, with the server in
-another, in turn, ROUNDS times; the figures are medians, the ratios those to one trigger, round by round. All
-write a line to the log for each look, as the provider does. The event loop's lag is that of a 10 ms ticker; CPU
-is of one core, without the server's; memory is the growth of resident memory from one running trigger to all of
-them, a trigger.
+TRIGGERS triggers of one connection look for SECONDS seconds, one second after each look, at keys that are never
+low: the provider's trigger, one of it and all of them, with an amount or with a time as threshold, and triggers
+that each list for themselves, in threads of asyncio or in sync_to_async's one. Each contender runs in a process
+of its own, with the server in another, in turn, ROUNDS times; the figures are medians, the ratios those to one
+trigger, round by round. All write a line to the log for each look, as the provider does. The event loop's lag
+is that of a 10 ms ticker; CPU is of one core, without the server's; memory is the growth of resident memory
+from one running trigger to all of them, a trigger.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from urllib.request import urlopen
 from listing import serving
 from machine import machine
 
-CONTENDERS = ("one", "provider", "to_thread", "sync_to_async")
+CONTENDERS = ("one", "provider", "provider, time", "to_thread", "sync_to_async")
 SCENES = (("25 keys", "--keys=25"), ("1,000 keys", "--keys=1000"))
 WARM_UP = 3.0
 TICK = 0.01
@@ -75,12 +75,13 @@ def contend(contender: str, url: str, triggers: int, seconds: float) -> None:
             next(looked)
             return super().check(*arguments, **options)
 
-    ours = contender in ("one", "provider")
+    ours = contender in ("one", "provider", "provider, time")
+    threshold = "1 hour" if contender == "provider, time" else 0
     naive = None if ours else naive_trigger(contender)
 
     async def watch() -> None:
-        trigger = OpenRouterKeyLimitTrigger(threshold=0, poll_interval=1) if ours else naive()
-        trigger.rule = Counting(threshold=0)
+        trigger = OpenRouterKeyLimitTrigger(threshold=threshold, poll_interval=1) if ours else naive()
+        trigger.rule = Counting(threshold=threshold)
         async for event in trigger.run():
             raise AssertionError(event)
 

@@ -83,6 +83,8 @@ def test_each_attribute_has_the_spend_of_the_account(spent, autumn, attribute):
     names = ("requests", "spend", "byok_spend")
     sums = autumn.sums(30, "source", attribute)
     assert found(answer, "source", "value", names=names) == expected(sums, names)
+    keys = {group: len(values["keys"]) for group, values in sums.items()}
+    assert {(row["source"], row["value"]): row["key_count"] for row in answer} == keys
     assert sum(row["spend"] for row in answer) == sum(entry["spend"] for entry in autumn.entries(30))
     names = {"w1": "Name of w1", "w2": "Name of w2"}
     assert [row["workspace_name"] for row in answer] == [names.get(row["value"]) for row in answer]

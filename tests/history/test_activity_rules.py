@@ -158,7 +158,7 @@ def test_a_snapshot_counts_at_the_midnight_nearest_to_it(dialect, keep, when):
 def test_only_days_that_both_know_are_compared(dialect, keep):
     snapshots = [row("k", NIGHT - days * DAY, usage=50.0 - days) for days in range(20)]
     activity = [ago(days, key="k", usage=1.0) for days in range(1, 40) if days not in (1, 2)]
-    activity += [ago(5, key="no snapshots", usage=7.0)]
+    activity += [ago(5, key="no snapshots", usage=7.0), ago(0, by="workspace", usage=9.0)]
     history = keep(dialect, snapshots, activity=activity)
     (found,) = ask(history, "reconciliation", days=10)
     assert (found["days"], found["spend_by_usage"], found["spend_by_activity"]) == (10, 10, 10)

@@ -456,13 +456,13 @@ def test_three_workspaces_at_once_create_one_table(attempt, database):
     at_once(
         *(
             lambda writer=writer, number=number: writer.write(
-                keys(*range(2_000)), workspace_id=f"workspace-{number}"
+                keys(*range(300)), workspace_id=f"workspace-{number}"
             )
             for number, writer in enumerate(writers)
         )
     )
     for number in range(3):
-        assert len(database.rows(workspace_scope=f"workspace-{number}")) == 2_000
+        assert len(database.rows(workspace_scope=f"workspace-{number}")) == 300
 
 
 @pytest.mark.parametrize("table", ["a new one", "one without a primary key", "one that lacks columns"])
@@ -476,9 +476,9 @@ def test_a_partition_written_by_three_at_once_is_there_once(table, database):
         columns = ", ".join(f'"{name}" {types[kind]}' for name, kind in FILE_COLUMNS.items())
         database.do(f"CREATE TABLE keys ({columns})")
     writers = [Database(database.url) for _ in range(3)]
-    at_once(*(lambda writer=writer: writer.write(keys(*range(3_000))) for writer in writers))
+    at_once(*(lambda writer=writer: writer.write(keys(*range(300))) for writer in writers))
     rows = database.rows()
-    assert len(rows) == len({row["hash"] for row in rows}) == 3_000
+    assert len(rows) == len({row["hash"] for row in rows}) == 300
 
 
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
@@ -512,7 +512,8 @@ SCHEMAS = (None, "public")
 
 
 def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
-    rows, others, seed = 6_000, keys(1, 2, 3), random.randrange(1_000_000)
+    others, seed = keys(1, 2, 3), random.randrange(1_000_000)
+    rows = MANY if database.name == "sqlite" else 500  # two batches there; elsewhere statements are larger
     chance = random.Random(seed)
 
     def version_of_the_partition():
@@ -552,8 +553,8 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
 def test_writers_take_turns_whatever_the_default_isolation(level, database):
     database.do(f"ALTER DATABASE {database.url.database} SET default_transaction_isolation = '{level}'")
     database.engine.dispose()
-    at_once(*(partial(database.write, keys(*range(1_000)), source=f"team-{number}") for number in range(4)))
-    assert len(database.rows()) == 4_000
+    at_once(*(partial(database.write, keys(*range(300)), source=f"team-{number}") for number in range(4)))
+    assert len(database.rows()) == 1_200
 
 
 class BreaksAtCommit(threading.Thread):

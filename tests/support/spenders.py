@@ -169,9 +169,8 @@ def live(kind: Kind, limit_reset: str | None, spend: np.ndarray, born: int, rng:
         if limit_reset is None:
             end = dry + int(rng.uniform(2 * 4, 3 * A_DAY))
         else:
-            end = begin + 1 + int(np.argmax(WINDOWS[limit_reset][begin + 1 :] > begin))
-            if WINDOWS[limit_reset][end] <= begin:
-                end = len(wanted)
+            resets = np.flatnonzero(WINDOWS[limit_reset][: len(wanted)] > begin)
+            end = int(resets[0]) if len(resets) else len(wanted)
         end = min(end, len(wanted))
         eras.append(Era(begin, end, dry if dry < end else None))
         taken[dry:end] = 0

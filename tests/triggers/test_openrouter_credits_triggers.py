@@ -212,7 +212,9 @@ def test_credits_that_are_bought_re_arm_a_time(connect):
     assert asked(server, "/activity") == 1
 
 
-def test_after_a_restart_it_is_not_reported_again(connect):
+def test_after_a_restart_it_is_not_reported_again(connect, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.watch.alert_state.SETTLING", 0.05)
+
     async def watch():
         async with Watcher(store=store) as watcher:
             await until(lambda: watcher.balances == [4])

@@ -48,7 +48,14 @@ def test_records_name_the_workspace_where_it_is_known():
 def test_records_of_a_time_have_the_pace_and_when_it_runs_dry():
     spends = {"usage_daily": 2, "usage_weekly": 8, "usage_monthly": 8, "limit_reset": "monthly"}
     idle = dict.fromkeys(["usage_daily", "usage_weekly", "usage_monthly"], 0)
-    found = check(key("a", 9, **spends), key("b", 0, **idle), key("c", 9, **idle), threshold="2 days")
+    found = check(
+        key("a", 9, **spends),
+        key("b", 0, **idle),
+        key("lasts", 5, **idle | {"usage_daily": 0.1}),
+        key("reset first", 7, **spends | {"limit_reset": "daily"}),
+        key("idle", 5, **idle),
+        threshold="2 days",
+    )
     dry, soon = found.records
     assert [dry["hash"], soon["hash"]] == ["b", "a"]
     assert (dry["pace_usd_per_day"], dry["runs_dry_at"]) == (0, "2026-11-03T06:30:00+00:00")
@@ -59,7 +66,7 @@ def test_records_of_a_time_have_the_pace_and_when_it_runs_dry():
         days=9 / soon["pace_usd_per_day"]
     )
     assert lines(found) == [
-        "3 keys watched, 2 dry within 2 days",
+        "5 keys watched, 2 dry within 2 days",
         "b has $0.00 of $100.00 left, never resets",
         "a has $9.00 of $100.00 left, runs dry on 2026-11-04 at 11:45 UTC at $7.38 a day, resets monthly, "
         "next on 2026-12-01 at 00:00 UTC",

@@ -47,6 +47,7 @@ def at(text):
         (at("2026-12-01T00:00"), {"weekly": 3, "monthly": 99}, 3),
         # A window begins with the key, and a key younger than a day counts over six hours at least.
         (WEDNESDAY, {"weekly": 3, "created_at": "2026-11-10T00:00:00Z"}, 2),
+        (at("2026-11-09T12:00"), {"monthly": 9, "created_at": "2026-11-05T00:00:00Z"}, 2),
         (WEDNESDAY, {"daily": 3, "created_at": "2026-11-11T04:00:00Z"}, 9),
         (WEDNESDAY, {"daily": 3, "usage": 3, "created_at": "2026-11-11T11:00:00Z"}, 12),
         (at("2026-11-11T01:00"), {"usage": 5, "created_at": "2026-11-10T15:00:00Z"}, 12),
@@ -55,6 +56,7 @@ def at(text):
         (WEDNESDAY, {"weekly": 5, "byok_usage_weekly": 5, "include_byok_in_limit": True}, 4),
         (WEDNESDAY, {"weekly": 5, "byok_usage_weekly": 5, "include_byok_in_limit": False}, 2),
         (WEDNESDAY, {"daily": 1, "byok_usage_daily": 2, "include_byok_in_limit": True}, 6),
+        (WEDNESDAY, {"weekly": 5, "byok_usage_weekly": -5, "include_byok_in_limit": "true"}, 2),
         # What is absent or odd: a longer window is asked; negative amounts are nothing.
         (WEDNESDAY, {"weekly": None, "monthly": 21}, 2),
         (WEDNESDAY, {"weekly": {}, "monthly": "many", "usage": 679.5}, 1),
@@ -77,6 +79,7 @@ def test_the_pace_comes_from_the_windows(when, fields, pace):
         ("2026-11-11T00:30", {}, 8),
         ("2026-11-11T01:00", {"last_used_at": "2026-11-10T23:59:00Z"}, 8),
         ("2026-11-11T00:30", {"daily": 0, "last_used_at": "2026-11-10T23:59:00Z"}, pytest.approx(2, rel=0.05)),
+        ("2026-11-30T00:00", {"daily": 0, "monthly": 29, "last_used_at": "2026-11-29T23:59:00Z"}, 1),
         ("2026-12-01T00:00", {"daily": 2, "weekly": 4, "last_used_at": "2026-11-30T23:59:00Z"}, 4),
         ("2026-11-30T00:00", {"daily": 2, "weekly": 21, "last_used_at": "2026-11-29T23:59:00Z"}, 3),
     ],
@@ -93,6 +96,7 @@ def test_usage_before_the_first_use_of_a_day_is_of_yesterday(when, fields, pace)
     [
         (10, {"weekly": 5}, WEDNESDAY + 5 * DAY),
         (0, {"weekly": 5}, WEDNESDAY),
+        (0, {}, WEDNESDAY),
         (-1, {}, WEDNESDAY),
         (10, {}, None),
         (1e200, {"weekly": 5e-100}, None),
