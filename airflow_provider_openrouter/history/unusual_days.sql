@@ -27,12 +27,20 @@ costs AS (
     WHERE hash IS NOT NULL
     GROUP BY source, prefix, day, day_number, days_ago
 ),
+first_read AS (
+    SELECT source, min(day_number) AS day_number
+    FROM openrouter_activity_spend
+    WHERE hash IS NOT NULL
+    GROUP BY source
+),
 aged AS (
     SELECT
         costs.*,
-        day_number - min(coalesce(created_day_number, day_number)) OVER (PARTITION BY source, kind, id) AS age,
-        day_number - min(day_number) OVER (PARTITION BY source) AS days_read
+        costs.day_number - first_read.day_number AS days_read,
+        costs.day_number - first_value(coalesce(created_day_number, costs.day_number))
+            OVER (PARTITION BY costs.source, kind, id ORDER BY costs.day_number) AS age
     FROM costs
+    JOIN first_read ON first_read.source = costs.source
 ),
 weekdays AS (
     SELECT 1 AS days UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
