@@ -9,6 +9,7 @@ from importlib import import_module
 from inspect import cleandoc, isclass, signature
 
 import numpy as np
+import pendulum
 import pytest
 from airflow.sdk import DAG
 from airflow.sdk.definitions.xcom_arg import XComArg
@@ -157,6 +158,12 @@ def test_anything_else_is_refused_as_a_time_in_one_sentence(value):
 @given(st.timedeltas(timedelta(microseconds=1), timedelta(days=366)))
 def test_a_time_is_read_again_from_its_text(span):
     assert read_span("expires_within", span_text(span)) == span
+    assert read_span("expires_within", span) == span
+
+
+def test_a_duration_of_pendulum_is_a_time():
+    span = read_span("expires_within", pendulum.duration(days=1, hours=12))
+    assert (type(span), span_text(span)) == (timedelta, "36 hours")
 
 
 # -- their documentation

@@ -38,15 +38,13 @@ except (ImportError, AirflowException):  # before Airflow 3.1
     class HITLOperator(BaseOperator):  # type: ignore[no-redef]
         """Says what is missing."""
 
-        template_fields: Collection[str] = ()
-
         def __init__(self, **_: Any) -> None:
             raise OpenRouterRequestError(
                 "OpenRouterRaiseLimitOperator needs Airflow 3.1 or newer. Upgrade Airflow."
             )
 
 
-TIMEOUT = next(filter(signature(HITLOperator).parameters.__contains__, ["response_timeout"]), "execution_timeout")
+TIMEOUT = "response_timeout" if "response_timeout" in signature(HITLOperator).parameters else "execution_timeout"
 """What the standard provider calls the time for an answer: it has had the first name since 1.13."""
 
 RAISE, LEAVE, DISABLE = OPTIONS = ("Raise", "Leave", "Disable")
@@ -77,7 +75,7 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     :raises OpenRouterError: if reading or changing the key fails.
     """
 
-    template_fields: Collection[str] = (*HITLOperator.template_fields, "key", "max_limit", "openrouter_conn_id")
+    template_fields: Collection[str] = ("key", "max_limit", "openrouter_conn_id")
 
     def __init__(
         self,
@@ -139,7 +137,10 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     def _prepare(self) -> None:
         """Fill the form, again when the task resumes: it is another object then."""
         if not isinstance(self.key, Mapping):
-            raise OpenRouterRequestError(f"key must be a key as a sensor returns it, not {self.key!r}.")
+            raise OpenRouterRequestError(
+                f"key must be a key as a sensor returns it, not {type(self.key).__name__}. A template that makes "
+                "one needs render_template_as_native_obj=True on the DAG."
+            )
         read_hash(self.key.get("hash"))
         cap = read_usd("max_limit", self.max_limit)
         self.subject = f"Raise the limit of key {self._name}?"

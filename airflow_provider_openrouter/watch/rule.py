@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_openrouter.arguments import read_span, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
-from airflow_provider_openrouter.keys import Key, KeyListing, read_text
+from airflow_provider_openrouter.keys import Key, KeyListing, read_text, refuse_key
 from airflow_provider_openrouter.text import plain
 from airflow_provider_openrouter.watch.check import Finding, Rule, find_low
 from airflow_provider_openrouter.watch.expiry import Expiry
@@ -155,6 +155,8 @@ def _read_hashes(value: Any) -> list[str] | None:
     if not isinstance(hashes, Iterable) or isinstance(hashes, dict | Iterator):
         raise OpenRouterRequestError(f"key_hashes must be a list of the keys' hashes, not {value!r}.")
     hashes = list(hashes)
+    for hash_ in hashes:
+        refuse_key(hash_)
     if not all(isinstance(hash_, str) and hash_ for hash_ in hashes) or set("".join(hashes)) & set("[({'\""):
         raise OpenRouterRequestError(
             f"key_hashes must be a list of the keys' hashes, not {value!r}. A template that makes a list needs "

@@ -100,6 +100,15 @@ def test_the_proposal_is_within_the_cap(asked, connect):
     assert asked["params"]["limit"]["value"] == 8
 
 
+def test_a_key_in_place_of_its_record_is_refused_and_not_shown(asked, connect):
+    with KeyServer() as server:
+        connect(server)
+        with pytest.raises(OpenRouterRequestError, match="key must be a key as a sensor returns it") as refusal:
+            operator_for(server, key=TOKEN).execute(Context())
+    assert not asked
+    assert TOKEN not in str(refusal.value)
+
+
 def test_nobody_is_asked_if_the_connection_does_not_allow_it(asked, connect):
     with KeyServer() as server:
         connect(server, allow_updates=False)

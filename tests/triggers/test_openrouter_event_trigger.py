@@ -892,24 +892,6 @@ def test_failures_are_reported_without_a_store_too(store, connect):
         run(main())
 
 
-def test_a_recovery_is_reported_though_the_store_failed_before(connect):
-    keys, store = Keys(key("a", 90), fault=error(500)), Store()
-    store.failure = RuntimeError()
-
-    async def main():
-        async with watching(trigger(report_failures_after=1, store=store)) as [watcher]:
-            await until(lambda: watcher.events)
-            store.failure = None
-            await until(lambda: store.values)
-            keys.fault = None
-            await until(lambda: len(watcher.events) == 2)
-        assert statuses(watcher) == ["error", "recovered"]
-
-    with Server(keys) as server:
-        connect(server)
-        run(main())
-
-
 def test_a_failure_that_was_reported_is_known_after_a_restart(connect):
     keys, store = Keys(key("a", 90), fault=error(500)), Store()
     watched = {"report_failures_after": 1, "max_consecutive_failures": 1, "store": store}
