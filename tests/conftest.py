@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return twice the number of cores, because half of the time tests wait."""
-    return 2 * (os.cpu_count() or 1)
+    """Return two more than there are cores, because tests often wait."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -34,28 +34,40 @@ aged AS (
         day_number - min(day_number) OVER (PARTITION BY source) AS days_read
     FROM costs
 ),
-judged AS (
-    SELECT aged.*, settings.times, settings.dollars
+weekdays AS (
+    SELECT 1 AS days UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
+    UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7
+),
+weeks AS (SELECT 0 AS days UNION ALL SELECT 7 UNION ALL SELECT 14 UNION ALL SELECT 21),
+compared AS (
+    SELECT source, kind, id, days_ago, day, name, cost, NULL AS earlier_cost
     FROM aged
     CROSS JOIN settings
     WHERE days_ago < settings.days AND cost >= settings.dollars AND age >= 7 AND days_read >= 7
-),
-compared AS (
+    UNION ALL
     SELECT
-        judged.*, earlier.cost AS earlier_cost,
-        row_number() OVER (PARTITION BY judged.source, judged.kind, judged.id, judged.day_number
-            ORDER BY earlier.cost DESC) AS place
-    FROM judged
-    LEFT JOIN costs AS earlier ON earlier.source = judged.source AND earlier.kind = judged.kind
-        AND earlier.id = judged.id
-        AND earlier.day_number BETWEEN judged.day_number - 28 AND judged.day_number - 1
+        source, kind, id, days_ago - weeks.days - weekdays.days AS days_ago,
+        NULL AS day, NULL AS name, NULL AS cost, cost AS earlier_cost
+    FROM aged
+    CROSS JOIN weeks
+    CROSS JOIN weekdays
+    CROSS JOIN settings
+    WHERE days_ago - weeks.days - weekdays.days BETWEEN 0 AND settings.days - 1
+),
+placed AS (
+    SELECT
+        compared.*,
+        row_number() OVER (PARTITION BY source, kind, id, days_ago
+            ORDER BY earlier_cost IS NULL, earlier_cost DESC) AS place
+    FROM compared
 ),
 answers AS (
     SELECT
-        source, day, kind, name, id, cost, times, dollars,
+        source, kind, id,
+        max(day) AS day, max(name) AS name, max(cost) AS cost,
         coalesce(max(CASE WHEN place = 3 THEN earlier_cost END), 0) AS usual
-    FROM compared
-    GROUP BY source, day, kind, name, id, cost, times, dollars
+    FROM placed
+    GROUP BY source, kind, id, days_ago
 )
 SELECT
     source, day, kind, name,
@@ -63,5 +75,6 @@ SELECT
     round(cost * 1e6) / 1e6 AS cost,
     round(usual * 1e6) / 1e6 AS usual
 FROM answers
+CROSS JOIN settings
 WHERE cost > times * usual AND cost - usual >= dollars
 ORDER BY day DESC, cost - usual DESC, source, kind, id;

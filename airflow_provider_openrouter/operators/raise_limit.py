@@ -61,9 +61,9 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     *Leave* skips the task, and so does an expired ``response_timeout``. The connection must allow updates, by its
     extra ``allow_updates``; that is checked before anybody is asked.
 
-    After the answer the key is read again. If somebody has changed its limit in the meantime, or it is no longer
-    low, its limit is not raised, and the log says so. The result is that of ``OpenRouterUpdateKeyOperator``, with
-    ``answer`` and ``answered_by``.
+    After the answer the key is read again. If somebody has changed its limit in the meantime, if it has none, or if
+    it is no longer low, its limit is not raised, and the log says so. The result is that of
+    ``OpenRouterUpdateKeyOperator``, with ``answer`` and ``answered_by``.
 
     It needs Airflow 3.1 or newer. Without ``assigned_users``, everybody who may update the DAG's required actions
     (*HITL details*) can answer.
@@ -175,9 +175,11 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         settled = None
         if present != read_amount(self.key.get("limit")):
             settled = f"the limit of key {self._name} was changed meanwhile"
+        elif present is None:
+            settled = f"key {self._name} cannot be raised"
         elif not self._is_low(key):
             settled = f"key {self._name} is not low any more"
-        elif present is not None and limit <= present:
+        elif limit <= present:
             raise OpenRouterRequestError(
                 f"The new limit, {usd(limit)}, is not above the present one, {usd(present)}. Nothing was changed."
             )
@@ -186,9 +188,9 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         return bool(settled)
 
     def _is_low(self, key: Key) -> bool:
-        """Return whether the key is still below the threshold at which it was reported, if that is known."""
+        """Return whether the key is still below the threshold at which it was reported, if there is one."""
         threshold = self.key.get("threshold")
-        if threshold is None:
+        if threshold is None or self.key.get("reason") == "expiry":
             return True
         listing = KeyListing(keys=[key], observed_at=datetime.now(UTC), scope=WorkspaceScope.read(None))
         return bool(LimitRule(threshold=threshold, include_disabled=True).check(listing).low)

@@ -156,7 +156,7 @@ class OpenRouterUpdateKeyOperator(UpdatingOperator, BaseOperator):
                 f"only_if must have fields such as limit, not {', '.join(map(repr, sorted(unknown)))}. There are "
                 f"{', '.join(READERS)}."
             )
-        return read_changes(**only_if)
+        return dict.fromkeys(only_if) | read_changes(**only_if)  # which leaves out a disabled or name of None
 
     @property
     def _given(self) -> dict[str, Any]:

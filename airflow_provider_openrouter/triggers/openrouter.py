@@ -108,7 +108,8 @@ class OpenRouterKeyLimitEventTrigger(EventTrigger):
     :param expires_within: a time such as ``"7 days"`` (or a ``timedelta``): keys that expire within it are
         reported, too, with a limit or without, once for each key and expiry. None for no such keys.
     :param report_failures_after: after how many polls in a row that fail, or find no key to watch, to yield one
-        event of the status ``error``, and when that is over one of the status ``recovered``. None for never.
+        event of the status ``error``, and when that is over one of the status ``recovered``; at most
+        ``max_consecutive_failures``. None for never.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 
@@ -203,7 +204,8 @@ class OpenRouterCreditsEventTrigger(EventTrigger):
     :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
         trigger again then: use it to make failures visible; it does not stop the watch.
     :param report_failures_after: after how many polls in a row that fail to yield one event of the status
-        ``error``, and when that is over one of the status ``recovered``. None for never.
+        ``error``, and when that is over one of the status ``recovered``; at most ``max_consecutive_failures``.
+        None for never.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 

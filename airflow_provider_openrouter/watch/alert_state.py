@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from decimal import ROUND_CEILING, Context
@@ -108,7 +109,7 @@ class AlertState:
                 self._state_store = None
         if self._state_store is None:
             self._log.warning(
-                "Alert state is kept in memory only. After a restart the watch of %s reports keys that are still "
+                "Alert state is kept in memory only. After a restart the watch of %s reports what is still "
                 "low once more. To keep it, use Airflow 3.3 or newer, and one asset for each trigger.",
                 self._watched,
             )
@@ -121,13 +122,12 @@ class AlertState:
         marks = self._rearm(self._reported, check)
         return [finding for finding in check.low if self._is_new(finding, marks)]
 
-    def update(self, check: Check[Any]) -> None:
-        """Take what is low as reported, and re-arm what has recovered or is no longer watched."""
+    def update(self, check: Check[L], crossed: Sequence[Finding[L]]) -> None:
+        """Take what crossed as reported, and re-arm what has recovered or is no longer watched."""
         now = time.monotonic()
         self._settled = self._rearm(self._settled, check)
         self._reported = self._rearm(self._reported, check) | {
-            _id(finding): Mark(self._step(finding), finding.left.remaining, now)
-            for finding in self.find_crossed(check)
+            _id(finding): Mark(self._step(finding), finding.left.remaining, now) for finding in crossed
         }
 
     async def store(self) -> None:
@@ -151,7 +151,7 @@ class AlertState:
     def _rearm(self, marks: Marks, check: Check[Any]) -> Marks:
         """Return the marks that still hold; those of several steps may hold at larger ones only."""
         held: Marks = {}
-        for left in check.watched:
+        for left in check.watched if marks else ():
             if left.id in marks:
                 mark = marks[left.id]
                 for step in range(mark.step, -1, -1):
@@ -196,8 +196,8 @@ class AlertState:
         except (AttributeError, KeyError, TypeError, ValueError):
             self._stored = None
             self._log.warning(
-                "The alert state is damaged or of another version: %s. The watch of %s reports keys that are low "
-                "now once more.",
+                "The alert state is damaged or of another version: %s. The watch of %s reports what is low now "
+                "once more.",
                 self._state_key,
                 self._watched,
             )

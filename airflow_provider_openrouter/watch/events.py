@@ -74,7 +74,7 @@ def failing_event(
 
 def recovered_event(*, failing_since: str, watched: dict[str, Any]) -> dict[str, Any]:
     """
-    Return the event of a watch that has failed, and works again.
+    Return the event of a watch that works again.
 
     :param failing_since: when the first poll failed (ISO 8601, UTC).
     :param watched: the fields that say what is watched.

@@ -26,7 +26,15 @@ A triggerer reads the line that it logs 4 kB at a time, between its other work. 
 MB kept it for 160 seconds; after 30 it counts as dead, and another one takes over.
 """
 
-KEPT_FIRST = FIELDS.keys() | {"observed_at", "workspace_name", "reason", "threshold"}
+KEPT_FIRST = FIELDS.keys() | {
+    "observed_at",
+    "workspace_name",
+    "reason",
+    "threshold",
+    "next_reset_at",
+    "pace_usd_per_day",
+    "runs_dry_at",
+}
 
 SHOWN = 20
 """How many low keys the log names."""

@@ -164,6 +164,21 @@ def test_what_was_settled_meanwhile_is_left_alone(change, said, resume, log):
     assert said in log()
 
 
+def test_a_key_that_was_reported_as_it_expires_is_raised(resume):
+    with KeyServer() as server:
+        resume(server, key=server.key() | {"reason": "expiry", "threshold": "7 days"})
+    assert server.sent == [{"limit": 50}]
+
+
+def test_a_key_without_a_limit_does_not_get_one(resume, log):
+    with KeyServer() as server:
+        server.account.update_key(server.hashes["billing"], limit=None)
+        done = resume(server, key=server.key() | {"reason": "expiry", "threshold": "7 days"})
+    assert not server.sent
+    assert done["changed"] is False
+    assert "cannot be raised. It has no limit" in log()
+
+
 @pytest.mark.parametrize(
     ("event", "said"),
     [

@@ -128,6 +128,8 @@ def test_openlineage_gets_the_keys_as_written_if_one_changed(limit, changed, con
         ({"limit": 50}, False),
         ({"limit": 5, "name": "other"}, False),
         ({"limit": None}, False),
+        ({"disabled": None}, False),
+        ({"name": None}, False),
     ],
 )
 def test_with_only_if_it_changes_what_is_as_expected(only_if, changes, run, log):

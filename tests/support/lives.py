@@ -33,7 +33,7 @@ class Life:
         check = self.rule.check(listing(*keys, observed_at=at))
         crossed = self.state.find_crossed(check)
         assert crossed == self.state.find_crossed(check)
-        self.state.update(check)
+        self.state.update(check, crossed)
         assert all(each.left.key in keys for each in crossed)
         self.reported += [each.criterion.argument for each in crossed]
         return [each.left.hash for each in crossed]

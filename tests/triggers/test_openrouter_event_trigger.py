@@ -892,6 +892,24 @@ def test_failures_are_reported_without_a_store_too(store, connect):
         run(main())
 
 
+def test_a_recovery_is_reported_though_the_store_failed_before(connect):
+    keys, store = Keys(key("a", 90), fault=error(500)), Store()
+    store.failure = RuntimeError()
+
+    async def main():
+        async with watching(trigger(report_failures_after=1, store=store)) as [watcher]:
+            await until(lambda: watcher.events)
+            store.failure = None
+            await until(lambda: store.values)
+            keys.fault = None
+            await until(lambda: len(watcher.events) == 2)
+        assert statuses(watcher) == ["error", "recovered"]
+
+    with Server(keys) as server:
+        connect(server)
+        run(main())
+
+
 def test_a_failure_that_was_reported_is_known_after_a_restart(connect):
     keys, store = Keys(key("a", 90), fault=error(500)), Store()
     watched = {"report_failures_after": 1, "max_consecutive_failures": 1, "store": store}
@@ -1128,7 +1146,7 @@ def test_a_warning_of_damaged_state_reads_as_a_sentence(connect, caplog):
         connect(server)
         run(main())
     [warning] = said(caplog, logging.WARNING)
-    assert warning.endswith(f". {WATCH} reports keys that are low now once more.")
+    assert warning.endswith(f". {WATCH} reports what is low now once more.")
 
 
 def accessors(*names: str):
@@ -1374,6 +1392,12 @@ def test_rules_that_differ_are_two_triggers_to_airflow(name):
 def test_nonsense_is_refused(name, value):
     with pytest.raises(OpenRouterRequestError, match=name):
         OpenRouterKeyLimitEventTrigger(**{"threshold": 5, name: value})
+
+
+def test_a_report_that_could_never_be_sent_is_refused():
+    with pytest.raises(OpenRouterRequestError, match="must not be above max_consecutive_failures"):
+        trigger(report_failures_after=3, max_consecutive_failures=2)
+    trigger(report_failures_after=2, max_consecutive_failures=2)
 
 
 def test_arguments_it_does_not_know_are_refused():

@@ -475,7 +475,7 @@ def test_damaged_or_newer_state_is_survived_with_one_warning(state, at_once, cap
     asyncio.run(main())
     [warning] = warnings(caplog)
     assert STATE_KEY in warning
-    assert warning.endswith("The watch of the keys reports keys that are low now once more.")
+    assert warning.endswith("The watch of the keys reports what is low now once more.")
     assert Life(store).polls(LOW) == [[]]
     assert len(warnings(caplog)) == 1
 
