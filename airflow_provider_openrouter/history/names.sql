@@ -1,7 +1,7 @@
--- openrouter_key_names: each key's name, team, creator and external user, and since when, from the keys' snapshots.
+-- openrouter_key_names: each key's name, team, creator and external user, and since which day.
 --
--- A row holds from `first_day_number` until that of the key's next row. A key's first row also holds for all days
--- before its first snapshot.
+-- They come from the keys' snapshots. A row holds from `first_day_number` until that of the key's next row. A
+-- key's first row also holds for all days before its first snapshot.
 
 DROP VIEW IF EXISTS openrouter_activity_spend;
 DROP VIEW IF EXISTS openrouter_key_names;
