@@ -61,8 +61,8 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     *Leave* skips the task, and so does an expired ``response_timeout``. The connection must allow updates, by its
     extra ``allow_updates``; that is checked before anybody is asked.
 
-    After the answer the key is read again. If somebody has changed its limit in the meantime, if it has none, or if
-    it is no longer low, its limit is not raised, and the log says so. The result is that of
+    After the answer the key is read again. If somebody has changed its limit in the meantime, if it has none, or
+    if it is no longer low, its limit is not raised, and the log says so. The result is that of
     ``OpenRouterUpdateKeyOperator``, with ``answer`` and ``answered_by``.
 
     It needs Airflow 3.1 or newer. Without ``assigned_users``, everybody who may update the DAG's required actions
