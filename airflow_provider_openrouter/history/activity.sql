@@ -1,12 +1,11 @@
--- openrouter_activity_spend: what was spent on each UTC day, on which model and by which key, and whose that
--- was.
+-- openrouter_activity_spend: what each key spent on each UTC day, on which model, and whose the key was.
 --
 -- Each day of a source counts once, however often it was read: by key if it was read by key, otherwise by
 -- workspace, otherwise for the account. So sums are the account's, whatever `grouped_by` says. Rows without a
--- `hash` are what no listed key spent (deleted keys, the chat), and days that were not read by key.
+-- `hash` are spend that no key accounts for (deleted keys, the chat), and days that were not read by key.
 --
 -- `name`, `prefix`, `creator_user_id` and `external_user` are those of the day where the keys' snapshots know
--- the key. Otherwise the name and prefix are those of when the activity was read, and the others are null.
+-- the key. Otherwise name and prefix are those at the time the activity was read, and the others are null.
 -- `spend` is USD, `byok_spend` an estimate of what you paid to other providers with your own keys, in addition
 -- to `spend`. `days_ago` is 0 on the newest day of a source.
 

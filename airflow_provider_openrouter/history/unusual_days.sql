@@ -1,8 +1,8 @@
 -- On which of the last N days did a key or team cost far more than in its own four weeks before?
 --
 -- A day is unusual if it cost more than 3 times what was `usual`, and at least 5 dollars more: `usual` is the
--- third most expensive of the 28 days before. So two earlier days that were expensive hide nothing, and a job
--- that runs every week is not unusual. Days without rows cost 0. `kind` is 'key', or 'team' for a prefix.
+-- third most expensive of the 28 days before. So two earlier expensive days do not hide another one, and a
+-- job that runs every week is not unusual. Days without rows cost 0. `kind` is 'key', or 'team' for a prefix.
 -- `cost` is USD, to a millionth of a dollar, with what you paid to other providers with your own keys.
 --
 -- A key is judged from a week after its creation, if the keys' snapshots know that, or after its first
