@@ -1,10 +1,11 @@
 """
 ### Disable an OpenRouter key that burns its limit within hours
 
-Starts when a key, at its pace, runs dry within six hours and before its next reset. If its whole limit would last
-for less than a day, as that of a key which leaked or is used in a loop, the key is disabled, and there is a
-message about it. A key that is only nearly empty and spends slowly is left alone. Use it for keys whose limit is
-meant to last for days: one that resets daily may well spend all of it.
+Starts when a key, at its pace, will run dry within six hours and before its next reset. If even its whole limit
+would last less than a day at that pace, the DAG disables the key and logs a message about it: the key may have
+leaked, or a loop may use it. A key that is nearly empty but spends slowly is left alone.
+
+Use it for keys whose limit is meant to last for days. A limit that resets daily may well be spent within a day.
 
 It needs:
 

@@ -1,8 +1,7 @@
--- openrouter_key_names: what each key was called and whose it was, from which day to which, by the keys'
--- snapshots.
+-- openrouter_key_names: each key's name, team, creator and external user, and since which day.
 --
--- A row holds from `first_day_number` until that of the key's next row. The first one also holds for all days
--- before the key's first snapshot.
+-- They come from the keys' snapshots. A row holds from `first_day_number` until that of the key's next row. A
+-- key's first row also holds for all days before its first snapshot.
 
 DROP VIEW IF EXISTS openrouter_activity_spend;
 DROP VIEW IF EXISTS openrouter_key_names;

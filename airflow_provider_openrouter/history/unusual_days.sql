@@ -1,8 +1,8 @@
 -- On which of the last N days did a key or team cost far more than in its own four weeks before?
 --
 -- A day is unusual if it cost more than 3 times what was `usual`, and at least 5 dollars more: `usual` is the
--- third most expensive of the 28 days before. So two earlier days that were expensive hide nothing, and a job
--- that runs every week is not unusual. Days without rows cost 0. `kind` is 'key', or 'team' for a prefix.
+-- third most expensive of the 28 days before. So two earlier expensive days do not hide another one, and a
+-- job that runs every week is not unusual. Days without rows cost 0. `kind` is 'key', or 'team' for a prefix.
 -- `cost` is USD, to a millionth of a dollar, with what you paid to other providers with your own keys.
 --
 -- A key is judged from a week after its creation, if the keys' snapshots know that, or after its first
@@ -27,12 +27,20 @@ costs AS (
     WHERE hash IS NOT NULL
     GROUP BY source, prefix, day, day_number, days_ago
 ),
+first_read AS (
+    SELECT source, min(day_number) AS day_number
+    FROM openrouter_activity_spend
+    WHERE hash IS NOT NULL
+    GROUP BY source
+),
 aged AS (
     SELECT
         costs.*,
-        day_number - min(coalesce(created_day_number, day_number)) OVER (PARTITION BY source, kind, id) AS age,
-        day_number - min(day_number) OVER (PARTITION BY source) AS days_read
+        costs.day_number - first_read.day_number AS days_read,
+        costs.day_number - first_value(coalesce(created_day_number, costs.day_number))
+            OVER (PARTITION BY costs.source, kind, id ORDER BY costs.day_number) AS age
     FROM costs
+    JOIN first_read ON first_read.source = costs.source
 ),
 weekdays AS (
     SELECT 1 AS days UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4

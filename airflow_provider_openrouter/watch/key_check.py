@@ -133,7 +133,7 @@ def name_hashes(hashes: list[str]) -> str:
 
 
 def shorten(key: Key) -> Key:
-    """Return what an event has room for of a key, known and short fields first, and how many are left out."""
+    """Return the fields of a key that an event has room for, known and short ones first; count those left out."""
     if len(json.dumps(key)) <= LONGEST:
         return key
     sizes = {name: len(json.dumps({name: value})) for name, value in key.items()}

@@ -4,7 +4,7 @@ Which keys a rule watches, and which of them are low. Pure: no clock, no network
 The facts about limits are from OpenRouter's API reference
 (https://openrouter.ai/docs/api-reference/api-keys/list) and its guide to limits
 (https://openrouter.ai/docs/api-reference/limits), both of 2026. What remains is taken as the API sends it:
-``usage`` is lifetime, so that ``limit - usage`` is not what remains.
+``usage`` is lifetime, so ``limit - usage`` is not what remains.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LimitRule(Rule[KeyListing]):
     """
     Says which keys are watched, and how little may remain of them before they are low.
 
-    Watched are active keys (with ``include_disabled`` disabled ones, too) that the rule selects and whose
+    It watches active keys (with ``include_disabled`` disabled ones, too) that the rule selects and whose
     ``limit_remaining`` is a known amount; for a percentage their ``limit`` must be above 0. Below is strict. What
     remains may be negative, as requests in flight are charged when they finish: such a key is always low.
 

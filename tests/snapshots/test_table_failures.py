@@ -128,12 +128,12 @@ def test_nothing_that_is_written_is_logged(log, database):
     assert MARK not in log.text
 
 
-class BreaksAtCommit(threading.Thread):
-    """Stands before PostgreSQL, and breaks the connection at a COMMIT: before it arrives, or after."""
+class BreaksAt(threading.Thread):
+    """Stands before PostgreSQL, and breaks the connection at a statement: before it arrives, or after."""
 
-    def __init__(self, socket_path, *, arrives):
+    def __init__(self, socket_path, statement, *, arrives=False):
         super().__init__(daemon=True)
-        self.target, self.arrives = socket_path, arrives
+        self.target, self.statement, self.arrives = socket_path, statement, arrives
         self.server = socket.create_server(("127.0.0.1", 0))
         self.port = self.server.getsockname()[1]
 
@@ -144,7 +144,7 @@ class BreaksAtCommit(threading.Thread):
             while True:
                 for source in select.select([client, server], [], [])[0]:
                     data = source.recv(1 << 16)
-                    if source is client and data[5:] == b"COMMIT\0":
+                    if source is client and data[5:].startswith(self.statement):
                         if self.arrives:
                             server.sendall(data)
                             server.recv(1 << 16)
@@ -154,17 +154,30 @@ class BreaksAtCommit(threading.Thread):
                     (server if source is client else client).sendall(data)
 
 
-@pytest.mark.parametrize("arrives", [False, True])
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_connection_lost_at_commit_is_not_called_unchanged(arrives, database):
+def broken_at(statement, database, **how):
+    """Write through a connection that breaks at a statement, and return what is said of it."""
     folder = database.url.query["host"]
-    proxy = BreaksAtCommit(f"{folder}/.s.PGSQL.{database.url.port or 5432}", arrives=arrives)
+    proxy = BreaksAt(f"{folder}/.s.PGSQL.{database.url.port or 5432}", statement, **how)
     proxy.start()
     through = Database(database.url.set(host="127.0.0.1", port=proxy.port, query={}))
     with pytest.raises(AirflowException) as caught:
         through.write(keys(1, 2))
     proxy.join()
-    assert str(caught.value).startswith("The connection broke while table keys was committed. It is not known")
-    assert "keys" in database.tables if arrives else "keys" not in database.tables
+    return str(caught.value)
+
+
+@pytest.mark.parametrize("arrives", [False, True])
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_connection_lost_at_commit_is_not_called_unchanged(arrives, database):
+    said = broken_at(b"COMMIT", database, arrives=arrives)
+    assert said.startswith("The connection broke while table keys was committed. It is not known")
+    assert ("keys" in database.tables) == arrives
     database.write(keys(1, 2))
     assert len(database.rows()) == 2
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_a_connection_lost_before_the_commit_changed_nothing(database):
+    said = broken_at(b"DELETE", database)
+    assert said.startswith("Could not write to table keys; nothing was changed. ")
+    assert database.tables == []
