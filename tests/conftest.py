@@ -17,7 +17,7 @@ from postgresql import running_postgresql
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-openrouter-"))
 DAGS = Path(__file__).parent.parent / "dags"
-OURS = "airflow_provider_openrouter|.*openrouter_(key|spend)"
+OURS = "airflow_provider_openrouter|.*openrouter_(key|credits|spend)"
 """Modules whose deprecation warnings are errors: the package, and the DAG files as DagBag names them."""
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "OPENROUTER_"))]:
