@@ -1,3 +1,3 @@
-"""OpenRouter provider for Apache Airflow: lists every API key and its spend, and alerts before one runs dry."""
+"""OpenRouter provider for Apache Airflow: lists API keys and their spend, and alerts before one stops working."""
 
 __version__ = "0.1.0"

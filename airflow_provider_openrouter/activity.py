@@ -37,14 +37,14 @@ FIELDS = {
     "usage": "number",
     "byok_usage_inference": "number",
 }
-"""The known fields of a row beside its ``date``, each with the kind of its value."""
+"""The known fields of a row besides its ``date``, each with the kind of its value."""
 
 AMOUNTS = ("usage", "byok_usage_inference")
 MEASURES = (*AMOUNTS, *(name for name, kind in FIELDS.items() if kind == "integer"))
 """The fields that are added up: USD, requests and tokens."""
 
 GROUPINGS = ("workspace", "key", "account")
-"""What the rows of a day can be grouped by, beside model, provider and endpoint."""
+"""What the rows of a day can be grouped by, besides model, provider and endpoint."""
 
 DAYS = 30
 """How many completed UTC days the API remembers."""
@@ -103,7 +103,7 @@ def read_grouping(value: Any) -> str:
 
 def may_have_spent(key: Key, day: dt.date) -> bool:
     """
-    Return whether a key can have been used on a day, as far as it says.
+    Return whether a key may have been used on a day, as far as its record says.
 
     A ``last_used_at`` of null means that no use was recorded since the end of 2025. It counts only for a key that
     has spent nothing at all. Older servers do not send the field.

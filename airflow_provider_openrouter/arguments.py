@@ -70,7 +70,8 @@ def read_span(name: str, value: Any) -> timedelta:
 def find_span(value: Any) -> timedelta | None:
     """Return what :func:`read_span` reads, or None where it raises."""
     if isinstance(value, timedelta):
-        span = value
+        # Pendulum's subclass cannot be divided by a timedelta, and timedelta.max does not survive a float.
+        span = timedelta(seconds=min(value.total_seconds(), 2 * ONE_YEAR))
     elif isinstance(value, str) and (match := _SPAN.fullmatch(value.strip())):
         number, unit = match.groups()
         hours = min(Decimal(number) * _HOURS[unit], Decimal(ONE_YEAR))  # far too many, but not for a timedelta

@@ -110,7 +110,7 @@ ALLOW_HTTP = Extra(
 ALLOW_UPDATES = Extra(
     name="allow_updates",
     label="Allow updates",
-    description="Let tasks with this connection change keys: limit, name, and whether they are disabled.",
+    description="Let tasks with this connection change keys: limit, reset, name, and whether they are disabled.",
     kind=bool,
     default=False,
 )

@@ -13,7 +13,7 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-provider-openrouter",
         "name": "OpenRouter",
         "description": "Lists every API key of an `OpenRouter <https://openrouter.ai/>`__ account, keeps its "
-        "spend, and alerts before one runs dry.",
+        "spend, alerts before it stops working, and changes it if you allow that.",
         "versions": [__version__],
         "integrations": [
             {

@@ -59,14 +59,23 @@ AMOUNT_BOUND = 1e300
 _HASH = re.compile(r"[\w-]{1,128}", re.ASCII)
 
 
+def refuse_key(value: Any) -> None:
+    """
+    Refuse a key, or the label of one, where its hash belongs.
+
+    :raises OpenRouterRequestError: if it is one; it is not shown.
+    """
+    if isinstance(value, str) and "sk-or-" in value.lower():
+        raise OpenRouterRequestError("A key was given in place of its hash. Give the hash that the list shows.")
+
+
 def read_hash(value: Any) -> str:
     """
     Return the hash of a key, if it can be one.
 
     :raises OpenRouterRequestError: if it cannot; a key in its place is not shown.
     """
-    if isinstance(value, str) and "sk-or-" in value.lower():
-        raise OpenRouterRequestError("A key was given in place of its hash. Give the hash that the list shows.")
+    refuse_key(value)
     if not isinstance(value, str) or not _HASH.fullmatch(value):
         raise OpenRouterRequestError(
             f"No key has the hash {plain(repr(value))}. Give the hash that the list shows."

@@ -1,17 +1,17 @@
 """
 ### Start when OpenRouter's credits run low
 
-When an account's balance is gone, every key answers 402, whatever its own limit says. The triggerer watches the
-balance; no DAG run waits. This DAG starts when the credits last less than three days at the account's pace, and
-not again until they have recovered. After a restart of the triggerer, a balance that is still low is reported
-once more on Airflow before 3.3; newer ones remember what was reported.
+When the account's balance is gone, every request fails with a 402, whatever limit its key has. The triggerer
+watches the balance; no DAG run waits. This DAG starts when the credits last less than three days at the account's
+pace, and not again until they have recovered. Before Airflow 3.3, a balance that is still low is reported once
+more after a restart of the triggerer.
 
 If the account buys credits by itself, use a threshold in USD instead, below the amount at which it buys.
 
 It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
-- To send the message to people, the notifier of Slack or SMTP in place of `LogNotifier`, and its connection.
+- To send the message to people: a Slack or SMTP notifier instead of `LogNotifier`, and its connection.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class LogNotifier(BaseNotifier):
 
 # [START howto_event_trigger_openrouter_credits_message]
 notifier = LogNotifier("{{ ti.xcom_pull() }}")
-# openrouter_key_limit_alert.py has those of Slack and SMTP.
+# openrouter_key_limit_alert.py shows those of Slack and SMTP.
 
 with DAG(
     dag_id="openrouter_credits_alert",

@@ -1,9 +1,11 @@
 """
 ### Disable an OpenRouter key that burns its limit within hours
 
-Starts when a key, at its pace of today, runs dry within six hours and before its next reset, as a key does that
-leaked or is used in a loop. The key is disabled, and there is a message about it. A key that is only nearly empty
-and spends slowly is left alone.
+Starts when a key, at its pace, will run dry within six hours and before its next reset. If even its whole limit
+would last less than a day at that pace, the DAG disables the key and logs a message about it: the key may have
+leaked, or a loop may use it. A key that is nearly empty but spends slowly is left alone.
+
+Use it for keys whose limit is meant to last for days. A limit that resets daily may well be spent within a day.
 
 It needs:
 
@@ -53,9 +55,11 @@ with DAG(
     @task
     def hashes(triggering_asset_events: Any = None) -> list[str]:
         events = triggering_asset_events[runaway_keys]
-        if not events:
-            raise AirflowSkipException("There is no event: this DAG is started by a key that runs away.")
-        return sorted({key["hash"] for event in events for key in event.extra["payload"]["keys"]})
+        keys = [key for event in events for key in event.extra["payload"]["keys"]]
+        found = {key["hash"] for key in keys if key["pace_usd_per_day"] > (key["limit"] or 0)}
+        if not found:  # there is no event at all if the DAG is triggered by hand
+            raise AirflowSkipException("There is no key whose whole limit would last for less than a day.")
+        return sorted(found)
 
     disable = OpenRouterUpdateKeyOperator.partial(
         task_id="disable", disabled=True, openrouter_conn_id="openrouter_updates"

@@ -2,13 +2,13 @@
 ### Alert before an OpenRouter key runs dry
 
 Waits until less than a tenth of any key's limit is left, and sends a message about the low keys. It waits in the
-triggerer, which uses no worker slot. When you trigger a run by hand, the form asks for the threshold, and for a
-pattern that the names of the keys must match.
+triggerer, which uses no worker slot. If you trigger a run by hand, the form asks for the threshold and for a
+pattern that the keys' names must match.
 
 It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
-- To send the message to people, the notifier of Slack or SMTP in place of `LogNotifier`, and its connection.
+- To send the message to people: a Slack or SMTP notifier instead of `LogNotifier`, and its connection.
 """
 
 from __future__ import annotations
@@ -65,8 +65,10 @@ with DAG(
     catchup=False,
     max_active_runs=1,
     params={
-        "threshold": Param("10%", type="string", description="A percentage of the limit, USD, or a time: 3 days"),
-        "pattern": Param(None, type=["null", "string"], description="Such as billing-*"),
+        "threshold": Param(
+            "10%", type="string", description="USD (5), percent of the limit (10%) or time (3 days)"
+        ),
+        "pattern": Param(None, type=["null", "string"], description="Of the keys' names, such as billing-*"),
     },
     doc_md=__doc__,
     tags=["openrouter"],

@@ -2,14 +2,14 @@
 ### Start when an OpenRouter key runs low
 
 The triggerer watches the keys; no DAG run waits. This DAG starts when a key will run dry within three days at its
-pace, and not again for that key until it has recovered. It also starts when the keys cannot be watched, and again
-when they can. After a restart of the triggerer, keys that are still low are reported once more on Airflow before
-3.3; newer ones remember what was reported.
+pace, and not again for that key until it has recovered. It also starts when the keys cannot be watched, and once
+more when they can be watched again. Before Airflow 3.3, keys that are still low are reported once more after a
+restart of the triggerer.
 
 It needs:
 
 - **Connection** `openrouter_default`: the management key as its password.
-- To send the messages to people, the notifiers of Slack or SMTP in place of `LogNotifier`, and their connections.
+- To send the messages to people: Slack or SMTP notifiers instead of `LogNotifier`, and their connections.
 """
 
 from __future__ import annotations

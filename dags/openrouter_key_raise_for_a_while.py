@@ -1,8 +1,8 @@
 """
 ### Raise the limit of an OpenRouter key for some hours
 
-Trigger it by hand and enter the hash of the key, the new limit, and for how many hours. It raises the limit,
-waits in the triggerer, and sets the old limit again; unless somebody has changed the limit meanwhile.
+Trigger it by hand and enter the hash of the key, the new limit, and the number of hours. It raises the limit,
+waits in the triggerer, and restores the old limit, unless somebody has changed the limit in the meantime.
 
 It needs:
 

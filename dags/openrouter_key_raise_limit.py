@@ -1,9 +1,9 @@
 """
 ### Ask a person before the limit of an OpenRouter key is raised
 
-Starts when a key runs low. For each such key, a person is asked under *Browse → Required Actions*: raise its
-limit, leave it, or disable the key. Without an answer within twelve hours it is left as it is. At the end there
-is a message with what was decided, and by whom.
+Starts when a key runs low. For each such key it asks a person under *Browse → Required Actions*: raise its limit,
+leave it, or disable the key? Without an answer within twelve hours, the key is left as it is. At the end the DAG
+logs what was decided, and by whom.
 
 It needs Airflow 3.1 or newer, and:
 
@@ -70,7 +70,7 @@ with DAG(
         lines = []
         for done in decisions:
             if not done["changed"]:
-                what = "needed nothing any more"
+                what = "no longer needed a change"
             elif done["answer"] == "Disable":
                 what = f"was disabled by {done['answered_by']}"
             else:

@@ -1,11 +1,11 @@
 """
-### What every OpenRouter key spent on which model, every day
+### Store what every OpenRouter key spent on which model, every day
 
 Writes the activity of the day before, by key and model, into a parquet file and into a table. If it runs again
-for a day, it replaces what it wrote of that day, and nothing else.
+for a day, it replaces what it wrote for that day, and nothing else.
 
-OpenRouter remembers the last 30 days, so the runs that were missed are caught up on: after a pause, and from
-`start_date` on when the DAG is switched on. Runs for older days are skipped, and keep what was written of them.
+OpenRouter keeps the last 30 days, so the DAG catches up on missed runs: after a pause, and from `start_date` on
+when it is switched on. Runs for older days are skipped, and what was written for them stays.
 
 It needs:
 
@@ -33,7 +33,7 @@ with DAG(
     schedule="0 2 * * *",  # in UTC, as OpenRouter's days are; two hours for the usage that is counted late
     start_date=datetime(2026, 11, 1, tzinfo=UTC),  # set it to 30 days before you switch the DAG on
     catchup=True,
-    max_active_runs=3,  # so that a month that is caught up on is not asked for at once
+    max_active_runs=3,  # so that catching up on a month does not send all requests at once
     default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},
     doc_md=__doc__,
     tags=["openrouter"],

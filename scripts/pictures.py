@@ -112,7 +112,7 @@ def main() -> None:
             low = {"limit": 50.0, "limit_remaining": 3.4, "limit_reset": "monthly"}
             sandbox.create_key(name="billing-eu", disabled=False, expires_at=None, **low)
             take(alert, browser, airflow, height=500)
-            take(approval, browser, airflow, height=600)
+            take(approval, browser, airflow, height=650)
             take(approved, browser, airflow, height=500)
     print(f"Done in {time.monotonic() - began:.0f} s; everything is stopped", flush=True)
 

@@ -17,7 +17,7 @@ from postgresql import running_postgresql
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-openrouter-"))
 DAGS = Path(__file__).parent.parent / "dags"
-OURS = "airflow_provider_openrouter|.*openrouter_key"
+OURS = "airflow_provider_openrouter|.*openrouter_(key|credits|spend)"
 """Modules whose deprecation warnings are errors: the package, and the DAG files as DagBag names them."""
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "OPENROUTER_"))]:
@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return twice the number of cores, because half of the time tests wait."""
-    return 2 * (os.cpu_count() or 1)
+    """Return two more than there are cores, because tests often wait."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -1,4 +1,4 @@
-"""What is one object and not a list: the key that asks, and the credits of its account."""
+"""What the API returns as one object: the key that sends the requests, and the credits of its account."""
 
 from __future__ import annotations
 

@@ -63,8 +63,8 @@ def activity_by_key(records: RecordReader, day: dt.date, listing: KeyListing) ->
     """
     Return what each key spent on a day, and what is left of the account's activity.
 
-    The keys that can have been used on that day are asked for side by side. A key that is deleted meanwhile has
-    no rows of its own any more; what it spent is left over.
+    The keys that may have been used on that day are asked for side by side. A key that is deleted meanwhile no
+    longer has rows of its own; its spend is left over.
 
     :param listing: all keys of the account.
     """

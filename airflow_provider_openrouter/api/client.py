@@ -178,7 +178,7 @@ class OpenRouterClient(BaseClient):
         """
         Return everything that the account spent on one day, by key and workspace.
 
-        What none of the keys accounts for is under None: that of deleted keys and of the chat.
+        Spend that no key accounts for (deleted keys, and the chat) is under None.
 
         :param day: one of the last 30 completed UTC days.
         :param listing: all keys of the account, of all workspaces, disabled and expired ones too.

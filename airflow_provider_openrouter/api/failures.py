@@ -148,7 +148,7 @@ def _remedy(status: int, url: str, text: str) -> tuple[str, str | None]:
     if path.endswith("/activity"):
         return "Check date, api_key_hash and user_id, and the base URL.", "base_url"
     if status == 404 and path.endswith("/members"):
-        return "Check the base URL. If it is right, the account may be no organization.", "base_url"
+        return "Check the base URL. If it is right, the account may not be an organization.", "base_url"
     if "/keys/" in path:
         if status == 404:
             return "No key has this hash, or it was deleted. Check key_hash and the base URL.", "base_url"

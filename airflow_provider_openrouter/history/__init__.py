@@ -55,7 +55,7 @@ def sql(
         ``openrouter_keys``, or none if ``activity_table`` is given. Only for the views, and not for DuckDB.
     :param folder: the folder of parquet files of keys that the views read, such as ``s3://my-lake/keys``; by
         default ``lake/keys``, or none if ``activity_folder`` is given. Only for the views, and only for DuckDB.
-    :param activity_table: the table of activity that the views read, too. With ``table``, names and teams are
+    :param activity_table: the table of activity that the views also read. With ``table``, names and teams are
         those of the day; without it, those of when the activity was read. Only for the views, and not for DuckDB.
     :param activity_folder: the same as a folder of parquet files. Only for the views, and only for DuckDB.
     :param days: the days that a question is about, by default 30, counted back from the newest of each source.

@@ -1,8 +1,7 @@
--- openrouter_key_names: what each key was called and whose it was, from which day to which, by the keys'
--- snapshots.
+-- openrouter_key_names: each key's name, team, creator and external user, and since which day.
 --
--- A row holds from `first_day_number` until the day before `next_day_number`. The first one also holds for all
--- days before the key's first snapshot, the last one for all days after its last.
+-- They come from the keys' snapshots. A row holds from `first_day_number` until that of the key's next row. A
+-- key's first row also holds for all days before its first snapshot.
 
 DROP VIEW IF EXISTS openrouter_activity_spend;
 DROP VIEW IF EXISTS openrouter_key_names;
@@ -17,19 +16,12 @@ WITH steps AS (
         lag(external_user) OVER earlier AS external_user_before
     FROM openrouter_key_days
     WINDOW earlier AS (PARTITION BY source, hash ORDER BY day_number)
-),
-changes AS (
-    SELECT
-        source, hash, created_day_number, name, prefix, creator_user_id, external_user,
-        CASE WHEN day_number_before IS NULL THEN 0 ELSE day_number END AS first_day_number
-    FROM steps
-    WHERE day_number_before IS NULL
-        OR coalesce(name, '') <> coalesce(name_before, '')
-        OR coalesce(creator_user_id, '') <> coalesce(creator_before, '')
-        OR coalesce(external_user, '') <> coalesce(external_user_before, '')
 )
 SELECT
-    source, hash, created_day_number, name, prefix, creator_user_id, external_user, first_day_number,
-    coalesce(lead(first_day_number) OVER (PARTITION BY source, hash ORDER BY first_day_number), 1000000)
-        AS next_day_number
-FROM changes;
+    source, hash, created_day_number, name, prefix, creator_user_id, external_user,
+    CASE WHEN day_number_before IS NULL THEN 0 ELSE day_number END AS first_day_number
+FROM steps
+WHERE day_number_before IS NULL
+    OR coalesce(name, '') <> coalesce(name_before, '')
+    OR coalesce(creator_user_id, '') <> coalesce(creator_before, '')
+    OR coalesce(external_user, '') <> coalesce(external_user_before, '');

@@ -9,6 +9,6 @@ DROP VIEW IF EXISTS openrouter_key_names;
 CREATE VIEW openrouter_key_names AS
 SELECT
     source, hash, day_number AS created_day_number, name, prefix, name AS creator_user_id, name AS external_user,
-    day_number AS first_day_number, day_number AS next_day_number
+    day_number AS first_day_number
 FROM openrouter_activity_observations
 WHERE 1 = 0;

@@ -9,18 +9,25 @@
 
 WITH settings AS (SELECT 30 AS days),
 activity AS (
-    SELECT
-        source, hash, day_number, spend,
-        max(day_number) OVER (PARTITION BY source) AS newest_day_number
+    SELECT source, hash, day_number, spend
     FROM openrouter_activity_observations
     WHERE grouped_by = 'key'
 ),
-days_read AS (
-    SELECT source, min(day_number) AS first_day_number, max(day_number) AS last_day_number
+newest AS (
+    SELECT source, max(day_number) AS day_number
     FROM activity
-    CROSS JOIN settings
-    WHERE newest_day_number - day_number < settings.days
     GROUP BY source
+),
+days_read AS (
+    SELECT
+        activity.source,
+        min(activity.day_number) AS first_day_number,
+        max(activity.day_number) AS last_day_number
+    FROM activity
+    JOIN newest ON newest.source = activity.source
+    CROSS JOIN settings
+    WHERE newest.day_number - activity.day_number < settings.days
+    GROUP BY activity.source
 ),
 amounts AS (
     SELECT

@@ -8,8 +8,8 @@
 -- that day. On the first day of a source no key has a row. Spend between the last snapshot of a key and its
 -- deletion is not known either. If OpenRouter corrects a usage, the spend is negative, and sums stay right.
 --
--- `first_day_number` and `next_day_number` say between which midnights it was spent, with those that are nearest
--- to the snapshots: from the beginning of the former to that of the latter.
+-- It was spent between the beginnings of the days `first_day_number` and `next_day_number`: the midnights that
+-- are nearest to the two snapshots.
 
 DROP VIEW IF EXISTS openrouter_key_spend;
 

@@ -2,7 +2,7 @@
 --
 -- USD, to a millionth of a dollar, from the activity. Teams are those of spend_per_prefix.sql: a name without
 -- '-' is its own prefix, and a renamed key counts under the name that it had on the day. `prefix` is null for
--- what no listed key spent, and for days that were not read by key.
+-- spend that no key accounts for, and for days that were not read by key.
 
 WITH settings AS (SELECT 30 AS days)
 SELECT

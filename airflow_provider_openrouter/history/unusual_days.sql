@@ -1,8 +1,8 @@
 -- On which of the last N days did a key or team cost far more than in its own four weeks before?
 --
 -- A day is unusual if it cost more than 3 times what was `usual`, and at least 5 dollars more: `usual` is the
--- third most expensive of the 28 days before. So two earlier days that were expensive hide nothing, and a job
--- that runs every week is not unusual. Days without rows cost 0. `kind` is 'key', or 'team' for a prefix.
+-- third most expensive of the 28 days before. So two earlier expensive days do not hide another one, and a
+-- job that runs every week is not unusual. Days without rows cost 0. `kind` is 'key', or 'team' for a prefix.
 -- `cost` is USD, to a millionth of a dollar, with what you paid to other providers with your own keys.
 --
 -- A key is judged from a week after its creation, if the keys' snapshots know that, or after its first
@@ -27,35 +27,55 @@ costs AS (
     WHERE hash IS NOT NULL
     GROUP BY source, prefix, day, day_number, days_ago
 ),
+first_read AS (
+    SELECT source, min(day_number) AS day_number
+    FROM openrouter_activity_spend
+    WHERE hash IS NOT NULL
+    GROUP BY source
+),
 aged AS (
     SELECT
         costs.*,
-        day_number - min(coalesce(created_day_number, day_number)) OVER (PARTITION BY source, kind, id) AS age,
-        day_number - min(day_number) OVER (PARTITION BY source) AS days_read
+        costs.day_number - first_read.day_number AS days_read,
+        costs.day_number - first_value(coalesce(created_day_number, costs.day_number))
+            OVER (PARTITION BY costs.source, kind, id ORDER BY costs.day_number) AS age
     FROM costs
+    JOIN first_read ON first_read.source = costs.source
 ),
-judged AS (
-    SELECT aged.*, settings.times, settings.dollars
+weekdays AS (
+    SELECT 1 AS days UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4
+    UNION ALL SELECT 5 UNION ALL SELECT 6 UNION ALL SELECT 7
+),
+weeks AS (SELECT 0 AS days UNION ALL SELECT 7 UNION ALL SELECT 14 UNION ALL SELECT 21),
+compared AS (
+    SELECT source, kind, id, days_ago, day, name, cost, NULL AS earlier_cost
     FROM aged
     CROSS JOIN settings
     WHERE days_ago < settings.days AND cost >= settings.dollars AND age >= 7 AND days_read >= 7
-),
-compared AS (
+    UNION ALL
     SELECT
-        judged.*, earlier.cost AS earlier_cost,
-        row_number() OVER (PARTITION BY judged.source, judged.kind, judged.id, judged.day_number
-            ORDER BY earlier.cost DESC) AS place
-    FROM judged
-    LEFT JOIN costs AS earlier ON earlier.source = judged.source AND earlier.kind = judged.kind
-        AND earlier.id = judged.id
-        AND earlier.day_number BETWEEN judged.day_number - 28 AND judged.day_number - 1
+        source, kind, id, days_ago - weeks.days - weekdays.days AS days_ago,
+        NULL AS day, NULL AS name, NULL AS cost, cost AS earlier_cost
+    FROM aged
+    CROSS JOIN weeks
+    CROSS JOIN weekdays
+    CROSS JOIN settings
+    WHERE days_ago - weeks.days - weekdays.days BETWEEN 0 AND settings.days - 1
+),
+placed AS (
+    SELECT
+        compared.*,
+        row_number() OVER (PARTITION BY source, kind, id, days_ago
+            ORDER BY earlier_cost IS NULL, earlier_cost DESC) AS place
+    FROM compared
 ),
 answers AS (
     SELECT
-        source, day, kind, name, id, cost, times, dollars,
+        source, kind, id,
+        max(day) AS day, max(name) AS name, max(cost) AS cost,
         coalesce(max(CASE WHEN place = 3 THEN earlier_cost END), 0) AS usual
-    FROM compared
-    GROUP BY source, day, kind, name, id, cost, times, dollars
+    FROM placed
+    GROUP BY source, kind, id, days_ago
 )
 SELECT
     source, day, kind, name,
@@ -63,5 +83,6 @@ SELECT
     round(cost * 1e6) / 1e6 AS cost,
     round(usual * 1e6) / 1e6 AS usual
 FROM answers
+CROSS JOIN settings
 WHERE cost > times * usual AND cost - usual >= dollars
 ORDER BY day DESC, cost - usual DESC, source, kind, id;

@@ -81,30 +81,32 @@ class BaseOpenRouterActivityOperator(BaseOpenRouterOperator):
 
 class OpenRouterListActivityOperator(ReturningOperator, BaseOpenRouterActivityOperator):
     """
-    Lists what an account spent on one day by model and endpoint, and returns it, or writes a file.
+    Lists what an account spent on one day by model and endpoint, and returns it or writes it into a file.
 
-    It returns a typed frame with the columns of a file (see :mod:`airflow_provider_openrouter.snapshots.frame`);
-    with ``xcom_format="records"`` the API's own dicts, by key with their ``key_hash`` and ``key_name``; with
-    ``output_path`` it writes a file and returns its path. It covers the whole account, all its workspaces.
+    It returns a typed frame with the columns of a file (see :mod:`airflow_provider_openrouter.snapshots.frame`).
+    With ``xcom_format="records"`` it returns the API's own dicts, by key with their ``key_hash`` and
+    ``key_name``. With ``output_path`` it writes a file and returns its path. It covers the whole account, all its
+    workspaces.
 
-    It pushes the XCom ``summary``: the day, what it cost (USD), the five most expensive models and keys, and how
-    much no key accounts for. Each outlet asset gets ``rows``, ``observed_at``, and of a file ``path`` and
-    ``bytes``, as its ``extra``.
+    It pushes the XCom ``summary``: the day, its cost (USD), the five most expensive models and keys, and the
+    spend that no key accounts for. Each outlet asset gets ``rows`` and ``observed_at``, and for a file ``path``
+    and ``bytes``, as its ``extra``.
 
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
-    :param date: the UTC day, such as ``2026-11-03``, one of the last 30 that are over; None for yesterday. A
+    :param date: the UTC day, such as ``2026-11-03``, one of the last 30 completed ones; None for yesterday. A
         daily DAG passes ``{{ macros.ds_add(dag_run.run_after | ds, -1) }}``, so that it can be backfilled.
         (templated)
-    :param by: what the rows are grouped by, beside model and endpoint. ``"workspace"``: by workspace. ``"key"``:
-        by key and workspace; each key that can have been used on the day is asked for, and what no key accounts
-        for, as it was spent by deleted keys or in the chat, is kept in rows without a key. ``"account"``:
-        neither. (templated)
+    :param by: what the rows are grouped by, besides model and endpoint. ``"workspace"``: by workspace. ``"key"``:
+        by key and workspace, with one request for each key that may have been used on the day; spend that no key
+        accounts for (deleted keys, and the chat) is kept in rows without a key. ``"account"``: neither.
+        (templated)
     :param output_path: where to write a file, absolute, with any scheme of ``ObjectStoragePath``; the suffix,
         ``.parquet``, ``.csv`` or ``.jsonl``, says what is written. In it ``{date}`` becomes the day, ``{source}``
         the source, and ``{grouped_by}`` what was given as ``by``. A file of the same name is replaced, and a
         reader never sees half of one. (templated)
     :param xcom_format: what to return if no file is written: ``"frame"`` or ``"records"``. (templated)
-    :param source: what distinguishes the account from others; by default the connection's id. (templated)
+    :param source: a name for the account, which distinguishes it from others; by default the connection's id.
+        (templated)
     :raises OpenRouterError: if the activity cannot be listed; ``transient`` says whether trying again may help.
     :raises OpenRouterRequestError: if an argument makes no sense; before the first request.
     :raises AirflowFailException: if this Airflow cannot put a frame of this pandas into XCom, or if the store's

@@ -38,15 +38,13 @@ except (ImportError, AirflowException):  # before Airflow 3.1
     class HITLOperator(BaseOperator):  # type: ignore[no-redef]
         """Says what is missing."""
 
-        template_fields: Collection[str] = ()
-
         def __init__(self, **_: Any) -> None:
             raise OpenRouterRequestError(
                 "OpenRouterRaiseLimitOperator needs Airflow 3.1 or newer. Upgrade Airflow."
             )
 
 
-TIMEOUT = next(filter(signature(HITLOperator).parameters.__contains__, ["response_timeout"]), "execution_timeout")
+TIMEOUT = "response_timeout" if "response_timeout" in signature(HITLOperator).parameters else "execution_timeout"
 """What the standard provider calls the time for an answer: it has had the first name since 1.13."""
 
 RAISE, LEAVE, DISABLE = OPTIONS = ("Raise", "Leave", "Disable")
@@ -58,14 +56,15 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
 
     Map it over the keys that a sensor returned, or that an event brought: ``.expand(key=…)``. The form shows the
     key, what is left of it and why it was reported, proposes a limit, and offers *Raise*, *Leave* and *Disable*.
-    *Leave*, which is also taken at the ``response_timeout``, skips the task. The connection must allow updates,
-    by its extra ``allow_updates``; that is checked before anybody is asked.
+    *Leave* skips the task, and so does an expired ``response_timeout``. The connection must allow updates, by its
+    extra ``allow_updates``; that is checked before anybody is asked.
 
-    After the answer the key is read again. If somebody has changed its limit meanwhile, or it is no longer low,
-    nothing is changed, and the log says so. It returns what the ``OpenRouterUpdateKeyOperator`` returns, with
-    ``answer`` and ``answered_by``.
+    After the answer the key is read again. If somebody has changed its limit in the meantime, if it has none, or
+    if it is no longer low, its limit is not raised, and the log says so. The result is that of
+    ``OpenRouterUpdateKeyOperator``, with ``answer`` and ``answered_by``.
 
-    It needs Airflow 3.1 or newer. Without ``assigned_users`` everybody who may run the DAG's tasks can answer.
+    It needs Airflow 3.1 or newer. Without ``assigned_users``, everybody who may update the DAG's required actions
+    (*HITL details*) can answer.
 
     :param key: the key, as a sensor returned it or an event brought it. (templated)
     :param max_limit: USD above which no limit is set, whatever is entered. (templated)
@@ -76,7 +75,7 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     :raises OpenRouterError: if reading or changing the key fails.
     """
 
-    template_fields: Collection[str] = (*HITLOperator.template_fields, "key", "max_limit", "openrouter_conn_id")
+    template_fields: Collection[str] = ("key", "max_limit", "openrouter_conn_id")
 
     def __init__(
         self,
@@ -115,8 +114,8 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         person = answer["responded_by_user"]
         answered_by = None if person is None else person["name"]
         if chosen == LEAVE:
-            who = f"{answered_by} answered so" if answered_by else "nobody answered in time"
-            left = f"Left as it is: key {self._name}, as {who}."
+            who = f"{answered_by} answered {LEAVE}" if answered_by else "nobody answered in time"
+            left = f"Left key {self._name} as it is: {who}."
             self.log.info(left)  # Airflow's UI does not show why a task was skipped
             raise AirflowSkipException(left)
         client = self._connect()
@@ -138,7 +137,10 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     def _prepare(self) -> None:
         """Fill the form, again when the task resumes: it is another object then."""
         if not isinstance(self.key, Mapping):
-            raise OpenRouterRequestError(f"key must be a key as a sensor returns it, not {self.key!r}.")
+            raise OpenRouterRequestError(
+                f"key must be a key as a sensor returns it, not {type(self.key).__name__}. A template that makes "
+                "one needs render_template_as_native_obj=True on the DAG."
+            )
         read_hash(self.key.get("hash"))
         cap = read_usd("max_limit", self.max_limit)
         self.subject = f"Raise the limit of key {self._name}?"
@@ -174,9 +176,11 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         settled = None
         if present != read_amount(self.key.get("limit")):
             settled = f"the limit of key {self._name} was changed meanwhile"
+        elif present is None:
+            settled = f"key {self._name} cannot be raised"
         elif not self._is_low(key):
             settled = f"key {self._name} is not low any more"
-        elif present is not None and limit <= present:
+        elif limit <= present:
             raise OpenRouterRequestError(
                 f"The new limit, {usd(limit)}, is not above the present one, {usd(present)}. Nothing was changed."
             )
@@ -185,9 +189,9 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         return bool(settled)
 
     def _is_low(self, key: Key) -> bool:
-        """Return whether the key is still below the threshold at which it was reported, if that is known."""
+        """Return whether the key is still below the threshold at which it was reported, if there is one."""
         threshold = self.key.get("threshold")
-        if threshold is None:
+        if threshold is None or self.key.get("reason") == "expiry":
             return True
         listing = KeyListing(keys=[key], observed_at=datetime.now(UTC), scope=WorkspaceScope.read(None))
         return bool(LimitRule(threshold=threshold, include_disabled=True).check(listing).low)

@@ -1,4 +1,4 @@
-"""What the operators that change a key have in common: one change, within a cap, and what is noted of it."""
+"""What the operators that change a key have in common: one change, within a cap, and its audit log."""
 
 from __future__ import annotations
 
@@ -72,9 +72,13 @@ def check_cap(changes: dict[str, Any], max_limit: float | None) -> None:
         return
     limit = changes["limit"]
     if limit is None or limit > max_limit:
-        wanted = "No limit" if limit is None else f"A limit of {usd(limit)}"
+        wanted, remedy = (
+            ("A key without a limit", "Leave out max_limit")
+            if limit is None
+            else (f"A limit of {usd(limit)}", "Raise max_limit")
+        )
         raise OpenRouterRequestError(
-            f"{wanted} is above max_limit, {usd(max_limit)}. Nothing was changed. Raise max_limit to allow it."
+            f"{wanted} is above max_limit, {usd(max_limit)}. Nothing was changed. {remedy} to allow it."
         )
 
 

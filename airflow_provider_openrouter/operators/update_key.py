@@ -30,24 +30,25 @@ class OpenRouterUpdateKeyOperator(UpdatingOperator, BaseOperator):
     """
     Changes one key: its limit, when that resets, its name, or whether it is disabled.
 
-    The connection must allow it, by its extra ``allow_updates``. The key is read first. Only what differs is
-    sent, and nothing if nothing does, so that running again changes nothing.
+    The connection must allow it, by its extra ``allow_updates``. The operator reads the key first and sends only
+    what differs. If nothing differs it sends nothing, so running it again changes nothing.
 
     It returns ``{"hash", "name", "before", "after", "changed"}``: ``before`` and ``after`` have the fields that
     can be changed, and ``limit_remaining``. Each outlet asset gets this as its ``extra``.
 
-    Each change that is sent leaves lines of JSON in the log, by the logger ``airflow_provider_openrouter.audit``:
-    DAG, run, task, what was before and what after, also if it fails after it was sent.
+    Each change leaves two lines of JSON in the log, from the logger ``airflow_provider_openrouter.audit``: before
+    it is sent, and when its outcome is known. They have the DAG, run and task, and the fields before and after.
 
     :param key_hash: the hash of the key. (templated)
     :param limit: the new limit in USD; None for no limit. (templated)
-    :param remaining: in place of ``limit``: raise the limit so that so many USD remain. If that much or more
+    :param remaining: instead of ``limit``: raise the limit so that this many USD remain. If that much or more
         remains, or the key has no limit, it stays as it is. (templated)
     :param limit_reset: when the limit resets: ``"daily"``, ``"weekly"`` or ``"monthly"``; None for never.
         (templated)
     :param disabled: whether the key is disabled; None leaves it as it is. (templated)
     :param name: the new name; None leaves it as it is. (templated)
-    :param max_limit: USD above which a limit is refused, as is no limit; None for no such cap. (templated)
+    :param max_limit: USD above which a limit is refused; no limit counts as above it. None for no cap.
+        (templated)
     :param only_if: fields and the values that they must still have, such as ``{"limit": 50}``; if one has another
         value, nothing is changed. (templated)
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
@@ -144,8 +145,8 @@ class OpenRouterUpdateKeyOperator(UpdatingOperator, BaseOperator):
         now = changes_of(key)
         for field, value in self._read_only_if(self.only_if or {}).items():
             if now[field] != value:
-                changed = f"{field} is {now[field]!r} by now, not {value!r}"
-                self.log.info("Nothing changed of key %s: %s.", words.name(key), changed)
+                changed = f"{field} is now {now[field]!r}, not {value!r}"
+                self.log.info("Did not change key %s: %s.", words.name(key), changed)
                 return False
         return True
 
@@ -155,7 +156,7 @@ class OpenRouterUpdateKeyOperator(UpdatingOperator, BaseOperator):
                 f"only_if must have fields such as limit, not {', '.join(map(repr, sorted(unknown)))}. There are "
                 f"{', '.join(READERS)}."
             )
-        return read_changes(**only_if)
+        return dict.fromkeys(only_if) | read_changes(**only_if)  # which leaves out a disabled or name of None
 
     @property
     def _given(self) -> dict[str, Any]:

@@ -29,7 +29,7 @@ class OpenRouterKeyLimitSensor(WaitSensor):
     """
     Waits until less than the threshold remains of any watched key, and returns the low keys, the lowest first.
 
-    Watched are the active keys (neither disabled nor expired) with a limit that the other arguments select. What
+    It watches the active keys (neither disabled nor expired) with a limit that the other arguments select. What
     remains is ``limit_remaining``, as the API sends it. A low key is the API's own dict, with ``observed_at``
     (ISO 8601, UTC), ``reason`` (``limit``, ``runway`` or ``expiry``), ``threshold``, ``next_reset_at`` and, for a
     threshold in time, ``pace_usd_per_day`` and ``runs_dry_at`` added, and with ``workspace_name`` where that was
@@ -167,14 +167,15 @@ class OpenRouterCreditsSensor(WaitSensor):
     """
     Waits until an account's credits are low, and returns what is left of them.
 
-    Low is a balance (``total_credits`` less ``total_usage``) strictly below an amount of USD, or one that is gone
-    within a time at the account's pace (see :mod:`airflow_provider_openrouter.watch.account_pace`). The result is
-    a dict: ``total_credits`` and ``total_usage`` as the API sent them, ``balance`` (USD), ``observed_at``
-    (ISO 8601, UTC), ``reason`` (``limit`` or ``runway``), ``threshold``, ``pace_usd_per_day`` and ``runs_dry_at``
-    (ISO 8601, UTC). The last two are null if the threshold is an amount.
+    The credits are low if the balance (``total_credits`` minus ``total_usage``) is strictly below an amount of
+    USD, or will be gone within a time at the account's pace (see
+    :mod:`airflow_provider_openrouter.watch.account_pace`). The result is a dict: ``total_credits`` and
+    ``total_usage`` as the API sent them, ``balance`` (USD), ``observed_at`` (ISO 8601, UTC), ``reason``
+    (``limit`` or ``runway``), ``threshold``, ``pace_usd_per_day`` and ``runs_dry_at`` (ISO 8601, UTC). The last
+    two are null if the threshold is an amount.
 
     It waits, in each mode and through each error, as :class:`OpenRouterKeyLimitSensor` does. In ``reschedule``
-    mode each poke is a process of its own and knows no earlier one, so that what is spent today does not count.
+    mode each poke is a process of its own and knows no earlier one, so today's spend does not count.
 
     :param threshold: USD such as ``25``, or a time such as ``"3 days"`` or a ``timedelta``; what is left must be
         strictly below an amount. (templated)

@@ -2,8 +2,8 @@
 What one run may replace: its own partition of the history, and no other.
 
 The API shows only the present of keys. Their partition is therefore dated by when the keys were listed, not by
-the run's logical date: a run that is cleared a week later writes the keys of that later day, beside what it wrote
-before. It remembers activity for 30 days, whose partition is the day that was asked for.
+the run's logical date: a run that is cleared a week later writes the keys of that later day, and leaves what it
+wrote before. For activity, of which the API remembers 30 days, the partition is the day that was asked for.
 """
 
 from __future__ import annotations

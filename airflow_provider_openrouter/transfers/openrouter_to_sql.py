@@ -48,7 +48,8 @@ class OpenRouterKeysToSqlOperator(ToSqlOperator, BaseOpenRouterKeysOperator):
         them. (templated)
     :param granularity: ``"day"`` or ``"hour"``: whether the rows of that UTC day are replaced, or of that hour.
         (templated)
-    :param source: what distinguishes the account from others; by default the connection's id. (templated)
+    :param source: a name for the account, which distinguishes it from others; by default the connection's id.
+        (templated)
     :param snapshot: the moment, ISO 8601, that says which day or hour is replaced; by default when the keys are
         listed. The API shows only the present, so that another moment files today's keys under that day.
         (templated)
@@ -101,17 +102,17 @@ class OpenRouterKeysToSqlOperator(ToSqlOperator, BaseOpenRouterKeysOperator):
 
 class OpenRouterActivityToSqlOperator(ToSqlOperator, BaseOpenRouterActivityOperator):
     """
-    Writes what an account spent on one day into a table, one row for each model and endpoint, and what it is by.
+    Writes what an account spent on one day into a table, by model and endpoint, and by workspace or key.
 
     A run replaces its partition, the rows of the same ``date``, ``source`` and ``grouped_by``, and no other:
     running it again has the same result as running it once, and a failure leaves the table as it was. A day
-    without activity is a success that leaves no rows of it. It returns the table, its partition and how many rows
-    that has. It needs the extra ``sql``. It writes to PostgreSQL, MySQL, MariaDB and SQLite; other databases are
+    without activity is a success that leaves no rows. It returns the table, the partition and the number of its
+    rows. It needs the extra ``sql``. It writes to PostgreSQL, MySQL, MariaDB and SQLite; other databases are
     refused before the first request. It covers the whole account, all its workspaces.
 
-    It pushes the XCom ``summary``: the day, what it cost (USD), the five most expensive models and keys, and how
-    much no key accounts for. Each outlet asset gets ``rows``, ``observed_at``, the table and the partition as its
-    ``extra``.
+    It pushes the XCom ``summary``: the day, its cost (USD), the five most expensive models and keys, and the
+    spend that no key accounts for. Each outlet asset gets ``rows``, ``observed_at``, the table and the partition
+    as its ``extra``.
 
     :param sql_conn_id: the connection to the database, all of whose settings hold that Airflow's hook honours.
         (templated)
@@ -121,14 +122,15 @@ class OpenRouterActivityToSqlOperator(ToSqlOperator, BaseOpenRouterActivityOpera
     :param create_table: whether a missing table is created, with an index of its partitions and without a primary
         key: any name in a row may be missing, and two rows may be equal. Missing columns are added in any case.
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
-    :param date: the UTC day, such as ``2026-11-03``, one of the last 30 that are over; None for yesterday. A
+    :param date: the UTC day, such as ``2026-11-03``, one of the last 30 completed ones; None for yesterday. A
         daily DAG passes ``{{ macros.ds_add(dag_run.run_after | ds, -1) }}``, so that it can be backfilled.
         (templated)
-    :param by: what the rows are grouped by, beside model and endpoint. ``"workspace"``: by workspace. ``"key"``:
-        by key and workspace; each key that can have been used on the day is asked for, and what no key accounts
-        for, as it was spent by deleted keys or in the chat, is kept in rows without a key. ``"account"``:
-        neither. (templated)
-    :param source: what distinguishes the account from others; by default the connection's id. (templated)
+    :param by: what the rows are grouped by, besides model and endpoint. ``"workspace"``: by workspace. ``"key"``:
+        by key and workspace, with one request for each key that may have been used on the day; spend that no key
+        accounts for (deleted keys, and the chat) is kept in rows without a key. ``"account"``: neither.
+        (templated)
+    :param source: a name for the account, which distinguishes it from others; by default the connection's id.
+        (templated)
     :raises OpenRouterError: if the activity cannot be listed; ``transient`` says whether trying again may help.
     :raises OpenRouterRequestError: if an argument makes no sense.
     :raises AirflowFailException: if a setting of the connection makes no sense, if it leads to another

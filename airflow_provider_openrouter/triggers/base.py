@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 from collections.abc import AsyncGenerator, AsyncIterator, Sequence
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
@@ -143,7 +144,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
     :param rearm_margin: how much above the threshold something must be before it is re-armed.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never.
     :param report_failures_after: after how many polls in a row that fail, or find nothing to watch, to yield an
-        event that says so, None for never.
+        event that says so, ``max_consecutive_failures`` at most; None for never.
     """
 
     backs_off = True
@@ -160,6 +161,11 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
         self.rearm_margin = read_margin(rearm_margin, self.rule.thresholds[0])
         self.max_consecutive_failures = read_count("max_consecutive_failures", max_consecutive_failures)
         self.report_failures_after = read_count("report_failures_after", report_failures_after)
+        if (self.report_failures_after or 0) > (self.max_consecutive_failures or math.inf):
+            raise OpenRouterRequestError(
+                "report_failures_after must not be above max_consecutive_failures. After that many failures the "
+                "trigger starts again and counts from 1, so none would be reported."
+            )
 
     @property
     def _arguments(self) -> dict[str, Any]:

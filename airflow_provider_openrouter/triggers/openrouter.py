@@ -101,14 +101,15 @@ class OpenRouterKeyLimitEventTrigger(EventTrigger):
     :param workspace_id: None for the account's default workspace, the id or the name of one, ``"*"`` for all of
         them.
     :param rearm_margin: how much above the threshold a key must be before it is re-armed: an amount of USD, or a
-        percentage of its limit; of a threshold in time a time, by default half of it. It keeps a key that hovers
-        around the threshold from being reported repeatedly.
+        percentage of its limit; with a threshold in time, a time, by default half of it. It keeps a key that
+        hovers around the threshold from being reported repeatedly.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
         trigger again then: use it to make failures visible; it does not stop the watch.
     :param expires_within: a time such as ``"7 days"`` (or a ``timedelta``): keys that expire within it are
         reported, too, with a limit or without, once for each key and expiry. None for no such keys.
     :param report_failures_after: after how many polls in a row that fail, or find no key to watch, to yield one
-        event of the status ``error``, and when that is over one of the status ``recovered``. None for never.
+        event of the status ``error``, and when that is over one of the status ``recovered``; at most
+        ``max_consecutive_failures``. None for never.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 
@@ -154,9 +155,10 @@ class OpenRouterCreditsTrigger(WaitTrigger):
     """
     Waits until an account's credits are low, and yields one event.
 
-    Low is a balance (``total_credits`` less ``total_usage``) strictly below an amount of USD, or one that is gone
-    within a time at the account's pace. It polls, waits and ends as :class:`OpenRouterKeyLimitTrigger` does;
-    triggers of the same connection share their polls, those with amounts and those with times apart.
+    The credits are low if the balance (``total_credits`` minus ``total_usage``) is strictly below an amount of
+    USD, or will be gone within a time at the account's pace. It polls, waits and ends as
+    :class:`OpenRouterKeyLimitTrigger` does. Triggers of the same connection share their polls; thresholds in USD
+    and in time are polled separately.
 
     :param threshold: an amount of USD, or a time such as ``"3 days"`` or a ``timedelta``.
     :param openrouter_conn_id: the connection to OpenRouter.
@@ -189,20 +191,21 @@ class OpenRouterCreditsEventTrigger(EventTrigger):
     """
     Starts DAGs, by way of an asset, when an account's credits are low: once, until they have recovered.
 
-    What is low is the same as for :class:`OpenRouterCreditsTrigger`; how it polls, what it remembers, and what it
-    does about failures, as for :class:`OpenRouterKeyLimitEventTrigger`. The account is re-armed once its balance
-    is back at or above the threshold and the margin. After a threshold that is a time it is also re-armed by
-    credits that are bought, unless it is still low.
+    Low means the same as for :class:`OpenRouterCreditsTrigger`. How it polls, what it remembers and what it does
+    about failures is the same as for :class:`OpenRouterKeyLimitEventTrigger`. The account is re-armed once its
+    balance is back at or above the threshold plus the margin. With a threshold in time it is also re-armed when
+    credits are bought, unless it is still low.
 
     :param threshold: an amount of USD, or a time such as ``"3 days"`` or a ``timedelta``.
     :param openrouter_conn_id: the connection to OpenRouter.
     :param poll_interval: seconds from the beginning of a poll to that of the next.
     :param rearm_margin: how much above the threshold the balance must be before it is re-armed: USD, or a time if
-        the threshold is one. 0 is half of a threshold that is a time.
+        the threshold is one. With a threshold in time, 0 means half of it.
     :param max_consecutive_failures: after how many failures in a row to raise, None for never. Airflow starts the
         trigger again then: use it to make failures visible; it does not stop the watch.
     :param report_failures_after: after how many polls in a row that fail to yield one event of the status
-        ``error``, and when that is over one of the status ``recovered``. None for never.
+        ``error``, and when that is over one of the status ``recovered``; at most ``max_consecutive_failures``.
+        None for never.
     :raises OpenRouterRequestError: if an argument makes no sense.
     """
 

@@ -1,10 +1,10 @@
 """
 How fast an account spends its credits. Pure: no clock, no network, no Airflow.
 
-``GET /credits`` sends totals alone, so that the pace needs a history: the completed days of ``GET /activity``,
-and what ``total_usage`` has grown by since it was first read today. What is spent on one's own provider keys
-(BYOK) is not paid from credits, and not counted. That activity has completed UTC days alone is from OpenRouter's
-API reference (https://openrouter.ai/docs/api-reference) of 2026.
+``GET /credits`` sends only totals, so the pace needs a history: the completed days of ``GET /activity``, and what
+``total_usage`` has grown by since it was first read today. What is spent on one's own provider keys (BYOK) is not
+paid from credits, and not counted. That activity covers only completed UTC days is from OpenRouter's API
+reference (https://openrouter.ai/docs/api-reference) of 2026.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""When an account is low, and what is said of it."""
+"""When an account's credits are low, as records and as lines of the log."""
 
 from __future__ import annotations
 
@@ -63,8 +63,8 @@ def read_account_threshold(value: Any, *, name: str = "threshold") -> Threshold:
     if threshold is None or isinstance(threshold, PercentThreshold):
         raise OpenRouterRequestError(
             f'{name} must be USD such as 25 or a time such as "3 days", not {value!r}. USD must be 0 or more; a '
-            "time is in hours, days or weeks, above 0 and 366 days at most; and an account has no limit that a "
-            "percentage could be of."
+            "time is in hours, days or weeks, above 0 and 366 days at most. A percentage cannot be used, because "
+            "an account has no limit."
         )
     return threshold
 

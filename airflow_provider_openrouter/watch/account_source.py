@@ -1,4 +1,4 @@
-"""What is read of an account at each poll: its credits and, for who asks how long they last, its pace."""
+"""What is read of an account at each poll: its credits and, for a threshold in time, its pace."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class AccountLeft:
 
     @property
     def id(self) -> str:
-        """By what alert state remembers it: a rule watches one account."""
+        """The id under which the alert state remembers it: a rule watches one account."""
         return "account"
 
     @property

@@ -46,11 +46,7 @@ def low_event(check: Check[L], found: Sequence[Finding[L]], *, connection: str) 
 
 def error_event(error: Exception) -> dict[str, Any]:
     """Return the event of an error that ended a wait."""
-    known = isinstance(error, AirflowException)
-    said = (
-        str(error) if known else f"{type(error).__name__} ended the wait. The triggerer's log has the traceback."
-    )
-    return _error(error) | {"message": fit(said)}
+    return _error(error) | {"message": _text(error, f"{type(error).__name__} ended the wait.")}
 
 
 def failing_event(
@@ -64,11 +60,12 @@ def failing_event(
     :param failures: how many polls in a row have failed.
     :param watched: the fields that say what is watched.
     """
-    known = isinstance(error, AirflowException)
-    said = (
-        str(error) if known else f"An unexpected {type(error).__name__}. The triggerer's log has the traceback."
-    )
-    event = _error(error) | {"cause": fit(said), "failing_since": failing_since, "failures": failures, **watched}
+    event = _error(error) | {
+        "cause": _text(error, f"An unexpected {type(error).__name__}."),
+        "failing_since": failing_since,
+        "failures": failures,
+        **watched,
+    }
     return event | {"message": format_message(event)}
 
 
@@ -90,13 +87,19 @@ def recovered_event(*, failing_since: str, watched: dict[str, Any]) -> dict[str,
 
 
 def _error(error: Exception) -> dict[str, Any]:
-    """Return what the event of an error has beside its text, which may contain anything if it is not ours."""
+    """Return what the event of an error has beside its text."""
     return {
         "version": VERSION,
         "status": "error",
         "error": type(error).__name__,
         "status_code": error.status_code if isinstance(error, OpenRouterError) else None,
     }
+
+
+def _text(error: Exception, otherwise: str) -> str:
+    """Return the text of an error, unless it is neither Airflow's nor ours: that may contain anything."""
+    known = isinstance(error, AirflowException)
+    return fit(str(error) if known else f"{otherwise} The triggerer's log has the traceback.")
 
 
 def read_event(event: Any) -> dict[str, Any]:

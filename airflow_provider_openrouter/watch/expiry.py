@@ -37,5 +37,5 @@ class Expiry:
         return list(takewhile(self.is_near, lefts))
 
     def details(self, left: KeyLeft) -> dict[str, Any]:
-        """Return what a record says beside the reason and the time: nothing."""
+        """Return what a record says besides the reason and the time: nothing."""
         return {}

@@ -26,7 +26,15 @@ A triggerer reads the line that it logs 4 kB at a time, between its other work. 
 MB kept it for 160 seconds; after 30 it counts as dead, and another one takes over.
 """
 
-KEPT_FIRST = FIELDS.keys() | {"observed_at", "workspace_name", "reason", "threshold"}
+KEPT_FIRST = FIELDS.keys() | {
+    "observed_at",
+    "workspace_name",
+    "reason",
+    "threshold",
+    "next_reset_at",
+    "pace_usd_per_day",
+    "runs_dry_at",
+}
 
 SHOWN = 20
 """How many low keys the log names."""
@@ -125,7 +133,7 @@ def name_hashes(hashes: list[str]) -> str:
 
 
 def shorten(key: Key) -> Key:
-    """Return what an event has room for of a key, known and short fields first, and how many are left out."""
+    """Return the fields of a key that an event has room for, known and short ones first; count those left out."""
     if len(json.dumps(key)) <= LONGEST:
         return key
     sizes = {name: len(json.dumps({name: value})) for name, value in key.items()}

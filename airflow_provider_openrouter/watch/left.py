@@ -31,7 +31,7 @@ class Left(Amounts, Protocol):
 
     @property
     def id(self) -> str:
-        """By what alert state remembers it: no two that one rule watches have the same."""
+        """The id under which the alert state remembers it: unique among what one rule watches."""
 
     @property
     def forecast(self) -> Forecast:

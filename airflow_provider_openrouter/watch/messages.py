@@ -71,12 +71,14 @@ def _keys(event: Mapping[str, Any]) -> list[str]:
     total = event.get("total", len(keys))
     low_count = event.get("low_count", total)
     reasons = {key.get("reason") for key in keys}
-    low, expiring = ("is low", "expires soon") if total == 1 else ("are low", "expire soon")
+    hashes = [key["hash"] for key in keys if "hash" in key]
+    number = total - len(hashes) + len(set(hashes))  # a key that is low and expires is there twice
+    low, expiring = ("is low", "expires soon") if number == 1 else ("are low", "expire soon")
     what = " or ".join([low] * (reasons != {"expiry"}) + [expiring] * ("expiry" in reasons))
     in_all = f" ({low_count:,} in all)" if low_count > total else ""
     lines = [f"- {words.describe(key, in_full=True)}" for key in keys[:SHOWN]]
     more = [f"and {total - len(lines):,} more"] if total > len(lines) else []
-    return [f"{count(total, 'OpenRouter key')} {what}{in_all}", *lines, *more, _page("Keys", KEYS_PAGE, event)]
+    return [f"{count(number, 'OpenRouter key')} {what}{in_all}", *lines, *more, _page("Keys", KEYS_PAGE, event)]
 
 
 def _credits(event: Mapping[str, Any]) -> list[str]:
@@ -86,7 +88,7 @@ def _credits(event: Mapping[str, Any]) -> list[str]:
     return [
         f"The OpenRouter account has {words.balance(record)} of credits left",
         *([f"{subject} {why}."] if why else []),
-        "Without credits, every key of the account stops.",
+        "Without credits, every key of the account stops working.",
         _page("Credits", CREDITS_PAGE, event),
     ]
 

@@ -36,7 +36,7 @@ class Outage:
         self._stored: str | None = None
 
     async def keep(self) -> None:
-        """Read at the first poll what was reported before, and store from then on what was reported since."""
+        """Read at first what was reported before, and store from then on what was reported since."""
         if self._state_store is None:
             return
         with suppress(Exception):  # the alert state warns of a store that fails
@@ -44,7 +44,7 @@ class Outage:
                 state = await self._state_store.aget(self._state_key)
                 self._loaded = True
                 self._stored = state["failing_since"] if state else None
-                self._reported = self._reported or self._stored
+                self._reported = self._reported or self._stored  # the store may have failed at the first polls
             elif self._reported != self._stored:
                 state = {"version": VERSION, "failing_since": self._reported}
                 await self._state_store.aset(self._state_key, state)

@@ -78,9 +78,9 @@ class Pauses:
         Return the seconds from the beginning of a poll to that of the next: usually the interval.
 
         After failures it is longer by the time since the first of them in a row, up to ``LONGEST_PAUSE``: it
-        doubles with each, and those who poll more often do not lengthen it. Who backs off does so after any
-        failure, and keeps an interval that is longer. Who does not does so after refusals only, and shortens a
-        longer interval, so that a key that is revoked ends the wait in time.
+        doubles with each, and pollers with a shorter interval do not lengthen it. A poller that backs off does so
+        after any failure, and keeps an interval that is longer. Any other does so after refusals only, and
+        shortens a longer interval, so that a revoked key ends the wait in time.
         """
         since = self._failing_since if backs_off else self._refused_since
         if since is None:

@@ -1,8 +1,8 @@
 """
-One poll for all who wait for the same: keys, or the account's credits.
+One poll for everything that waits for the same source: keys, or the account's credits.
 
-A source is read in threads of its own and not on the event loop, and of equal sources one is read at a time. A
-poll that fails is shared as well. Airflow 3.3 can share a stream among event triggers; that is not used, as it
+A source is read in its own threads, not on the event loop. Of equal sources, only one is read at a time. A poll
+that fails is shared as well. Airflow 3.3 can share a stream among event triggers; that is not used, because it
 serves neither deferred tasks nor older Airflows.
 """
 

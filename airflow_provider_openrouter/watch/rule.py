@@ -4,7 +4,7 @@ Which keys a rule watches, and which of them are low. Pure: no clock, no network
 The facts about limits are from OpenRouter's API reference
 (https://openrouter.ai/docs/api-reference/api-keys/list) and its guide to limits
 (https://openrouter.ai/docs/api-reference/limits), both of 2026. What remains is taken as the API sends it:
-``usage`` is lifetime, so that ``limit - usage`` is not what remains.
+``usage`` is lifetime, so ``limit - usage`` is not what remains.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from airflow_provider_openrouter.arguments import read_span, require_flag
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
-from airflow_provider_openrouter.keys import Key, KeyListing, read_text
+from airflow_provider_openrouter.keys import Key, KeyListing, read_text, refuse_key
 from airflow_provider_openrouter.text import plain
 from airflow_provider_openrouter.watch.check import Finding, Rule, find_low
 from airflow_provider_openrouter.watch.expiry import Expiry
@@ -28,7 +28,7 @@ class LimitRule(Rule[KeyListing]):
     """
     Says which keys are watched, and how little may remain of them before they are low.
 
-    Watched are active keys (with ``include_disabled`` disabled ones, too) that the rule selects and whose
+    It watches active keys (with ``include_disabled`` disabled ones, too) that the rule selects and whose
     ``limit_remaining`` is a known amount; for a percentage their ``limit`` must be above 0. Below is strict. What
     remains may be negative, as requests in flight are charged when they finish: such a key is always low.
 
@@ -155,6 +155,8 @@ def _read_hashes(value: Any) -> list[str] | None:
     if not isinstance(hashes, Iterable) or isinstance(hashes, dict | Iterator):
         raise OpenRouterRequestError(f"key_hashes must be a list of the keys' hashes, not {value!r}.")
     hashes = list(hashes)
+    for hash_ in hashes:
+        refuse_key(hash_)
     if not all(isinstance(hash_, str) and hash_ for hash_ in hashes) or set("".join(hashes)) & set("[({'\""):
         raise OpenRouterRequestError(
             f"key_hashes must be a list of the keys' hashes, not {value!r}. A template that makes a list needs "

@@ -1,4 +1,4 @@
-"""What is read at each poll, and with which connection. Who watches equal sources shares the polls."""
+"""What is read at each poll, and with which connection. Watchers of equal sources share the polls."""
 
 from __future__ import annotations
 

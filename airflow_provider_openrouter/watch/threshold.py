@@ -83,7 +83,7 @@ class Threshold(ABC):
         """
 
     def details(self, left: Left) -> dict[str, Any]:
-        """Return what a record says beside the reason and the threshold."""
+        """Return what a record says besides the reason and the threshold."""
         return {}
 
 

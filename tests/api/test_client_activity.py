@@ -148,7 +148,7 @@ def test_every_member_is_listed_once(count):
 
 
 def test_an_account_without_members_may_be_no_organization():
-    expected = "may be no organization"
+    expected = "may not be an organization"
     with Server(lambda _: error(404)) as server, pytest.raises(OpenRouterRequestError, match=expected):
         client(server).list_members()
 

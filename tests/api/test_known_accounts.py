@@ -51,17 +51,20 @@ def test_a_few_keys_more_or_less_cost_no_request(change):
     assert account.asked == 8
 
 
-def test_all_pages_of_a_known_account_are_named_with_the_first():
-    account = Account(640)
+@pytest.mark.parametrize(
+    ("page_size", "count", "offsets"),
+    [(100, 640, [0, 98, 196, 294, 392, 490, 588, 635]), (250, 900, [0, 248, 496, 744, 895])],
+)
+def test_all_pages_of_a_known_account_are_named_with_the_first(page_size, count, offsets):
+    account = Account(count, page_size=page_size)
     named = []
 
     def fetch(offset, ahead):
         named.append([offset, *ahead])
         return account.page(offset)
 
-    list(Walk(fetch, "hash", Extent(100, 640)))
-    offsets = [0, 98, 196, 294, 392, 490, 588, 635]
-    assert named == [offsets[number:] for number in range(8)]
+    list(Walk(fetch, "hash", Extent(page_size, count)))
+    assert named == [offsets[number:] for number in range(len(offsets))]
 
 
 @fuzz

@@ -100,6 +100,15 @@ def test_the_proposal_is_within_the_cap(asked, connect):
     assert asked["params"]["limit"]["value"] == 8
 
 
+def test_a_key_in_place_of_its_record_is_refused_and_not_shown(asked, connect):
+    with KeyServer() as server:
+        connect(server)
+        with pytest.raises(OpenRouterRequestError, match="key must be a key as a sensor returns it") as refusal:
+            operator_for(server, key=TOKEN).execute(Context())
+    assert not asked
+    assert TOKEN not in str(refusal.value)
+
+
 def test_nobody_is_asked_if_the_connection_does_not_allow_it(asked, connect):
     with KeyServer() as server:
         connect(server, allow_updates=False)
@@ -140,7 +149,7 @@ def test_disable_disables_the_key_and_leaves_its_limit(resume):
     assert done["answer"] == "Disable"
 
 
-@pytest.mark.parametrize(("person", "said"), [(ADA, "Ada answered so"), (None, "nobody answered in time")])
+@pytest.mark.parametrize(("person", "said"), [(ADA, "Ada answered Leave"), (None, "nobody answered in time")])
 def test_leave_skips_the_task_and_changes_nothing(person, said, resume, log):
     with KeyServer() as server, pytest.raises(AirflowSkipException, match=said):
         resume(server, answer("Leave", person=person))
@@ -162,6 +171,21 @@ def test_what_was_settled_meanwhile_is_left_alone(change, said, resume, log):
     assert not server.sent
     assert done["changed"] is False
     assert said in log()
+
+
+def test_a_key_that_was_reported_as_it_expires_is_raised(resume):
+    with KeyServer() as server:
+        resume(server, key=server.key() | {"reason": "expiry", "threshold": "7 days"})
+    assert server.sent == [{"limit": 50}]
+
+
+def test_a_key_without_a_limit_does_not_get_one(resume, log):
+    with KeyServer() as server:
+        server.account.update_key(server.hashes["billing"], limit=None)
+        done = resume(server, key=server.key() | {"reason": "expiry", "threshold": "7 days"})
+    assert not server.sent
+    assert done["changed"] is False
+    assert "cannot be raised. It has no limit" in log()
 
 
 @pytest.mark.parametrize(

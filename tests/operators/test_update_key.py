@@ -128,6 +128,8 @@ def test_openlineage_gets_the_keys_as_written_if_one_changed(limit, changed, con
         ({"limit": 50}, False),
         ({"limit": 5, "name": "other"}, False),
         ({"limit": None}, False),
+        ({"disabled": None}, False),
+        ({"name": None}, False),
     ],
 )
 def test_with_only_if_it_changes_what_is_as_expected(only_if, changes, run, log):
@@ -135,7 +137,7 @@ def test_with_only_if_it_changes_what_is_as_expected(only_if, changes, run, log)
         done = run(server, limit=10, only_if=only_if)
     assert done["changed"] is changes
     assert bool(server.sent) is changes
-    assert changes or "Nothing changed of key billing: " in log()
+    assert changes or "Did not change key billing: " in log()
 
 
 # -- the cap
@@ -145,7 +147,7 @@ def test_with_only_if_it_changes_what_is_as_expected(only_if, changes, run, log)
     ("arguments", "said"),
     [
         ({"limit": "{{ 51 }}"}, "A limit of $51.00 is above max_limit, $50.00"),
-        ({"limit": "{{ none }}"}, "No limit is above max_limit"),
+        ({"limit": "{{ none }}"}, "A key without a limit is above max_limit"),
         ({"remaining": 46}, "A limit of $50.30 is above max_limit"),
     ],
 )
@@ -205,7 +207,7 @@ def test_without_allow_updates_there_is_no_request_at_all(run, caplog):
         ({"remaining": "-5"}, "remaining must be USD of 0 or more"),
         ({"limit": 5, "max_limit": "much"}, "max_limit must be USD of 0 or more"),
         ({"limit": 51, "max_limit": 50}, "A limit of $51.00 is above max_limit"),
-        ({"limit": None, "max_limit": 50}, "No limit is above max_limit"),
+        ({"limit": None, "max_limit": 50}, "A key without a limit is above max_limit"),
         ({"limit_reset": "yearly"}, "limit_reset must be daily, weekly, monthly"),
         ({"disabled": "perhaps"}, "disabled must be true or false"),
         ({"name": ""}, "name must be text"),

@@ -1,5 +1,6 @@
 """A listing as a file: read back it is what was written, and a reader never sees half of one."""
 
+import builtins
 import json
 import os
 import signal
@@ -152,10 +153,17 @@ def test_a_file_that_cannot_replace_a_folder_leaves_it(path):
     path.mkdir()
     kept = path / "kept"
     kept.write_text("as before")
-    with pytest.raises(OSError, match=path.name):
+    with pytest.raises(IsADirectoryError, match=r"^Cannot replace a folder by a file: "):
         write_file(file_frame(*KEYS), str(path))
     assert kept.read_text() == "as before"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_what_a_connection_lacks_is_not_called_a_missing_package(monkeypatch):
+    extra = {"service_config": {"s3": {"signer": "nobody"}}}
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_CONN", json.dumps({"conn_type": "aws", "extra": extra}))
+    with pytest.raises(ValueError, match="nobody"):
+        files.check_store("s3://aws_conn@bucket/keys.csv")
 
 
 def test_a_frame_that_cannot_be_written_leaves_the_old_file(path):
@@ -167,18 +175,27 @@ def test_a_frame_that_cannot_be_written_leaves_the_old_file(path):
     assert list(path.parent.iterdir()) == [path]
 
 
+@pytest.mark.parametrize("where", [(os, "fsync"), (builtins, "open")], ids=["synced", "opened"])
 @pytest.mark.parametrize("error", [OSError("No space left on device"), KeyboardInterrupt()])
-def test_a_write_that_fails_leaves_the_old_file_alone(error, path, monkeypatch):
-    def fail(_):
+def test_a_write_that_fails_leaves_the_old_file_alone(error, where, path, monkeypatch):
+    def fail(*_, **__):
         raise error
 
     write_file(file_frame(*KEYS), str(path))
     before = path.read_bytes()
-    monkeypatch.setattr(os, "fsync", fail)
-    with pytest.raises(type(error)):
+    monkeypatch.setattr(*where, fail)
+    with pytest.raises(type(error)) as caught:
         write_file(file_frame(KEYS[1]), str(path))
+    assert caught.value is error
     assert path.read_bytes() == before
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_all_of_a_file_is_synced(path, monkeypatch):
+    sizes = []
+    monkeypatch.setattr(os, "fsync", lambda file: sizes.append(os.fstat(file).st_size))
+    size = write_file(file_frame(*KEYS), str(path))
+    assert sizes == [size] == [path.stat().st_size]
 
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
@@ -234,8 +251,13 @@ def leave(tmp_path):
 
 def test_the_next_run_clears_up_what_is_old(tmp_path):
     left = leave(tmp_path)
-    for days, name, stays in ((0, "keys", True), (2, "others", True), (2, "keys", False)):
-        then = time.time() - days * 86_400
+    now, day = time.time(), 86_400
+    for then, name, stays in (
+        (now - 0.99 * day, "keys", True),
+        (0, "keys", True),  # some stores keep no time
+        (now - 1.01 * day, "others", True),
+        (now - 1.01 * day, "keys", False),
+    ):
         os.utime(left, (then, then))
         write_file(file_frame(), str(tmp_path / f"{name}.csv"))
         assert left.exists() == stays

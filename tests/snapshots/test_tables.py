@@ -1,61 +1,24 @@
-"""A partition of a table: the whole partition, or the table as it was, in two real databases."""
+"""A partition of a table in two real databases: what is written, and what it replaces."""
 
-import json
 import logging
-import random
-import select
-import socket
-import threading
-import time
-import traceback
 from datetime import datetime, timedelta
-from functools import partial
 
 import pytest
 import support.databases
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import inspect
-from sqlalchemy.engine import make_url
-from support.databases import KILLED, Database, at_once, keys, killable_writer, make_schema
+from support.databases import keys
 from support.listings import OBSERVED_AT
 
 from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.dialects.sqlite import ROWS_A_BATCH
 
+database = support.databases.database
 FILE_COLUMNS = kinds.KEYS.columns
 IDENTITY = kinds.KEYS.identity
-
-database = support.databases.database
 DAY, HOUR, WEEK = timedelta(days=1), timedelta(hours=1), timedelta(days=7)
-MARK = "value-never-to-be-shown"
 MANY = ROWS_A_BATCH + 1
-
-HOSTILE = {
-    "quotes": '"say" \'aye\' `so` ""',
-    "an injection": "x'; drop table bystander; --",
-    "another injection": 'x"; drop table bystander; --',
-    "brackets": "[keys]",
-    "dots": "a.b.c",
-    "emoji": "🔑 é 漢",
-    "newlines": "one\ntwo\r\nthree",
-    "percents": "100% %s %d %%",
-    "colons": ":name ::text ?",
-    "backslashes": "C:\\new\\table",
-    "white space": " padded\t",
-    "a reserved word": "select",
-    "another reserved word": "user",
-    "capitals": "OpenRouterKeys",
-}
-
-
-@pytest.fixture
-def log(caplog):
-    """Everything that is logged, down to what SQLAlchemy says at DEBUG."""
-    caplog.set_level(logging.DEBUG)
-    for name in ("sqlalchemy", "sqlalchemy.engine"):
-        caplog.set_level(logging.DEBUG, name)
-    return caplog
 
 
 # -- the table it creates
@@ -222,10 +185,11 @@ def test_a_run_cleared_a_week_later_leaves_older_rows_alone(database):
     assert [row["snapshot"] for row in after[len(before) :]] == [datetime(2026, 11, 10)] * 2
 
 
-def test_it_logs_how_many_rows_it_wrote_and_replaced(log, database):
+def test_it_logs_how_many_rows_it_wrote_and_replaced(caplog, database):
+    caplog.set_level(logging.INFO)
     database.write(keys(*range(1_200)))
     database.write(keys(1))
-    said = [record.getMessage() for record in log.records if "openrouter.snapshots" in record.name]
+    said = [record.getMessage() for record in caplog.records if "openrouter.snapshots" in record.name]
     assert said == [
         "Created table keys",
         "Wrote 1,200 rows to table keys, replacing 0",
@@ -282,326 +246,3 @@ def test_an_existing_table_needs_no_creating(database):
     database.do("CREATE TABLE keys (hash TEXT)")
     database.write(keys(1), create_table=False)
     assert database.names() == ["key 1"]
-
-
-# -- schemas
-
-
-def test_tables_of_one_name_in_two_schemas_are_two(database, tmp_path):
-    make_schema(database, "other", tmp_path)
-    database.write(keys(1))
-    database.write(keys(2), schema="other")
-    database.write(keys(3))
-    assert database.names() == ["key 3"]
-    assert [row["name"] for row in database.rows(schema="other")] == ["key 2"]
-
-
-@pytest.mark.parametrize(
-    ("schema", "shown"),
-    [("nowhere", "nowhere.keys"), (HOSTILE["an injection"], f'"{HOSTILE["an injection"]}".keys')],
-)
-def test_a_missing_schema_is_an_error(schema, shown, database):
-    with pytest.raises(AirflowException) as caught:
-        database.write(keys(1), schema=schema)
-    assert f"Could not write to table {shown}; nothing was changed. Database error: " in str(caught.value)
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_it_returns_the_schema_that_the_table_is_in(database):
-    schema = {"postgresql": "public", "sqlite": None}[database.name]
-    for given in (None, schema):
-        assert database.write(keys(1), schema=given) == schema
-
-
-# -- hostile names
-
-
-@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
-def test_schema_table_keys_and_source_may_have_any_name(text, database, tmp_path):
-    make_schema(database, text, tmp_path)
-    database.do("CREATE TABLE bystander (x TEXT)", "INSERT INTO bystander VALUES ('here')")
-    where = {"schema": text, "table": text, "source": text, "workspace_id": text}
-    for _ in range(2):
-        database.write(keys(1, 2), **where)
-    database.do(f"ALTER TABLE {database.quote(text)}.{database.quote(text)} DROP COLUMN label")
-    database.write(keys(3, name=text, label=text, more={text: text}), **where)
-    (row,) = database.rows(text, schema=text)
-    assert (row["name"], row["label"], row["source"], row["workspace_scope"]) == (text, text, text, text.strip())
-    assert json.loads(row["extra_fields"]) == {"more": {text: text}}
-    assert database.tables == ["bystander"]
-    assert [row["x"] for row in database.rows(table="bystander")] == ["here"]
-
-
-UNFIT = {"10 kB": "x" * 10_000, "64 letters": "x" * 64, "40 emoji": "🔑" * 40, "a parameter": "%(name)s"}
-
-
-@pytest.mark.parametrize("table", UNFIT.values(), ids=UNFIT)
-def test_a_table_of_an_unfit_name_is_refused_or_found_again(table, database):
-    """PostgreSQL cuts names at 63 bytes, and SQLAlchemy counts letters; on SQLite it reads ``%(name)s``."""
-    try:
-        database.write(keys(1), table=table)
-    except AirflowException:
-        assert database.tables == []
-        return
-    database.write(keys(1), table=table)
-    (name,) = database.tables
-    assert len(database.rows(table=name)) == 1
-
-
-def test_a_name_that_the_database_cannot_hold_is_not_shown(log, database):
-    """SQLite takes NUL, PostgreSQL does not; from the API none comes this far."""
-    text = "a\0b"
-    database.write(keys(1), observed_at=OBSERVED_AT - DAY)
-    before = database.rows()
-    try:
-        database.write([*keys(2), *keys(3, name=f"{MARK}{text}")])
-    except AirflowException as error:
-        assert_shows_no_value(error, log)
-        assert database.rows() == before
-    else:
-        assert len(database.rows()) == 3
-
-
-# -- failures
-
-OLD_TABLE = "CREATE TABLE keys (snapshot {timestamp}, source TEXT, workspace_scope TEXT, hash TEXT, {name})"
-CONSTRAINTS = {
-    "unique": ("name TEXT UNIQUE", {"name": f"{MARK} 5"}),
-    "a check": ("name TEXT CHECK (length(name) < 40)", {"name": MARK * 3}),
-    "not null": ("name TEXT NOT NULL", {"name": None, "label": MARK}),
-    "another column is required": ("name TEXT, team TEXT NOT NULL", {"name": MARK}),
-}
-
-
-def assert_shows_no_value(error, log):
-    shown = "".join(traceback.format_exception(error)) + str(error.__dict__) + repr(error) + log.text
-    assert MARK not in shown
-    assert len(str(error).splitlines()) == 1
-    for record in log.records:
-        assert MARK not in record.getMessage() + repr(record.args)
-
-
-@pytest.mark.parametrize(("column", "last"), CONSTRAINTS.values(), ids=CONSTRAINTS)
-def test_a_failure_in_the_last_batch_changes_nothing(column, last, log, database):
-    timestamp = "TIMESTAMPTZ" if database.name == "postgresql" else "DATETIME"
-    database.do(OLD_TABLE.format(timestamp=timestamp, name=column))
-    if "team" not in column:
-        moment = "2026-11-03 00:00:00+00" if database.name == "postgresql" else "2026-11-03 00:00:00.000000"
-        database.do(f"INSERT INTO keys VALUES ('{moment}', 'team', 'default', 'f01d', 'old')")
-    before, columns = database.rows(), database.reflect().columns.keys()
-    sent = [key | {"name": f"{MARK} {number}"} for number, key in enumerate(keys(*range(MANY)))]
-    sent[-1] |= last
-    with pytest.raises(AirflowException) as caught:
-        database.write(sent)
-    assert str(caught.value).startswith("Could not write to table keys; nothing was changed. ")
-    assert_shows_no_value(caught.value, log)
-    assert database.rows() == before
-    assert database.reflect().columns.keys() == columns
-
-
-def test_a_failure_in_the_last_batch_creates_no_table(log, database):
-    sent = keys(*range(MANY), name=MARK, label=MARK)
-    sent[-1]["hash"] = sent[0]["hash"]
-    with pytest.raises(AirflowException, match=r"Database error: (duplicate key|UNIQUE)") as caught:
-        database.write(sent)
-    assert_shows_no_value(caught.value, log)
-    assert database.tables == []
-    database.write(sent[:-1])
-    assert len(database.rows()) == MANY - 1
-
-
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)  # a column of SQLite takes any value
-@pytest.mark.parametrize("kind", ["INTEGER", "BOOLEAN", "TIMESTAMPTZ", "VARCHAR(5)", "UUID", "JSONB"])
-def test_a_column_of_a_wrong_type_changes_nothing(kind, log, database):
-    database.do(OLD_TABLE.format(timestamp="TIMESTAMPTZ", name=f"name {kind}"))
-    with pytest.raises(AirflowException) as caught:
-        database.write(keys(1, name=MARK))
-    assert database.rows() == []
-    assert len(database.reflect().columns) == 5
-    assert_shows_no_value(caught.value, log)
-
-
-def test_a_table_that_cannot_be_written_to_is_named(database):
-    database.do("CREATE VIEW keys AS SELECT 1 AS hash")
-    with pytest.raises(AirflowException, match=r"^Could not write to table keys; nothing was changed\. Data"):
-        database.write(keys(1))
-
-
-def test_a_database_that_does_not_respond_is_an_error(database, tmp_path):
-    url = (
-        make_url(f"sqlite:///{tmp_path}/nowhere/w.db")
-        if database.name == "sqlite"
-        else database.url.set(query={"host": str(tmp_path)}, password=MARK)
-    )
-    with pytest.raises(AirflowException, match=r"^Could not write to table keys; nothing was changed") as caught:
-        Database(url).write(keys(1))
-    assert MARK not in "".join(traceback.format_exception(caught.value))
-    assert len(str(caught.value).splitlines()) == 1
-
-
-def test_nothing_that_is_written_is_logged(log, database):
-    sent = keys(1, name=MARK, label=MARK, more=MARK)
-    for _ in range(2):
-        database.write(sent)
-    assert "DELETE FROM keys" in log.text
-    assert MARK not in log.text
-
-
-# -- at once
-
-
-@pytest.mark.parametrize("attempt", range(2))
-def test_three_workspaces_at_once_create_one_table(attempt, database):
-    writers = [Database(database.url) for _ in range(3)]
-    at_once(
-        *(
-            lambda writer=writer, number=number: writer.write(
-                keys(*range(300)), workspace_id=f"workspace-{number}"
-            )
-            for number, writer in enumerate(writers)
-        )
-    )
-    for number in range(3):
-        assert len(database.rows(workspace_scope=f"workspace-{number}")) == 300
-
-
-@pytest.mark.parametrize("table", ["a new one", "one without a primary key", "one that lacks columns"])
-def test_a_partition_written_by_three_at_once_is_there_once(table, database):
-    if table == "one that lacks columns":
-        database.do("CREATE TABLE keys (hash TEXT, name TEXT)")
-    if table == "one without a primary key":
-        real = "DOUBLE PRECISION" if database.name == "postgresql" else "FLOAT"
-        moment = "TIMESTAMPTZ" if database.name == "postgresql" else "DATETIME"
-        types = {"string": "TEXT", "boolean": "BOOLEAN", "number": real, "timestamp": moment}
-        columns = ", ".join(f'"{name}" {types[kind]}' for name, kind in FILE_COLUMNS.items())
-        database.do(f"CREATE TABLE keys ({columns})")
-    writers = [Database(database.url) for _ in range(3)]
-    at_once(*(lambda writer=writer: writer.write(keys(*range(300))) for writer in writers))
-    rows = database.rows()
-    assert len(rows) == len({row["hash"] for row in rows}) == 300
-
-
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_writers_with_and_without_the_schema_take_turns(database):
-    database.write(keys(1))
-    writers = [
-        threading.Thread(target=database.write, args=(keys(2),), kwargs={"schema": name}) for name in SCHEMAS
-    ]
-    try:
-        with database.engine.begin() as connection:
-            connection.exec_driver_sql("LOCK TABLE keys IN EXCLUSIVE MODE")  # so that no writer comes to an end
-            for writer in writers:
-                writer.start()
-            locks = []
-            for _ in range(400):
-                query = "SELECT granted FROM pg_locks WHERE locktype = 'advisory'"
-                locks = sorted(connection.exec_driver_sql(query).scalars())
-                if len(locks) == 2:
-                    break
-                time.sleep(0.02)
-    finally:
-        for writer in writers:
-            writer.join()
-    assert locks == [False, True]
-
-
-SCHEMAS = (None, "public")
-
-
-# -- killed
-
-
-def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
-    others, seed = keys(1, 2, 3), random.randrange(1_000_000)
-    rows = MANY if database.name == "sqlite" else 500  # two batches there; elsewhere statements are larger
-    chance = random.Random(seed)
-
-    def version_of_the_partition():
-        if "keys" not in database.tables:
-            return 0
-        query = "SELECT usage, count(*) FROM keys WHERE source = 'team' GROUP BY usage"
-        with database.engine.connect() as connection:
-            ((version, count),) = connection.exec_driver_sql(query)
-        assert count == rows, seed
-        return version
-
-    with killable_writer(database, rows) as write:
-        to_create, to_replace = write(1, "measure"), write(1, "measure")
-        for last in range(1, to_create + 1):
-            assert write(2, last=last) == KILLED
-            assert version_of_the_partition() == 0
-        assert write(3) == to_create
-        database.write(others, source="other")
-        for last in range(1, to_replace + 1):
-            assert write(4, last=last) == KILLED
-            assert version_of_the_partition() == 3
-        before = 3
-        for version in range(5, 9):  # amid a statement
-            fate = write(version, last=chance.randint(1, to_replace), seconds=chance.uniform(0, 0.1))
-            after = version_of_the_partition()
-            assert before <= after <= version, seed
-            assert fate == KILLED or after == version, seed
-            before = after
-    database.write(keys(*range(rows)))
-    for source, sent in (("other", others), ("team", keys(*range(rows)))):
-        database.write(sent, source=source, table="clean")
-    assert database.rows() == database.rows(table="clean")
-
-
-@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_writers_take_turns_whatever_the_default_isolation(level, database):
-    database.do(f"ALTER DATABASE {database.url.database} SET default_transaction_isolation = '{level}'")
-    database.engine.dispose()
-    at_once(*(partial(database.write, keys(*range(300)), source=f"team-{number}") for number in range(4)))
-    assert len(database.rows()) == 1_200
-
-
-class BreaksAtCommit(threading.Thread):
-    """Stands before PostgreSQL, and breaks the connection at a COMMIT: before it arrives, or after."""
-
-    def __init__(self, socket_path, *, arrives):
-        super().__init__(daemon=True)
-        self.target, self.arrives = socket_path, arrives
-        self.server = socket.create_server(("127.0.0.1", 0))
-        self.port = self.server.getsockname()[1]
-
-    def run(self):
-        client, _ = self.server.accept()
-        with client, socket.socket(socket.AF_UNIX) as server:
-            server.connect(self.target)
-            while True:
-                for source in select.select([client, server], [], [])[0]:
-                    data = source.recv(1 << 16)
-                    if source is client and data[5:] == b"COMMIT\0":
-                        if self.arrives:
-                            server.sendall(data)
-                            server.recv(1 << 16)
-                        return
-                    if not data:
-                        return
-                    (server if source is client else client).sendall(data)
-
-
-@pytest.mark.parametrize("arrives", [False, True])
-@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_a_connection_lost_at_commit_is_not_called_unchanged(arrives, database):
-    folder = database.url.query["host"]
-    proxy = BreaksAtCommit(f"{folder}/.s.PGSQL.{database.url.port or 5432}", arrives=arrives)
-    proxy.start()
-    through = Database(database.url.set(host="127.0.0.1", port=proxy.port, query={}))
-    with pytest.raises(AirflowException) as caught:
-        through.write(keys(1, 2))
-    proxy.join()
-    assert str(caught.value).startswith("The connection broke while table keys was committed. It is not known")
-    assert "keys" in database.tables if arrives else "keys" not in database.tables
-    database.write(keys(1, 2))
-    assert len(database.rows()) == 2
-
-
-def test_a_name_stays_within_its_line_of_the_log(database, caplog):
-    caplog.set_level(logging.INFO)
-    database.write(keys(1), table="one\ntwo\x1b[2J")
-    shown = [record.getMessage() for record in caplog.records if "one two" in record.getMessage()]
-    assert len(shown) == 2
-    assert all(line.isprintable() for line in shown)

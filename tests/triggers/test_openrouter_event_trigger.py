@@ -1376,6 +1376,12 @@ def test_nonsense_is_refused(name, value):
         OpenRouterKeyLimitEventTrigger(**{"threshold": 5, name: value})
 
 
+def test_a_report_that_could_never_be_sent_is_refused():
+    with pytest.raises(OpenRouterRequestError, match="must not be above max_consecutive_failures"):
+        trigger(report_failures_after=3, max_consecutive_failures=2)
+    trigger(report_failures_after=2, max_consecutive_failures=2)
+
+
 def test_arguments_it_does_not_know_are_refused():
     with pytest.raises(TypeError, match="treshold"):
         OpenRouterKeyLimitEventTrigger(treshold=5)

@@ -126,6 +126,7 @@ def test_a_key_of_up_to_40_kb_is_whole_in_an_event():
 )
 def test_a_longer_key_lacks_its_longest_fields_in_an_event(long):
     low = {"hash": "f01d", "limit": 10.0, "limit_remaining": 0.5, "observed_at": "2026-11-03T06:30:00+00:00"}
+    low |= {"next_reset_at": None, "pace_usd_per_day": 0.5, "runs_dry_at": "2026-11-04T06:30:00+00:00"}
     short = shorten(low | long)
     assert short.items() >= low.items()
     assert short["fields_left_out"] == len(low | long) - len(short) + 1 > 0

@@ -70,6 +70,13 @@ def low(*keys, **fields):
             "- crawler has $0.00 of $50.00 left, never resets\n"
             "- old has no limit, expires on 2026-12-03 at 09:30 UTC",
         ),
+        (
+            low(LOW | {"hash": "f01d"}, EXPIRES | {"hash": "f01d"}, total=2, low_count=2),
+            "1 OpenRouter key is low or expires soon\n"
+            "- billing-prod (sk-or-v1-0e6...1c96, Marketing) has $0.70 of $5.00 left, below 20% of the limit, "
+            "resets monthly, next on 2026-12-01 at 00:00 UTC\n"
+            "- old has no limit, expires on 2026-12-03 at 09:30 UTC",
+        ),
         ([OLD_RELEASE], "1 OpenRouter key is low\n- batch has $1.00 of $9.00 left, resets daily"),
         (
             low(OLD_EVENT, low_count=1),
@@ -96,7 +103,8 @@ def test_a_message_names_the_connection_where_it_is_known():
 
 
 def test_a_message_names_twenty_keys_and_counts_the_rest():
-    lines = format_message(low(*[OLD_RELEASE] * 100, total=4_321, low_count=4_321)).splitlines()
+    keys = [OLD_RELEASE | {"hash": str(number)} for number in range(100)]
+    lines = format_message(low(*keys, total=4_321, low_count=4_321)).splitlines()
     assert lines[0] == "4,321 OpenRouter keys are low"
     assert lines[1:-2] == ["- batch has $1.00 of $9.00 left, resets daily"] * 20
     assert lines[-2:] == ["and 4,301 more", f"Keys: {KEYS_PAGE}"]
@@ -128,7 +136,7 @@ def test_a_message_about_credits_says_that_every_key_stops(fields, why):
     assert format_message(CREDITS | fields).splitlines() == [
         "The OpenRouter account has $12.40 of credits left",
         *why,
-        "Without credits, every key of the account stops.",
+        "Without credits, every key of the account stops working.",
         f"Credits: {CREDITS_PAGE}",
     ]
 

@@ -500,6 +500,13 @@ def test_a_report_takes_a_percent_sign_as_it_is(caplog):
     assert "not listed: %d. They" in warning
 
 
+@pytest.mark.parametrize("value", ["sk-or-v1-secret", ["f01d", "SK-OR-V1-SECRET"], "['sk-or-v1-secret']"])
+def test_a_key_in_place_of_a_hash_is_refused_and_not_shown(value):
+    with pytest.raises(OpenRouterRequestError, match="A key was given in place of its hash") as refusal:
+        LimitRule(threshold=5, key_hashes=value)
+    assert "secret" not in str(refusal.value).lower()
+
+
 @pytest.mark.parametrize("rendered", ["('a', 'b')", "{'a', 'b'}", '["a"]'])
 def test_a_collection_rendered_to_text_is_no_text_of_hashes(rendered):
     with pytest.raises(OpenRouterRequestError, match="render_template_as_native_obj"):

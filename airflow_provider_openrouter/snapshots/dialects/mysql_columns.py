@@ -72,7 +72,7 @@ def about(target: Table, what: str, view: str) -> Any:
 
 
 def columns_of(connection: Connection, target: Table) -> list[Column]:
-    """Return the columns that the table has of ours."""
+    """Return those of our columns that the table has."""
     what = (
         "column_name, CAST(data_type AS char), CAST(column_type AS char), "
         "character_maximum_length, character_octet_length, collation_name"

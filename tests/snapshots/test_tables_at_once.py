@@ -1,0 +1,121 @@
+"""Writers at once, and writers that are killed: each leaves a whole partition."""
+
+import random
+import threading
+import time
+from functools import partial
+
+import pytest
+import support.databases
+from support.databases import KILLED, Database, at_once, keys, killable_writer
+
+from airflow_provider_openrouter.snapshots import kinds
+from airflow_provider_openrouter.snapshots.dialects.sqlite import ROWS_A_BATCH
+
+database = support.databases.database
+FILE_COLUMNS = kinds.KEYS.columns
+MANY = ROWS_A_BATCH + 1
+
+
+@pytest.mark.parametrize("attempt", range(2))
+def test_three_workspaces_at_once_create_one_table(attempt, database):
+    writers = [Database(database.url) for _ in range(3)]
+    at_once(
+        *(
+            lambda writer=writer, number=number: writer.write(
+                keys(*range(300)), workspace_id=f"workspace-{number}"
+            )
+            for number, writer in enumerate(writers)
+        )
+    )
+    for number in range(3):
+        assert len(database.rows(workspace_scope=f"workspace-{number}")) == 300
+
+
+@pytest.mark.parametrize("table", ["a new one", "one without a primary key", "one that lacks columns"])
+def test_a_partition_written_by_three_at_once_is_there_once(table, database):
+    if table == "one that lacks columns":
+        database.do("CREATE TABLE keys (hash TEXT, name TEXT)")
+    if table == "one without a primary key":
+        real = "DOUBLE PRECISION" if database.name == "postgresql" else "FLOAT"
+        moment = "TIMESTAMPTZ" if database.name == "postgresql" else "DATETIME"
+        types = {"string": "TEXT", "boolean": "BOOLEAN", "number": real, "timestamp": moment}
+        columns = ", ".join(f'"{name}" {types[kind]}' for name, kind in FILE_COLUMNS.items())
+        database.do(f"CREATE TABLE keys ({columns})")
+    writers = [Database(database.url) for _ in range(3)]
+    at_once(*(lambda writer=writer: writer.write(keys(*range(300))) for writer in writers))
+    rows = database.rows()
+    assert len(rows) == len({row["hash"] for row in rows}) == 300
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_writers_with_and_without_the_schema_take_turns(database):
+    database.write(keys(1))
+    writers = [
+        threading.Thread(target=database.write, args=(keys(2),), kwargs={"schema": name}) for name in SCHEMAS
+    ]
+    try:
+        with database.engine.begin() as connection:
+            connection.exec_driver_sql("LOCK TABLE keys IN EXCLUSIVE MODE")  # so that no writer comes to an end
+            for writer in writers:
+                writer.start()
+            locks = []
+            for _ in range(400):
+                query = "SELECT granted FROM pg_locks WHERE locktype = 'advisory'"
+                locks = sorted(connection.exec_driver_sql(query).scalars())
+                if len(locks) == 2:
+                    break
+                time.sleep(0.02)
+    finally:
+        for writer in writers:
+            writer.join()
+    assert locks == [False, True]
+
+
+SCHEMAS = (None, "public")
+
+
+def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
+    others, seed = keys(1, 2, 3), random.randrange(1_000_000)
+    rows = MANY if database.name == "sqlite" else 500  # two batches there; elsewhere statements are larger
+    chance = random.Random(seed)
+
+    def version_of_the_partition():
+        if "keys" not in database.tables:
+            return 0
+        query = "SELECT usage, count(*) FROM keys WHERE source = 'team' GROUP BY usage"
+        with database.engine.connect() as connection:
+            ((version, count),) = connection.exec_driver_sql(query)
+        assert count == rows, seed
+        return version
+
+    with killable_writer(database, rows) as write:
+        to_create, to_replace = write(1, "measure"), write(1, "measure")
+        for last in range(1, to_create + 1):
+            assert write(2, last=last) == KILLED
+            assert version_of_the_partition() == 0
+        assert write(3) == to_create
+        database.write(others, source="other")
+        for last in range(1, to_replace + 1):
+            assert write(4, last=last) == KILLED
+            assert version_of_the_partition() == 3
+        before = 3
+        for version in range(5, 9):  # amid a statement
+            fate = write(version, last=chance.randint(1, to_replace), seconds=chance.uniform(0, 0.1))
+            after = version_of_the_partition()
+            assert before <= after <= version, seed
+            assert fate == KILLED or after == version, seed
+            before = after
+    database.write(keys(*range(rows)))
+    for source, sent in (("other", others), ("team", keys(*range(rows)))):
+        database.write(sent, source=source, table="clean")
+    assert database.rows() == database.rows(table="clean")
+
+
+@pytest.mark.parametrize("level", ["repeatable read", "serializable"])
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_writers_take_turns_whatever_the_default_isolation(level, database):
+    database.do(f"ALTER DATABASE {database.url.database} SET default_transaction_isolation = '{level}'")
+    database.engine.dispose()
+    at_once(*(partial(database.write, keys(*range(300)), source=f"team-{number}") for number in range(4)))
+    assert len(database.rows()) == 1_200
