@@ -81,14 +81,14 @@ class LimitRule(Rule[KeyListing]):
 
     @property
     def view(self) -> Hashable:
-        """Which keys are sorted, and how."""
-        return self.include_disabled, self._by_runway, self.expiry is not None
+        """By what keys are sorted beside what remains."""
+        by_expiry = self.expiry is not None
+        return (self._by_runway, by_expiry) if self._by_runway or by_expiry else None
 
     def prepare(self, listing: KeyListing) -> None:
         """Sort the keys of a listing."""
         keys = KeysLeft.of(listing, include_disabled=self.include_disabled)
-        len(listing.hashes)
-        len(keys.by_runway if self._by_runway else keys.by_remaining)
+        len(keys.by_runway if self._by_runway else ())
         len(keys.by_expiry if self.expiry else ())
 
     def check(self, listing: KeyListing) -> LimitCheck:

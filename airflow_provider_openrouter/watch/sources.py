@@ -15,6 +15,7 @@ from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import KeyListing
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import sentence
+from airflow_provider_openrouter.watch.left import KeysLeft
 from airflow_provider_openrouter.watch.metrics import record_keys
 
 if TYPE_CHECKING:
@@ -120,7 +121,7 @@ class KeyReader:
         self._looked_up = -math.inf
 
     def read(self, client: OpenRouterClient, stop: Stop) -> KeyListing:
-        """List the keys."""
+        """List the keys, and sort them here: on the event loop that would block."""
         began = time.monotonic()
         if began - self._looked_up >= NAMES_MAX_AGE:
             self._previous = None
@@ -134,6 +135,8 @@ class KeyReader:
         if self._previous is None:
             self._looked_up = began
         self._previous = replace(listing, keys=())
+        KeysLeft.of(listing, include_disabled=self._source.include_disabled)
+        len(listing.hashes)
         record_keys(self._source.openrouter_conn_id, listing)
         return listing
 
