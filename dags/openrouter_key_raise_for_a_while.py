@@ -12,10 +12,12 @@ It needs:
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
-from airflow.sdk import DAG, Param
+from airflow.sdk import DAG, Param, task
 
+from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.operators.openrouter import OpenRouterUpdateKeyOperator
 
 with DAG(
@@ -31,6 +33,11 @@ with DAG(
     tags=["openrouter"],
 ):
     # [START howto_operator_openrouter_update_key_for_a_while]
+    # A task of its own: if the raise runs again because its response was lost, this still has the old limit.
+    @task
+    def read_limit(params: dict[str, Any]) -> float | None:
+        return OpenRouterHook("openrouter_updates").get_key(params["key_hash"])["limit"]
+
     raise_limit = OpenRouterUpdateKeyOperator(
         task_id="raise_limit",
         key_hash="{{ params.key_hash }}",
@@ -45,9 +52,9 @@ with DAG(
     restore = OpenRouterUpdateKeyOperator(
         task_id="restore",
         key_hash="{{ params.key_hash }}",
-        limit="{{ ti.xcom_pull('raise_limit')['before']['limit'] }}",
+        limit="{{ ti.xcom_pull('read_limit') }}",
         only_if={"limit": "{{ ti.xcom_pull('raise_limit')['after']['limit'] }}"},
         openrouter_conn_id="openrouter_updates",
     )
-    raise_limit >> wait >> restore
+    read_limit() >> raise_limit >> wait >> restore
     # [END howto_operator_openrouter_update_key_for_a_while]

@@ -226,7 +226,7 @@ class OpenRouterClient(BaseClient):
         :raises OpenRouterRequestError: if no key has this hash, or it cannot be one.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
-        path = f"/keys/{read_hash(hash)}"
+        path = _path_of(hash)
         with self._transport() as transport:
             return _read_key(transport.get(path, {}), path)
 
@@ -255,7 +255,7 @@ class OpenRouterClient(BaseClient):
             temporary error the key may have been changed: the response can be lost on its way.
         """
         self.require_updates()
-        path = f"/keys/{read_hash(hash)}"
+        path = _path_of(hash)
         changes = read_changes(limit=limit, limit_reset=limit_reset, disabled=disabled, name=name)
         if not changes:
             raise OpenRouterRequestError("There is nothing to change: give limit, limit_reset, disabled or name.")
@@ -263,10 +263,15 @@ class OpenRouterClient(BaseClient):
             return _read_key(transport.patch(path, changes), path)
 
 
+def _path_of(hash_: str) -> str:
+    return f"/keys/{read_hash(hash_)}"
+
+
 def _read_key(key: Any, path: str) -> Key:
-    if not isinstance(key, dict) or not isinstance(key.get("hash"), str):
+    if not isinstance(key, dict) or f"/keys/{key.get('hash')}" != path:
         raise OpenRouterResponseError(
-            f"{path} answered no key under 'data'. Check that the base URL is the API's.", about="base_url"
+            f"{path} did not answer with this key under 'data'. Check that the base URL is the API's.",
+            about="base_url",
         )
     return key
 

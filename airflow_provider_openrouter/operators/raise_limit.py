@@ -123,7 +123,7 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         key = client.get_key(self.key["hash"])
         changes = {"disabled": True} if chosen == DISABLE else self._read_limit(answer["params_input"])
         if chosen == RAISE and self._is_settled(key, changes["limit"]):
-            done = result(key, key)
+            done = result(key)
         else:
             done = KeyUpdate(client=client, key=key, changes=changes, answered_by=answered_by).run(context)
         return self._report(context, client, done | {"answer": chosen, "answered_by": answered_by})
@@ -149,14 +149,15 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
         facts = dict.fromkeys((words.left(key), words.why_low(key), words.forecast(key), words.reset(key)))
         self.body = "\n".join([*(f"- {fact}" for fact in facts if fact), f"- [OpenRouter's keys]({KEYS_PAGE})"])
         limit = read_amount(self.key.get("limit")) or 0.0
+        is_reached = "" if limit < cap else " The limit has reached that already: it cannot be raised."
         self.params = ParamsDict(
             {
                 "limit": Param(
-                    min(2 * limit, cap),
+                    min(2 * limit or cap, cap),
                     type="number",
                     minimum=0,  # but no maximum: the form would cut the amount to it, and not say so
                     title="New limit (USD)",
-                    description=f"Used with Raise only. At most {usd(cap)}.",
+                    description=f"Used with Raise only. At most {usd(cap)}.{is_reached}",
                 )
             }
         )

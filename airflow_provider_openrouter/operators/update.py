@@ -110,7 +110,7 @@ class KeyUpdate:
         changes = {name: value for name, value in self.changes.items() if before[name] != value}
         if not changes:
             log.info("Nothing to change: key %s is as it should be.", words.name(self.key, with_label=True))
-            return result(self.key, self.key)
+            return result(self.key)
         self._audit(context, "sending", before=before, changes=changes)
         try:
             updated = self.client.update_key(self.key["hash"], **changes)
@@ -137,14 +137,20 @@ class KeyUpdate:
         audit_log.info("Key update: %s", json.dumps(line | facts))
 
 
-def result(before: Key, after: Key) -> dict[str, Any]:
-    """Return what an operator returns of a change, or of none."""
+def result(key: Key, updated: Key | None = None) -> dict[str, Any]:
+    """
+    Return what an operator returns.
+
+    :param key: the key as it was.
+    :param updated: the key after a change, or None if nothing was changed.
+    """
+    after = updated or key
     return {
-        "hash": after["hash"],
+        "hash": key["hash"],
         "name": read_text(after.get("name")),
-        "before": changes_of(before),
+        "before": changes_of(key),
         "after": changes_of(after),
-        "changed": before is not after,
+        "changed": updated is not None,
     }
 
 

@@ -105,7 +105,7 @@ class OpenRouterUpdateKeyOperator(UpdatingOperator, BaseOperator):
         if self._is_as_expected(key):
             done = KeyUpdate(client=client, key=key, changes=changes).run(context)
         else:
-            done = result(key, key)
+            done = result(key)
         return self._report(context, client, done)
 
     def _check_arguments(self) -> None:

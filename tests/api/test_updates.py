@@ -61,10 +61,11 @@ def test_a_change_whose_response_is_lost_is_sent_again(fault):
         (error(409), "in conflict with another change"),
         (error(400), "Check the values that were sent"),
         (error(403), "must be an active management key"),
-        (data({"name": "no hash"}), "answered no key under 'data'"),
-        (data([]), "answered no key under 'data'"),
+        (data({"name": "no hash"}), "did not answer with this key"),
+        (data({"hash": "another"}), "did not answer with this key"),
+        (data([]), "did not answer with this key"),
     ],
-    ids=["404", "409", "400", "403", "no hash", "list"],
+    ids=["404", "409", "400", "403", "no hash", "another", "list"],
 )
 def test_a_refused_change_is_sent_once(answer, words):
     with Server(lambda request: answer) as server, pytest.raises(OpenRouterError, match=words):

@@ -133,6 +133,22 @@ def test_the_alert_dag_defers_until_a_key_is_low(dag_bag, monkeypatch, log):
 
 
 @needs_dag_test
+def test_a_limit_is_raised_for_a_while_and_restored(dag_bag, monkeypatch):
+    with Sandbox() as sandbox:
+        updates = json.loads(sandbox.connection) | {"extra": {"allow_updates": True}}
+        monkeypatch.setenv("AIRFLOW_CONN_OPENROUTER_UPDATES", json.dumps(updates))
+        key = sandbox.create_key(name="billing", limit=5.0)
+        run = dag_bag.dags["openrouter_key_raise_for_a_while"].test(
+            run_conf={"key_hash": key, "limit": 50, "hours": 0}
+        )
+        assert run.state == "success"
+        assert [request for request in sandbox.requests if request.startswith("PATCH")] == [
+            f"PATCH /api/v1/keys/{key}"
+        ] * 2
+        assert sandbox.get_key(key)["limit"] == 5
+
+
+@needs_dag_test
 def test_the_warehouse_dag_can_run_again_without_doubling_rows(dag_bag, lake, postgresql, monkeypatch):
     warehouse = make_url(postgresql)
     connection = {

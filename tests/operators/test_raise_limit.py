@@ -93,12 +93,19 @@ def test_the_form_shows_the_key_and_proposes_twice_its_limit(asked, connect):
     assert TOKEN not in str(asked)
 
 
-def test_the_proposal_is_within_the_cap(asked, connect):
+@pytest.mark.parametrize(
+    ("limit", "max_limit", "proposed", "is_reached"),
+    [(5.0, "8", 8, False), (5.0, 5, 5, True), (5.0, 4, 4, True), (0.0, 8, 8, False)],
+)
+def test_the_proposal_is_within_the_cap(limit, max_limit, proposed, is_reached, asked, connect):
     with KeyServer() as server:
+        server.account.update_key(server.hashes["billing"], limit=limit)
         connect(server)
         with pytest.raises(InterruptedError):
-            operator_for(server, max_limit="8").execute(Context(task_instance=SimpleNamespace(id="ti")))
-    assert asked["params"]["limit"]["value"] == 8
+            operator_for(server, max_limit=max_limit).execute(Context(task_instance=SimpleNamespace(id="ti")))
+    form = asked["params"]["limit"]
+    assert form["value"] == proposed
+    assert ("it cannot be raised" in form["description"]) is is_reached
 
 
 def test_a_key_in_place_of_its_record_is_refused_and_not_shown(asked, connect):
