@@ -144,7 +144,7 @@ def test_a_dag_starts_once_per_crossing(airflow, sandboxes):
         if REPORTED_AGAIN:
             listed(4)
         else:
-            states = "select value from asset_state_store"
+            states = "select value from asset_state_store join asset on id = asset_id where name = 'tenth'"
             airflow.wait_for(lambda: any(key in value for (value,) in airflow.query(states)), "the alert state")
 
     airflow.add({"watched": WATCHED})

@@ -161,9 +161,9 @@ def test_a_file_that_cannot_replace_a_folder_leaves_it(path):
 
 def test_what_a_connection_lacks_is_not_called_a_missing_package(monkeypatch):
     extra = {"service_config": {"s3": {"signer": "nobody"}}}
-    monkeypatch.setenv("AIRFLOW_CONN_AWS_CONN", json.dumps({"conn_type": "aws", "extra": extra}))
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_ODD", json.dumps({"conn_type": "aws", "extra": extra}))
     with pytest.raises(ValueError, match="nobody"):
-        files.check_store("s3://aws_conn@bucket/keys.csv")
+        files.check_store("s3://aws_odd@bucket/keys.csv")
 
 
 def test_a_frame_that_cannot_be_written_leaves_the_old_file(path):
