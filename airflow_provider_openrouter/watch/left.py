@@ -45,7 +45,7 @@ class Left(Amounts, Protocol):
 L = TypeVar("L", bound=Left)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class KeyLeft(LimitedKey):
     """
     What is left of a key.
@@ -55,12 +55,12 @@ class KeyLeft(LimitedKey):
 
     observed_at: datetime
 
-    @cached_property
+    @property
     def forecast(self) -> Forecast:
-        """When it runs dry."""
+        """When it runs dry, computed each time: kept for thousands of keys, it would cost more."""
         return forecast(self, self.observed_at)
 
-    @cached_property
+    @property
     def expires_at(self) -> datetime | None:
         """When it expires, in UTC, or None."""
         return read_time(self.key.get("expires_at"))
@@ -103,6 +103,6 @@ class KeysLeft:
 
 
 def _runway(left: Left) -> tuple[bool, datetime]:
-    dry, reset = left.forecast.runs_dry_at, left.forecast.next_reset_at
+    _, reset, dry = left.forecast
     is_reset_first = dry is not None and dry > left.observed_at and reset is not None and dry >= reset
     return (is_reset_first, dry or _NEVER)
