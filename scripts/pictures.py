@@ -49,7 +49,8 @@ def summary(page: playwright.Page, airflow: Standalone) -> None:
     airflow.wait_for(lambda: airflow.run_states("openrouter_keys_snapshot") == ["success"], "the snapshot")
     open_task(page, airflow, "openrouter_keys_snapshot", "write_snapshot", "xcom")
     page.get_by_role("button", name="Expand all").click()
-    page.get_by_text('"usage_monthly"').scroll_into_view_if_needed()
+    # Playwright's own scrolling waits for the page to stand still, which it does not while a report is drawn.
+    page.get_by_text('"usage_monthly"').evaluate("element => element.scrollIntoView({block: 'center'})")
 
 
 def alert(page: playwright.Page, airflow: Standalone) -> None:
