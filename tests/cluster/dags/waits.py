@@ -17,7 +17,7 @@ for account in ("stored", "flaky"):
         ).expand(name_pattern=["wait-0", "wait-1", "wait-2"])
 
     trigger = OpenRouterKeyLimitEventTrigger(
-        threshold="10%", openrouter_conn_id=openrouter_conn_id, name_pattern="alert-*", poll_interval=2
+        threshold="2 hours", openrouter_conn_id=openrouter_conn_id, name_pattern="alert-*", poll_interval=2
     )
     asset = Asset(f"low_keys_{account}", watchers=[AssetWatcher(name=f"watcher_{account}", trigger=trigger)])
     with DAG(dag_id=f"alerts_{account}", schedule=[asset]):
