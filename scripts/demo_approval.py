@@ -41,7 +41,7 @@ class Person:
         return actions
 
     def answer(self, action: dict[str, Any], option: str, **entered: Any) -> None:
-        """Answer an action."""
+        """Send an answer to an action."""
         task = action["task_instance"]
         path = f"{task['dag_run_id']}/taskInstances/{task['task_id']}/{task['map_index']}/hitlDetails"
         answer = {"chosen_options": [option], "params_input": entered}

@@ -55,7 +55,7 @@ class CreditAccount:
         return error(404)
 
     def set(self, poll: float | Answer) -> None:
-        """Answer so from now on."""
+        """Respond so from now on."""
         self.polls = [poll]
 
 
