@@ -197,7 +197,10 @@ def fails_in_every_way(*, passes: bool) -> Callable[[Stage], Any]:
     def cause(stage: Stage) -> None:
         failures = [error(status, "upstream", headers=RETRY_AT_ONCE) for status in (500, 502, 503, 504)]
         stage.max_retries = len(failures) if passes else len(failures) - 1
-        serves_after(*failures)(stage)
+        if passes:
+            serves_after(*failures)(stage)
+        else:
+            stage.serve(lambda request: failures[request.number % len(failures)])
 
     return cause
 
