@@ -3,11 +3,15 @@
 import { element } from "./dom.js";
 import { colourOf } from "./groups.js";
 
+const MAPS = "9f215cf04c5486422605d13261cb87401f4e7763b6296af81e98efbc0130da53";
+
 let loading = null;
 
 /** Return Plotly, or null where it is not installed. It is large, so it is loaded when first asked for. */
 export function plotly() {
   loading ??= new Promise((resolve) => {
+    // Plotly brings a style for its maps, which the page's policy refuses, unless an element of this id is there.
+    document.head.append(element("style", { id: MAPS }));
     const script = element("script", { src: "static/plotly.min.js" });
     script.addEventListener("load", () => resolve(globalThis.Plotly ?? null));
     script.addEventListener("error", () => resolve(null));

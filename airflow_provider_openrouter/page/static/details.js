@@ -32,7 +32,7 @@ export function openDetails(key, listing) {
 
 function limit(key) {
   const left = key.limit === null ? "No limit" : `${usd(key.limit_remaining)} of ${usd(key.limit)} left`;
-  const reset = key.limit_reset ? `, reset ${key.limit_reset}` : "";
+  const reset = key.limit_reset ? `, resets ${key.limit_reset}` : "";
   return element("div", { class: "limit" }, key.limit === null ? null : leftBar(key), element("p", {}, left + reset));
 }
 

@@ -27,5 +27,5 @@ function row(name, total, all, colour) {
   return element("tr", {},
     element("th", { scope: "row" }, element("span", { class: "swatch", "aria-hidden": "true", style: { background: colour } }), name),
     element("td", { class: "amount" }, usd(total)),
-    element("td", { class: "share" }, bar, `${(share * 100).toFixed(1)}%`));
+    element("td", { class: "share" }, element("div", {}, bar, element("span", { class: "percent" }, `${(share * 100).toFixed(1)}%`))));
 }

@@ -12,12 +12,12 @@ import { WatchersTab } from "./watchers.js";
 const retry = () => readAll(true);
 const keys = new KeysTab(byId("panel-keys"), { retry, filtered: (show) => overview.press(show) });
 const spend = new SpendTab(byId("panel-spend"));
-const watchers = new WatchersTab(byId("panel-watchers"));
+const watchers = new WatchersTab(byId("panel-watchers"), byId("watchers-tally"));
 const tabs = startTabs(byId("tabs"), { keys, spend, watchers });
 const overview = new Overview({ retry, filter: (show) => { tabs.select("keys"); keys.filter(show); } });
 
 followTheme(() => spend.recolour());
-readAll(false);
+readAll(false).then(() => watchers.open());
 
 async function readAll(fresh) {
   const parameters = fresh ? { fresh: "true" } : {};

@@ -5,9 +5,10 @@ import { byId, element } from "./dom.js";
 import { headline } from "./headline.js";
 import { mark } from "./marks.js";
 import { notice, problemTitle } from "./states.js";
-import { ago, moment, NOTHING, number, usd } from "./words.js";
+import { ago, moment, NOTHING, number, shortUsd } from "./words.js";
 
 const TICK = 5_000;
+const CARDS = 7;
 
 export class Overview {
   #listing = null;
@@ -22,6 +23,7 @@ export class Overview {
     this.filter = filter;
     this.#again.addEventListener("click", () => this.#again.ariaDisabled !== "true" && retry());
     setInterval(() => this.#showAge(), TICK);
+    byId("cards").append(...Array.from({ length: CARDS }, () => element("div", { class: "card skeleton" })));
   }
 
   reading() {
@@ -94,9 +96,9 @@ export class Overview {
       this.#button("active", "Active keys", totals.active, `of ${number(totals.keys)}`, "calm"),
       this.#button("low", "Low", totals.low, `dry within ${low} days`, totals.low ? "warn" : "good"),
       this.#button("expiring", "Expiring", totals.expiring, `within ${expires} days`, totals.expiring ? "warn" : "good"),
-      card("Spend today", usd(totals.usage_daily), "since 00:00 UTC"),
-      card("This week", usd(totals.usage_weekly), "since Monday"),
-      card("This month", usd(totals.usage_monthly), "since the 1st"),
+      card("Spend today", shortUsd(totals.usage_daily), "since 00:00 UTC"),
+      card("This week", shortUsd(totals.usage_weekly), "since Monday"),
+      card("This month", shortUsd(totals.usage_monthly), "since the 1st"),
       this.#balance(),
     ];
   }
@@ -112,7 +114,7 @@ export class Overview {
     if (!this.#credits) return card("Balance", "…", "reading");
     const { balance, text, notice: remark } = this.#credits;
     const link = siteLink("Credits", this.#listing.links.credits, { class: "more" });
-    return element("div", { class: "card wide" }, ...figures("Balance", usd(balance), remark ?? text), link);
+    return element("div", { class: "card wide" }, ...figures("Balance", shortUsd(balance), remark ?? text), link);
   }
 
   #showAge() {

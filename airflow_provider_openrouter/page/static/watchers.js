@@ -5,51 +5,54 @@ import { read } from "./api.js";
 import { element } from "./dom.js";
 import { mark } from "./marks.js";
 import { emptyState, loadingState, notice, problemState } from "./states.js";
-import { ago, count, moment } from "./words.js";
+import { ago, count, duration, moment, number } from "./words.js";
 
+// What needs a look comes first.
 const STATES = {
-  watching: ["Watching", "fine", "good"],
   failing: ["Failing", "stopped", "bad"],
-  unknown: ["Unknown", "unknown", "off"],
   "not running": ["Not running", "paused", "warn"],
+  unknown: ["Unknown", "unknown", "off"],
+  watching: ["Watching", "fine", "good"],
 };
+const ORDER = Object.keys(STATES);
 
 export class WatchersTab {
   #panel;
+  #tally;
   #isRead = false;
 
-  constructor(panel) {
+  /** `tally` shows on the tab how many watchers fail and raises wait, so that nobody need open it to know. */
+  constructor(panel, tally) {
     this.#panel = panel;
+    this.#tally = tally;
   }
 
   open() {
-    if (!this.#isRead) this.#read();
+    if (!this.#isRead) this.reload();
   }
 
-  /** Read again what is shown. */
-  reload() {
-    if (this.#isRead && !this.#panel.hidden) this.#read();
-    else this.#isRead = false;
-  }
-
-  async #read() {
+  async reload() {
     this.#isRead = true;
     this.#panel.ariaBusy = "true";
     if (!this.#panel.hasChildNodes()) this.#panel.append(loadingState("Reading the watchers…"));
     try {
       this.#show(await read("watchers"));
     } catch (problem) {
-      this.#panel.replaceChildren(problemState(problem, () => this.#read()));
+      this.#panel.replaceChildren(problemState(problem, () => this.reload()));
     }
     this.#panel.ariaBusy = "false";
   }
 
   #show({ notice: remark, watchers, approvals }) {
+    const urgent = approvals.length + watchers.filter((seen) => seen.state === "failing").length;
+    const meaning = element("span", { class: "unseen" }, " to look at");
+    this.#tally.replaceChildren(...(urgent ? [element("span", { class: "tally" }, number(urgent), meaning)] : []));
+    const ordered = watchers.toSorted((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
     const nobody = emptyState("Nobody watches yet", "A DAG that is scheduled on an asset with a key-limit trigger shows here: see “Wait for low keys” in the docs.");
     this.#panel.replaceChildren(
       ...(remark ? [notice(remark)] : []),
       ...(approvals.length ? [part("Waiting for an answer", approvals.map(approval))] : []),
-      ...(watchers.length ? [part("Watchers", watchers.map(watcher))] : remark ? [] : [nobody]),
+      ...(watchers.length ? [part("Watchers", ordered.map(watcher))] : remark ? [] : [nobody]),
     );
   }
 }
@@ -88,7 +91,7 @@ function facts(seen) {
   const known = [
     ["Watches", `${seen.watches} of ${seen.connection}${seen.scope ? `, ${seen.scope}` : ""}`],
     ["Rule", seen.rule],
-    ["Looks", `every ${seen.poll_interval} s`],
+    ["Looks", `every ${duration(seen.poll_interval)}`],
     ["Last report", report ?? "none yet"],
     [dags.length === 1 ? "DAG" : "DAGs", dags.length ? dags.flatMap((link, place) => (place ? [", ", link] : [link])) : "none"],
   ];

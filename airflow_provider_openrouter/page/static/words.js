@@ -3,6 +3,7 @@
 const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD" });
 const SMALL = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 6 });
 const NUMBER = new Intl.NumberFormat("en-US");
+const ROUND = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 const UNITS = [["days", 86_400, 2], ["h", 3_600, 1], ["min", 60, 1], ["s", 1, 0]];
 
 export const NOTHING = "–";
@@ -14,17 +15,24 @@ export function usd(amount) {
   return (isSmall ? SMALL : DOLLARS).format(amount);
 }
 
+/** Return an amount of USD where there is little room: from $10,000 on without cents. */
+export const shortUsd = (amount) => (Math.abs(amount) < 10_000 ? usd(amount) : ROUND.format(amount));
+
 /** Return a number with its noun, such as "1 key" or "2,000 keys". */
 export const count = (number, noun, plural = `${noun}s`) => `${NUMBER.format(number)} ${number === 1 ? noun : plural}`;
 
 export const number = (value) => NUMBER.format(value);
 
+/** Return a time in the largest unit that fits, such as "40 s" or "3 days". */
+export function duration(seconds) {
+  const [unit, size] = UNITS.find(([, size, least]) => seconds >= least * size);
+  return `${NUMBER.format(Math.round(seconds / size))} ${unit}`;
+}
+
 /** Return how long ago a time was, such as "20 s ago"; a time to come is "in 3 days". */
 export function ago(time) {
   const seconds = (Date.now() - Date.parse(time)) / 1000;
-  const [unit, size] = UNITS.find(([, size, least]) => Math.abs(seconds) >= least * size);
-  const amount = `${NUMBER.format(Math.round(Math.abs(seconds) / size))} ${unit}`;
-  return seconds >= 0 ? `${amount} ago` : `in ${amount}`;
+  return seconds >= 0 ? `${duration(seconds)} ago` : `in ${duration(-seconds)}`;
 }
 
 /** Return a time as "2026-12-01 at 00:00 UTC". */
