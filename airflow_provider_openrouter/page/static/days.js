@@ -1,6 +1,7 @@
 // Spend of each day: as columns that need no library, and as a table.
 
 import { drawing, element } from "./dom.js";
+import { colourOf } from "./groups.js";
 import { count, usd } from "./words.js";
 
 const HEIGHT = 60;
@@ -10,14 +11,18 @@ export function totals(spend) {
   return spend.days.map((_, place) => spend.groups.reduce((sum, group) => sum + group.spend[place], 0));
 }
 
-/** Return columns, one for each day. */
+/** Return columns, one for each day, in the colours of the table of groups. */
 export function daysChart(spend) {
   const sums = totals(spend);
   const most = Math.max(...sums, 0);
   const columns = sums.map((sum, place) => {
-    const height = most ? Math.max(sum ? 1 : 0, (sum / most) * HEIGHT) : 0;
-    const title = drawing("title", {}, `${spend.days[place]}: ${usd(sum)}`);
-    return drawing("rect", { x: place + 0.1, width: 0.8, y: HEIGHT - height, height }, title);
+    let y = HEIGHT;
+    const parts = spend.groups.map((group, at) => {
+      const height = most ? (group.spend[place] / most) * HEIGHT : 0;
+      y -= height;
+      return drawing("rect", { x: place + 0.1, width: 0.8, y, height, fill: colourOf(at) });
+    });
+    return drawing("g", {}, drawing("title", {}, `${spend.days[place]}: ${usd(sum)}`), parts);
   });
   const label = `Spend of ${count(spend.days.length, "day")}, ${usd(most)} on the most expensive`;
   const box = { viewBox: `0 0 ${spend.days.length} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label };

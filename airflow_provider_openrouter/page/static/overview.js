@@ -4,7 +4,7 @@ import { siteLink } from "./airflow.js";
 import { byId, element } from "./dom.js";
 import { headline } from "./headline.js";
 import { mark } from "./marks.js";
-import { notice, problemTitle } from "./states.js";
+import { notice } from "./states.js";
 import { ago, moment, NOTHING, number, shortUsd } from "./words.js";
 
 const TICK = 5_000;
@@ -30,7 +30,6 @@ export class Overview {
     this.#again.ariaDisabled = "true";
     byId("overview").ariaBusy = "true";
     byId("read-result").textContent = "";
-    if (!this.#listing) byId("headline").replaceChildren(element("span", { class: "quiet" }, "Reading the keys…"));
   }
 
   done(isAgain) {
@@ -69,25 +68,23 @@ export class Overview {
 
   #show() {
     const listing = this.#listing;
-    byId("connection").textContent = listing ? `Connection ${listing.connection}` : "";
+    byId("overview").hidden = !listing && this.#problem; // The tab of keys says why.
+    if (!listing) return;
+    byId("connection").textContent = `Connection ${listing.connection}`;
     byId("headline").replaceChildren(...this.#headline());
     byId("notices").replaceChildren(...this.#notices().map(notice));
-    byId("cards").replaceChildren(...(listing ? this.#cards() : []));
+    byId("cards").replaceChildren(...this.#cards());
     this.#showAge();
   }
 
   #headline() {
-    if (this.#listing) {
-      const { tone, text } = headline(this.#listing, this.#credits);
-      return [mark({ good: "fine", warn: "warning", bad: "stopped", off: "unknown" }[tone], tone), element("span", {}, text)];
-    }
-    if (this.#problem) return [mark("warning", "warn"), element("span", {}, problemTitle(this.#problem))];
-    return [element("span", { class: "quiet" }, "Reading the keys…")];
+    const { tone, text } = headline(this.#listing, this.#credits);
+    return [mark({ good: "fine", warn: "warning", bad: "stopped", off: "unknown" }[tone], tone), element("span", {}, text)];
   }
 
   #notices() {
-    const failed = this.#listing && this.#problem ? `These figures could not be read again. ${this.#problem.message}` : null;
-    return [failed, this.#listing?.notice].filter(Boolean);
+    const failed = this.#problem && `These figures could not be read again. ${this.#problem.message}`;
+    return [failed, this.#listing.notice].filter(Boolean);
   }
 
   #cards() {

@@ -14,19 +14,17 @@ const PROBLEMS = {
 };
 const UNEXPECTED = { title: "Something went wrong", mark: "warning" };
 
-/** Return the title of a problem. */
-export const problemTitle = (problem) => (PROBLEMS[problem.state] ?? UNEXPECTED).title;
-
 /** Return what is shown in the place of data that could not be read. */
 export function problemState(problem, retry) {
   const { title, mark: drawn, link } = PROBLEMS[problem.state] ?? UNEXPECTED;
   const actions = [element("button", { type: "button", onclick: retry }, "Try again")];
   if (link) actions.unshift(airflowLink(link[0], link[1], { class: "button primary" }));
-  return placeholder("problem", mark(drawn, "warn"), title, problem.message, actions);
+  // Announced by screen readers as it appears.
+  return placeholder("problem", "alert", mark(drawn, "warn"), title, problem.message, actions);
 }
 
 /** Return what is shown where there is nothing to show. */
-export const emptyState = (title, sentence, ...actions) => placeholder("empty", mark("key", "off"), title, sentence, actions);
+export const emptyState = (title, sentence, ...actions) => placeholder("empty", null, mark("key", "off"), title, sentence, actions);
 
 /** Return what is shown while something is read. */
 export function loadingState(sentence) {
@@ -39,7 +37,7 @@ export function notice(sentence) {
   return element("p", { class: "notice" }, mark("warning", "warn"), element("span", {}, sentence));
 }
 
-function placeholder(kind, drawn, title, sentence, actions) {
+function placeholder(kind, role, drawn, title, sentence, actions) {
   const says = [element("h2", {}, title), element("p", {}, sentence)];
-  return element("div", { class: `state ${kind}`, "data-state": kind }, drawn, says, element("div", { class: "actions" }, actions));
+  return element("div", { class: `state ${kind}`, role }, drawn, says, element("div", { class: "actions" }, actions));
 }
