@@ -190,7 +190,7 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
         )
         fields = {"connection": self.source.openrouter_conn_id, **self.source.arguments, "rule": str(self.rule)}
         outage = Outage(self.report_failures_after, f"openrouter_failing:{key}", store, fields)
-        status = Status(f"openrouter_status:{key}", store)
+        status = Status(self.status_key, store)
         failures = 0
         async with aclosing(self._polls()) as shared:
             async for poll in shared:
@@ -225,6 +225,11 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
                 if error and ends:
                     await outage.keep()
                     raise error
+
+    @property
+    def status_key(self) -> str:
+        """The key under which the state store of the asset keeps how the watch is."""
+        return f"openrouter_status:{self._state_digest}"
 
     @property
     def _state_digest(self) -> str:

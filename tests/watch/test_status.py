@@ -135,7 +135,7 @@ def test_errors_are_short_and_those_of_others_are_not_shown(failure, said):
     assert store.status["error"] == said
 
 
-def test_what_was_reported_and_since_when_it_fails_outlive_a_restart():
+def test_reports_and_the_start_of_failures_outlive_a_restart():
     reported = {"at": ago(days=2), "text": "k1 has $3.40 left", "total": 1}
     since = ago(hours=1)
     store = Store()
