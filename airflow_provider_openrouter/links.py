@@ -38,10 +38,6 @@ class OpenRouterKeysLink(BaseOperatorLink):
             return KEYS_PAGE
 
 
-<<<<<<< HEAD
-def keys_page(base_url: str) -> str:
-    """Return where the keys of an API are shown: of another host its scheme, host and port alone."""
-=======
 def required_actions(task_instance: Any) -> str:
     """Return the address, below Airflow's, of the form of a task that asks a person."""
     mapped = f"/mapped/{task_instance.map_index}" if task_instance.map_index >= 0 else ""
@@ -49,8 +45,8 @@ def required_actions(task_instance: Any) -> str:
     return f"{run}/tasks/{quote(task_instance.task_id)}{mapped}/required_actions"
 
 
-def _page(base_url: str) -> str:
->>>>>>> room-watchers
+def keys_page(base_url: str) -> str:
+    """Return where the keys of an API are shown: of another host its scheme, host and port alone."""
     url = urlsplit(base_url)
     host = url.hostname or ""
     is_sound = url.scheme in ("http", "https") and "@" not in url.path and re.fullmatch(r"[\w.:-]+", host)
