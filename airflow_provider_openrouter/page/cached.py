@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 from airflow_provider_openrouter.page.problems import Problem, explain
@@ -43,6 +44,8 @@ class Cached(Generic[T]):
         self._read = read
         self._longest = longest
         self._clock = clock
+        # A thread of its own: with any of the server's, each would keep memory for the largest reading.
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="openrouter-page")
         self._reading: asyncio.Task[T | Problem] | None = None
         self._thread: asyncio.Future[T] | None = None
         self._ended = 0.0
@@ -70,7 +73,7 @@ class Cached(Generic[T]):
 
     async def _read_in_time(self) -> T | Problem:
         stop = Stop()
-        self._thread = asyncio.ensure_future(asyncio.to_thread(self._read, stop))
+        self._thread = asyncio.get_running_loop().run_in_executor(self._executor, self._read, stop)
         try:
             await asyncio.wait([self._thread], timeout=self._longest - GRACE)
             if not self._thread.done():
