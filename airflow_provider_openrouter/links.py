@@ -33,7 +33,7 @@ class OpenRouterKeysLink(BaseOperatorLink):
         """
         try:
             conn = BaseHook.get_connection(operator.openrouter_conn_id)  # type: ignore[attr-defined]
-            return _page(fields.base_url(conn))
+            return keys_page(fields.base_url(conn))
         except Exception:  # on Airflow 3.0 an error here fails the task
             return KEYS_PAGE
 
@@ -45,7 +45,8 @@ def required_actions(task_instance: Any) -> str:
     return f"{run}/tasks/{quote(task_instance.task_id)}{mapped}/required_actions"
 
 
-def _page(base_url: str) -> str:
+def keys_page(base_url: str) -> str:
+    """Return where the keys of an API are shown: of another host its scheme, host and port alone."""
     url = urlsplit(base_url)
     host = url.hostname or ""
     is_sound = url.scheme in ("http", "https") and "@" not in url.path and re.fullmatch(r"[\w.:-]+", host)
