@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook, BaseOperatorLink
 
@@ -36,6 +36,13 @@ class OpenRouterKeysLink(BaseOperatorLink):
             return keys_page(fields.base_url(conn))
         except Exception:  # on Airflow 3.0 an error here fails the task
             return KEYS_PAGE
+
+
+def required_actions(task_instance: Any) -> str:
+    """Return the address, below Airflow's, of the form of a task that asks a person."""
+    mapped = f"/mapped/{task_instance.map_index}" if task_instance.map_index >= 0 else ""
+    run = f"dags/{quote(task_instance.dag_id)}/runs/{quote(task_instance.run_id, safe=':+')}"
+    return f"{run}/tasks/{quote(task_instance.task_id)}{mapped}/required_actions"
 
 
 def keys_page(base_url: str) -> str:

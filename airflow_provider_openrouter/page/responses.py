@@ -34,9 +34,9 @@ def compress(data: Any) -> bytes:
 
 def send_compressed(body: bytes, request: Request) -> Response:
     """Return the response with compressed JSON, decompressed for the few clients that ask for that."""
-    headers = {**NOT_STORED, "Vary": "Accept-Encoding"}
+    headers = dict(NOT_STORED)
     if "gzip" in request.headers.get("Accept-Encoding", ""):
-        headers["Content-Encoding"] = "gzip"
+        headers |= {"Content-Encoding": "gzip", "Vary": "Accept-Encoding"}
     else:
         body = gzip.decompress(body)
     return Response(body, headers=headers, media_type="application/json")
