@@ -55,8 +55,8 @@ export class SpendTab {
   }
 
   #show(spend, library) {
+    if (spend.source !== this.#spend?.source) this.#offer(spend);
     this.#spend = spend;
-    this.#choices.replaceChildren(this.#by(spend.choices), ...(spend.source === "warehouse" ? [this.#span()] : []));
     const remark = spend.notice ? [notice(spend.notice)] : [];
     if (!spend.groups.length) {
       return this.#content.replaceChildren(...remark, emptyState("No spend in these days", "What the keys spend shows here a day later at the latest."));
@@ -69,8 +69,12 @@ export class SpendTab {
   }
 
   #fail(problem) {
-    this.#spend = null;
     this.#content.replaceChildren(problemState(problem, () => this.#read()));
+  }
+
+  /** Offer what can be asked for: once, as what has the focus must stay. */
+  #offer({ choices, source }) {
+    this.#choices.replaceChildren(this.#by(choices), ...(source === "warehouse" ? [this.#span()] : []));
   }
 
   #by(choices) {

@@ -17,7 +17,11 @@ const UNEXPECTED = { title: "Something went wrong", mark: "warning" };
 /** Return what is shown in the place of data that could not be read. */
 export function problemState(problem, retry) {
   const { title, mark: drawn, link } = PROBLEMS[problem.state] ?? UNEXPECTED;
-  const actions = [element("button", { type: "button", onclick: retry }, "Try again")];
+  const onclick = ({ target }) => {
+    Object.assign(target, { disabled: true, textContent: "Trying again…" });
+    retry();
+  };
+  const actions = [element("button", { type: "button", onclick }, "Try again")];
   if (link) actions.unshift(airflowLink(link[0], link[1], { class: "button primary" }));
   // Announced by screen readers as it appears.
   return placeholder("problem", "alert", mark(drawn, "warn"), title, problem.message, actions);

@@ -64,8 +64,10 @@ function part(title, items) {
 function approval({ subject, dag_id, since, url }) {
   return element("li", { class: "item waiting" },
     element("div", { class: "item-head" }, mark("clock", "warn"), element("h3", {}, subject), airflowLink("Answer", url, { class: "button primary", "aria-label": `Answer: ${subject}` })),
-    element("p", { class: "quiet" }, `${dag_id} asks since `, element("span", { title: moment(since) }, moment(since))));
+    element("p", { class: "quiet", title: moment(since) }, "Asked by ", dagLink(dag_id), ` ${ago(since)}`));
 }
+
+const dagLink = (dag) => airflowLink(dag, `dags/${encodeURIComponent(dag)}`);
 
 function watcher(seen) {
   const [title, drawn, tone] = STATES[seen.state] ?? STATES.unknown;
@@ -86,7 +88,7 @@ function sentence({ state, looked_at: looked, failing_since: since, error, failu
 }
 
 function facts(seen) {
-  const dags = seen.dags.map((dag) => airflowLink(dag, `dags/${encodeURIComponent(dag)}`));
+  const dags = seen.dags.map(dagLink);
   const report = seen.reported && [seen.reported.text, element("span", { class: "quiet" }, `, ${ago(seen.reported.at)}`)];
   const known = [
     ["Watches", `${seen.watches} of ${seen.connection}${seen.scope ? `, ${seen.scope}` : ""}`],
