@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
 from datetime import datetime
 from math import fsum
+from sys import intern
 from typing import Any
 
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
@@ -38,43 +38,41 @@ def show_keys(listing: KeyListing) -> dict[str, Any]:
     """
     Return totals and a row for each key, the first to stop first. Amounts are USD, times ISO 8601 in UTC.
 
+    The rows are an iterator: ten thousand of them at once would cost the API server much memory.
+
     Whatever the records hold, it can be written as JSON: what cannot be read is null, and texts are cut. Low and
     expiring are the keys that a watcher reports with the threshold ``"3 days"`` and ``expires_within="7 days"``.
-    A key that is disabled and expired counts as both. The rows are made as they are taken, because all of them at
-    once take as much memory as the listing.
+    A key that is disabled and expired counts as both.
 
     :param listing: the keys, disabled and expired ones too.
     """
     check = _RULE.check(listing)
     low = {finding.left.hash for finding in check.low if finding.criterion is not check.expiry}
     expiring = {finding.left.hash for finding in check.low if finding.criterion is check.expiry}
-    keys, at = listing.keys, listing.observed_at
     return {
-        "observed_at": _iso(at),
+        "observed_at": _iso(listing.observed_at),
         "low_within_days": LOW_WITHIN_DAYS,
         "expires_within_days": EXPIRES_WITHIN_DAYS,
         "totals": {
-            "keys": len(keys),
-            "active": sum(is_active(key, at) for key in keys),
+            "keys": len(listing.keys),
+            "active": sum(is_active(key, listing.observed_at) for key in listing.keys),
             "low": len(low),
             "expiring": len(expiring),
-            "disabled": sum(map(is_disabled, keys)),
-            "expired": sum(is_expired(key, at) for key in keys),
-            **{name: round(fsum(read_amount(key.get(name)) or 0 for key in keys), 6) for name in _SPEND},
+            "disabled": sum(map(is_disabled, listing.keys)),
+            "expired": sum(is_expired(key, listing.observed_at) for key in listing.keys),
+            **{name: round(fsum(read_amount(key.get(name)) or 0 for key in listing.keys), 6) for name in _SPEND},
         },
-        "keys": _rows(listing, low, expiring),
+        "keys": (
+            {
+                **_who(stop.left.key, listing),
+                "state": _state(stop),
+                "is_low": stop.left.hash in low,
+                "is_expiring": stop.left.hash in expiring,
+                **_when(stop),
+            }
+            for stop in find_stops(listing)
+        ),
     }
-
-
-def _rows(listing: KeyListing, low: Set[str], expiring: Set[str]) -> Iterator[dict[str, Any]]:
-    for stop in find_stops(listing):
-        yield {
-            **_who(stop.left.key, listing),
-            "state": _state(stop),
-            "is_low": stop.left.hash in low,
-            "is_expiring": stop.left.hash in expiring,
-            **_when(stop),
-        }
 
 
 def _state(stop: KeyStop) -> str:
@@ -119,8 +117,8 @@ def _text(value: Any) -> str | None:
 
 
 def _shown(text: str | None) -> str | None:
-    """Return text as part of a line, None if nothing is left of it."""
-    return plain(text, longest=LONGEST) or None
+    """Return text as part of a line, None if nothing is left of it. The same is stored once, for many keys."""
+    return intern(plain(text, longest=LONGEST)) or None
 
 
 def _iso(time: datetime | None) -> str | None:
