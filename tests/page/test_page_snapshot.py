@@ -29,6 +29,10 @@ def newest(database, monkeypatch):
     return lambda table="keys", of="team": newest_listing("warehouse", table, of)
 
 
+def shown(listing):
+    return {name: list(value) if name == "keys" else value for name, value in show_keys(listing).items()}
+
+
 def hashes(listing):
     return sorted(int(key["hash"].removeprefix("hash-")) for key in listing.keys)
 
@@ -55,8 +59,8 @@ def test_a_snapshot_is_shown_as_the_listing_that_it_was(database, newest):
     database.write(listed, workspace_id="*", workspace_names=names)
     listing = newest()
     assert (listing.observed_at, listing.scope) == (OBSERVED_AT, WorkspaceScope("*"))
-    live = show_keys(listing_of(listed, workspace_id="*", workspace_names=names))
-    assert show_keys(listing) == live
+    live = shown(listing_of(listed, workspace_id="*", workspace_names=names))
+    assert shown(listing) == live
     assert live["keys"][0]["workspace"] == "w2"
 
 
@@ -120,7 +124,7 @@ def test_columns_of_other_types_are_read_too(database, newest):
     database.do(
         *(f"ALTER TABLE keys ALTER {name} TYPE {type_} USING {name}::{type_}" for name, type_ in types.items())
     )
-    assert show_keys(newest()) == show_keys(listing_of(listed))
+    assert shown(newest()) == shown(listing_of(listed))
 
 
 def test_nothing_is_written(database, newest):
