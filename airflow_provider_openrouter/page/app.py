@@ -1,0 +1,90 @@
+"""The page's app: its addresses, and what they respond. Each of them only reads."""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, Depends, FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, Response
+from starlette.staticfiles import StaticFiles
+
+from airflow_provider_openrouter.page.cached import Cached
+from airflow_provider_openrouter.page.guard import require_reader
+from airflow_provider_openrouter.page.problems import Problem
+from airflow_provider_openrouter.page.readings import Readings
+from airflow_provider_openrouter.page.responses import Shield, send_compressed, send_problem
+from airflow_provider_openrouter.page.settings import PageSettings
+
+STATIC = Path(__file__).parent / "static"
+PLOTLY = "plotly.min.js"
+
+
+def create_app(settings: PageSettings) -> FastAPI:
+    """
+    Return the app, which Airflow mounts.
+
+    :param settings: the options of the page.
+    """
+    app = FastAPI(title="OpenRouter", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.settings = settings
+    app.add_middleware(Shield)
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_invalid)
+    app.include_router(_data(Readings(settings)))
+    app.add_api_route("/", _get_page)
+    app.add_api_route(f"/static/{PLOTLY}", _get_plotly)
+    app.mount("/static", StaticFiles(directory=STATIC))
+    return app
+
+
+def _data(readings: Readings) -> APIRouter:
+    """Return the routes that need a user who may see the page."""
+    router = APIRouter(prefix="/api", dependencies=[Depends(require_reader)])
+    keys, credits_ = Cached(readings.keys), Cached(readings.credits)
+
+    @router.get("/keys")
+    async def get_keys(request: Request, fresh: bool = False) -> Response:
+        return send_compressed(await keys.get(fresh=fresh), request)
+
+    @router.get("/credits")
+    async def get_credits(request: Request, fresh: bool = False) -> Response:
+        return send_compressed(await credits_.get(fresh=fresh), request)
+
+    return router
+
+
+def _get_page() -> FileResponse:
+    return FileResponse(STATIC / "index.html")
+
+
+def _get_plotly() -> FileResponse:
+    plotly = find_spec("plotly")
+    if plotly is None or plotly.origin is None:
+        raise HTTPException(404)
+    return FileResponse(Path(plotly.origin).parent / "package_data" / PLOTLY)
+
+
+def _on_problem(_: Request, problem: Any) -> Response:
+    return send_problem(problem)
+
+
+def _on_http_exception(_: Request, error: Any) -> Response:
+    """Respond to one who is not logged in or whose session is not valid, or to a wrong address."""
+    if error.status_code in (401, 403):
+        return send_problem(
+            Problem("You are logged out of Airflow. Log in, then try again.", state="logged_out", status=401)
+        )
+    said = "Only GET is possible here." if error.status_code == 405 else "There is nothing at this address."
+    return send_problem(Problem(said, state="bad_request", status=error.status_code))
+
+
+def _on_invalid(_: Request, error: Any) -> Response:
+    names = ", ".join(str(each["loc"][-1]) for each in error.errors())
+    return send_problem(
+        Problem(f"What was asked for makes no sense. Check {names}.", state="bad_request", status=400)
+    )
