@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow.configuration import conf
 from airflow.models.asset import AssetEvent, AssetModel
@@ -152,14 +152,14 @@ def _find_report(asset: AssetModel, session: Session) -> dict[str, Any] | None:
         return None
     events = select(AssetEvent).where(AssetEvent.asset_id == asset.id, AssetEvent.source_task_id.is_(None))
     for event in session.scalars(events.order_by(AssetEvent.timestamp.desc()).limit(SEARCHED)):
-        payload = event.extra.get("payload")
-        if event.extra.get("from_trigger") and _is_ours(payload):
+        payload = event.extra.get("payload") if event.extra.get("from_trigger") else None
+        if _is_ours(payload):
             text = plain(format_line(payload), longest=LONGEST)
             return {"at": event.timestamp.isoformat(), "text": text, "total": payload.get("total")}
     return None
 
 
-def _is_ours(payload: Any) -> bool:
+def _is_ours(payload: Any) -> TypeGuard[dict[str, Any]]:
     """Return whether the payload of an event is one of ours."""
     if not isinstance(payload, dict) or payload.get("version") != VERSION:
         return False
