@@ -237,10 +237,11 @@ NEWER = {"from_trigger": True, "payload": EVENT}
         ),
         ([NEWER, {"from_rest_api": True}], REPORT),
         ([NEWER, {"from_trigger": True, "payload": {"version": 7}}], REPORT),
+        ([NEWER, {"from_trigger": True, "payload": {"version": 1, "status": "low", "keys": ["a"]}}], REPORT),
         ([NEWER, {"from_trigger": True, "payload": "x"}], REPORT),
         ([{"payload": EVENT}], None),
     ],
-    ids=["low", "recovered", "of a person", "of another", "of a stranger", "of a task"],
+    ids=["low", "recovered", "of a person", "of another", "odd", "of a stranger", "of a task"],
 )
 def test_the_newest_event_says_what_was_reported(extras, text, watch, session):
     _, asset = watch("low")
