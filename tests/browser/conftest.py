@@ -16,10 +16,12 @@ from page_account import interesting_account
 from pages import PATIENCE, empty_page, running_chromium
 from standalone import Standalone
 from support.page import serving
+from support.tasks import Context
 
 from airflow_provider_openrouter.page.app import create_app
 from airflow_provider_openrouter.page.settings import PageSettings
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN, Sandbox
+from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 HERE = Path(__file__).parent
 DAGS = HERE.parents[1] / "dags"
@@ -101,6 +103,18 @@ def serve(browser, account, airflow_database):
 
         numbers = itertools.count()
         yield serve
+
+
+@pytest.fixture
+def snapshot(account, outside_the_task_runner, monkeypatch, tmp_path):
+    """Settings of a page that has a table with a snapshot of the account."""
+    monkeypatch.setenv("AIRFLOW_CONN_ACCOUNT", account.connection)
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", f"sqlite://{tmp_path}/warehouse.db")
+    database = {"sql_conn_id": "warehouse", "table": "openrouter_keys"}
+    OpenRouterKeysToSqlOperator(
+        task_id="write", workspace_id="*", openrouter_conn_id="account", **database
+    ).execute(Context())
+    return database
 
 
 @pytest.fixture(scope="package")
