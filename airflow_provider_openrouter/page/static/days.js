@@ -18,7 +18,7 @@ export function daysChart(spend) {
   const columns = sums.map((sum, place) => {
     let y = HEIGHT;
     const parts = spend.groups.map((group, at) => {
-      const height = most ? (group.spend[place] / most) * HEIGHT : 0;
+      const height = most ? (Math.max(0, group.spend[place]) / most) * HEIGHT : 0;
       y -= height;
       return drawing("rect", { x: place + 0.1, width: 0.8, y, height, fill: colourOf(at) });
     });

@@ -32,7 +32,7 @@ export class SpendTab {
   reload() {
     if (!this.#latest) return;
     if (this.#panel.hidden) this.#latest = null;
-    else this.#read();
+    else this.#read(true);
   }
 
   /** Draw the chart again in the colours of another theme. */
@@ -40,8 +40,8 @@ export class SpendTab {
     if (this.#chart?.isConnected) drawDays(await plotly(), this.#chart, this.#spend);
   }
 
-  async #read() {
-    const asking = (this.#latest = { ...this.#asked });
+  async #read(fresh) {
+    const asking = (this.#latest = { ...this.#asked, fresh });
     const isStale = () => this.#latest !== asking;
     this.#panel.ariaBusy = "true";
     if (!this.#spend) this.#content.replaceChildren(loadingState("Reading the spend of each day…"));
@@ -69,7 +69,7 @@ export class SpendTab {
   }
 
   #fail(problem) {
-    this.#content.replaceChildren(problemState(problem, () => this.#read()));
+    this.#content.replaceChildren(problemState(problem, () => this.#read(true)));
   }
 
   /** Offer what can be asked for: once, as what has the focus must stay. */

@@ -10,6 +10,7 @@ const PROBLEMS = {
   no_connection: { title: "There is no connection to OpenRouter", mark: "unknown", link: ["Open connections", "connections"] },
   refused: { title: "OpenRouter refused the key", mark: "stopped", link: ["Open connections", "connections"] },
   unreachable: { title: "OpenRouter could not be reached", mark: "warning" },
+  bad_request: { title: "This cannot be shown", mark: "unknown" },
   offline: { title: "Airflow could not be reached", mark: "warning" },
 };
 const UNEXPECTED = { title: "Something went wrong", mark: "warning" };
