@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { markOfStop } from "./marks.js";
-import { ago, moment, NOTHING, usd } from "./words.js";
+import { ago, moment, nameOf, NOTHING, usd } from "./words.js";
 
 /** `order` is what a key sorts by; `falls` where the first press should put the most on top. */
 export const COLUMNS = [
@@ -18,7 +18,7 @@ export const COLUMNS = [
 ];
 
 function nameCell(key) {
-  const open = element("button", { type: "button", class: "open", title: key.name, "aria-haspopup": "dialog" }, key.name || "(no name)");
+  const open = element("button", { type: "button", class: "open", title: key.name, "aria-haspopup": "dialog" }, nameOf(key));
   const team = key.team && key.team !== key.name ? key.team : null;
   return [open, element("span", { class: "quiet under" }, [team, key.label].filter(Boolean).join(" · "))];
 }

@@ -18,7 +18,7 @@ export function daysChart(spend) {
   const columns = sums.map((sum, place) => {
     let y = HEIGHT;
     const parts = spend.groups.map((group, at) => {
-      const height = most ? (group.spend[place] / most) * HEIGHT : 0;
+      const height = most ? (Math.max(0, group.spend[place]) / most) * HEIGHT : 0;
       y -= height;
       return drawing("rect", { x: place + 0.1, width: 0.8, y, height, fill: colourOf(at) });
     });
@@ -27,7 +27,7 @@ export function daysChart(spend) {
   const label = `Spend of ${count(spend.days.length, "day")}, ${usd(most)} on the most expensive`;
   const box = { viewBox: `0 0 ${spend.days.length} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label };
   return element("figure", { class: "days" }, drawing("svg", box, columns),
-    element("figcaption", { class: "quiet" }, element("span", {}, spend.days[0]), element("span", {}, spend.days.at(-1))));
+    element("figcaption", { class: "quiet" }, [spend.days[0], `at most ${usd(most)} a day`, spend.days.at(-1)].map((words) => element("span", {}, words))));
 }
 
 /** Return the days as a table, newest first, in a part that opens. */

@@ -8,7 +8,7 @@ import { byId, element } from "./dom.js";
 import { groupsTable } from "./groups.js";
 import { markOfStop } from "./marks.js";
 import { loadingState, notice } from "./states.js";
-import { ago, moment, NOTHING, usd } from "./words.js";
+import { ago, moment, nameOf, NOTHING, usd } from "./words.js";
 
 const WINDOWS = [["Today", "_daily"], ["This week", "_weekly"], ["This month", "_monthly"], ["All time", ""]];
 
@@ -20,7 +20,7 @@ export function openDetails(key, listing) {
   panel.onclick = (event) => event.target === panel && panel.close();
   panel.replaceChildren(
     element("div", { class: "inside" },
-      element("header", {}, element("h2", { id: "details-title", title: key.name }, key.name || "(no name)"), close),
+      element("header", {}, element("h2", { id: "details-title", title: key.name }, nameOf(key)), close),
       element("p", { class: "stops" }, markOfStop(key), key.stops.text),
       limit(key), windows(key), facts(key), days,
       siteLink("Open the keys at OpenRouter", listing.links.keys, { class: "button" })),

@@ -17,7 +17,7 @@ export class KeysTab {
   #table = new KeyTable({ columns: COLUMNS, sorted: () => this.#update(), open: (key) => openDetails(key, this.#listing) });
   #found = element("p", { class: "quiet", role: "status" });
   #csv = element("button", { type: "button", onclick: () => saveCsv(this.#shown(), this.#listing.observed_at) }, "Save as CSV");
-  #below = element("div", { class: "found" }, this.#found, this.#csv);
+  #bar = element("div", { class: "toolbar" }, this.#filters.element, element("div", { class: "found" }, this.#found, this.#csv));
   #nothing = element("div");
 
   constructor(panel, { retry, filtered }) {
@@ -39,7 +39,7 @@ export class KeysTab {
       return this.#panel.replaceChildren(emptyState("No keys yet", "Keys of this account show here once there are some.", link));
     }
     this.#filters.offer(listing.keys);
-    if (!this.#table.element.isConnected) this.#panel.replaceChildren(this.#filters.element, this.#below, this.#table.element, this.#nothing);
+    if (!this.#table.element.isConnected) this.#panel.replaceChildren(this.#bar, this.#table.element, this.#nothing);
     this.#update();
   }
 

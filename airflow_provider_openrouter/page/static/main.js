@@ -14,7 +14,7 @@ const keys = new KeysTab(byId("panel-keys"), { retry, filtered: (show) => overvi
 const spend = new SpendTab(byId("panel-spend"));
 const watchers = new WatchersTab(byId("panel-watchers"), byId("watchers-tally"));
 const tabs = startTabs(byId("tabs"), { keys, spend, watchers });
-const overview = new Overview({ retry, filter: (show) => { tabs.select("keys"); keys.filter(show); } });
+const overview = new Overview({ retry, filter: (show) => { tabs.choose("keys"); keys.filter(show); } });
 
 followTheme(() => spend.recolour());
 readAll(false).then(() => watchers.open());

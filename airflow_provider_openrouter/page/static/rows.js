@@ -15,14 +15,14 @@ export class WindowedRows {
     this.#body = body;
     this.#make = make;
     addEventListener("scroll", () => this.draw(), { passive: true });
-    addEventListener("resize", () => this.show(this.#rows));
+    addEventListener("resize", () => (this.#height === this.#measure() ? this.draw() : this.show(this.#rows)));
     body.addEventListener("keydown", (event) => this.#move(event));
     body.addEventListener("focusin", (event) => this.#reach(this.#placeOf(event.target)));
   }
 
   show(rows) {
     this.#rows = rows;
-    this.#height = parseFloat(getComputedStyle(this.#body).getPropertyValue("--row-height"));
+    this.#height = this.#measure();
     this.#body.style.height = `${rows.length * this.#height}px`;
     this.#body.replaceChildren();
     this.#drawn.clear();
@@ -46,6 +46,10 @@ export class WindowedRows {
       else this.#body.insertBefore(this.#draw(place), next);
     }
     if (!this.#drawn.has(this.#current)) this.#reach(Math.min(first + BEYOND, last));
+  }
+
+  #measure() {
+    return parseFloat(getComputedStyle(this.#body).getPropertyValue("--row-height"));
   }
 
   #draw(place) {

@@ -32,7 +32,7 @@ export class SpendTab {
   reload() {
     if (!this.#latest) return;
     if (this.#panel.hidden) this.#latest = null;
-    else this.#read();
+    else this.#read(true);
   }
 
   /** Draw the chart again in the colours of another theme. */
@@ -40,8 +40,8 @@ export class SpendTab {
     if (this.#chart?.isConnected) drawDays(await plotly(), this.#chart, this.#spend);
   }
 
-  async #read() {
-    const asking = (this.#latest = { ...this.#asked });
+  async #read(fresh) {
+    const asking = (this.#latest = { ...this.#asked, fresh });
     const isStale = () => this.#latest !== asking;
     this.#panel.ariaBusy = "true";
     if (!this.#spend) this.#content.replaceChildren(loadingState("Reading the spend of each day…"));
@@ -55,8 +55,8 @@ export class SpendTab {
   }
 
   #show(spend, library) {
+    if (spend.source !== this.#spend?.source) this.#offer(spend);
     this.#spend = spend;
-    this.#choices.replaceChildren(this.#by(spend.choices), ...(spend.source === "warehouse" ? [this.#span()] : []));
     const remark = spend.notice ? [notice(spend.notice)] : [];
     if (!spend.groups.length) {
       return this.#content.replaceChildren(...remark, emptyState("No spend in these days", "What the keys spend shows here a day later at the latest."));
@@ -69,8 +69,12 @@ export class SpendTab {
   }
 
   #fail(problem) {
-    this.#spend = null;
-    this.#content.replaceChildren(problemState(problem, () => this.#read()));
+    this.#content.replaceChildren(problemState(problem, () => this.#read(true)));
+  }
+
+  /** Offer what can be asked for: once, as what has the focus must stay. */
+  #offer({ choices, source }) {
+    this.#choices.replaceChildren(this.#by(choices), ...(source === "warehouse" ? [this.#span()] : []));
   }
 
   #by(choices) {

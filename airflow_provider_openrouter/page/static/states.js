@@ -10,6 +10,7 @@ const PROBLEMS = {
   no_connection: { title: "There is no connection to OpenRouter", mark: "unknown", link: ["Open connections", "connections"] },
   refused: { title: "OpenRouter refused the key", mark: "stopped", link: ["Open connections", "connections"] },
   unreachable: { title: "OpenRouter could not be reached", mark: "warning" },
+  bad_request: { title: "This cannot be shown", mark: "unknown" },
   offline: { title: "Airflow could not be reached", mark: "warning" },
 };
 const UNEXPECTED = { title: "Something went wrong", mark: "warning" };
@@ -17,7 +18,11 @@ const UNEXPECTED = { title: "Something went wrong", mark: "warning" };
 /** Return what is shown in the place of data that could not be read. */
 export function problemState(problem, retry) {
   const { title, mark: drawn, link } = PROBLEMS[problem.state] ?? UNEXPECTED;
-  const actions = [element("button", { type: "button", onclick: retry }, "Try again")];
+  const onclick = ({ target }) => {
+    Object.assign(target, { disabled: true, textContent: "Trying again…" });
+    retry();
+  };
+  const actions = [element("button", { type: "button", onclick }, "Try again")];
   if (link) actions.unshift(airflowLink(link[0], link[1], { class: "button primary" }));
   // Announced by screen readers as it appears.
   return placeholder("problem", "alert", mark(drawn, "warn"), title, problem.message, actions);

@@ -13,11 +13,15 @@ export function startTabs(list, contents) {
       tabOf(name).tabIndex = name === chosen ? 0 : -1;
       byId(`panel-${name}`).hidden = name !== chosen;
     }
-    history.replaceState(null, "", `#${chosen}`);
     contents[chosen].open();
   }
 
-  names.forEach((name) => tabOf(name).addEventListener("click", () => select(name)));
+  function choose(name) {
+    history.replaceState(null, "", `#${name}`);
+    select(name);
+  }
+
+  names.forEach((name) => tabOf(name).addEventListener("click", () => choose(name)));
   list.addEventListener("keydown", (event) => {
     const place = names.findIndex((name) => tabOf(name) === event.target);
     const to = { ArrowRight: place + 1, ArrowLeft: place - 1, Home: 0, End: -1 }[event.key];
@@ -25,9 +29,9 @@ export function startTabs(list, contents) {
     event.preventDefault();
     const next = names.at(to % names.length);
     tabOf(next).focus();
-    select(next);
+    choose(next);
   });
   const remembered = location.hash.slice(1);
   select(names.includes(remembered) ? remembered : names[0]);
-  return { select };
+  return { choose };
 }

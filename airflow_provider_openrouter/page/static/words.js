@@ -6,6 +6,8 @@ const NUMBER = new Intl.NumberFormat("en-US");
 const ROUND = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 const UNITS = [["days", 86_400, 2], ["h", 3_600, 1], ["min", 60, 1], ["s", 1, 0]];
 
+const LONGEST = 60; // Characters of a name.
+
 export const NOTHING = "–";
 
 /** Return an amount of USD, such as $4,317.22; below a cent with what digits it has. */
@@ -41,8 +43,10 @@ export function moment(time) {
   return `${iso.slice(0, 10)} at ${iso.slice(11, 16)} UTC`;
 }
 
+export const nameOf = (key) => key.name || "(no name)";
+
 /** Return a few names as part of a sentence, such as "a, b and 3 more". */
 export function named(names, most = 3) {
-  const shown = names.slice(0, most).join(", ");
+  const shown = names.slice(0, most).map((name) => (name.length > LONGEST ? `${name.slice(0, LONGEST)}…` : name)).join(", ");
   return names.length > most ? `${shown} and ${number(names.length - most)} more` : shown;
 }
