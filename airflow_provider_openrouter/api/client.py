@@ -97,13 +97,14 @@ class OpenRouterClient(BaseClient):
         with self._records(stopped) as records:
             return complete_listing(records, query, scope, previous)
 
-    def list_workspaces(self) -> list[Record]:
+    def list_workspaces(self, *, stopped: Event | None = None) -> list[Record]:
         """
         List all workspaces of the account once, as the API sent it (``GET /workspaces``).
 
+        :param stopped: see :meth:`get_key_listing`.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
-        with self._records() as records:
+        with self._records(stopped) as records:
             workspaces = records.every_workspace()
             records.log_end(count(len(workspaces), "workspace"))
             return workspaces

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
 from airflow_provider_openrouter.page.problems import Problem, explain
@@ -26,9 +27,10 @@ class Cached(Generic[T]):
     """
     Reads something once for all who ask for it at the same time, and keeps it for a minute.
 
-    Who asks waits without holding a thread. The reading has its own thread, and there is never more than one.
+    Who asks waits without holding a thread of the server, and there is never more than one reading.
 
     :param read: reads it, and ends at once when its argument is set from another thread.
+    :param threads: where it runs.
     :param longest: seconds that a reading may take in all.
     :param clock: returns seconds.
     """
@@ -36,6 +38,7 @@ class Cached(Generic[T]):
     def __init__(
         self,
         read: Callable[[Stop], T],
+        threads: Executor,
         *,
         longest: float = LONGEST,
         clock: Callable[[], float] = time.monotonic,
@@ -43,6 +46,7 @@ class Cached(Generic[T]):
         self._read = read
         self._longest = longest
         self._clock = clock
+        self._threads = threads
         self._reading: asyncio.Task[T | Problem] | None = None
         self._thread: asyncio.Future[T] | None = None
         self._ended = 0.0
@@ -70,7 +74,7 @@ class Cached(Generic[T]):
 
     async def _read_in_time(self) -> T | Problem:
         stop = Stop()
-        self._thread = asyncio.ensure_future(asyncio.to_thread(self._read, stop))
+        self._thread = asyncio.get_running_loop().run_in_executor(self._threads, self._read, stop)
         try:
             await asyncio.wait([self._thread], timeout=self._longest - GRACE)
             if not self._thread.done():

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import fsum
-from sys import intern
 from typing import Any
 
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
 from airflow_provider_openrouter.keys import (
     Key,
     KeyListing,
+    is_active,
     is_disabled,
     is_expired,
     read_amount,
@@ -37,6 +37,8 @@ def show_keys(listing: KeyListing) -> dict[str, Any]:
     """
     Return totals and a row for each key, the first to stop first. Amounts are USD, times ISO 8601 in UTC.
 
+    The rows are an iterator: ten thousand of them at once would cost the API server much memory.
+
     Whatever the records hold, it can be written as JSON: what cannot be read is null, and texts are cut. Low and
     expiring are the keys that a watcher reports with the threshold ``"3 days"`` and ``expires_within="7 days"``.
     A key that is disabled and expired counts as both.
@@ -46,30 +48,29 @@ def show_keys(listing: KeyListing) -> dict[str, Any]:
     check = _RULE.check(listing)
     low = {finding.left.hash for finding in check.low if finding.criterion is not check.expiry}
     expiring = {finding.left.hash for finding in check.low if finding.criterion is check.expiry}
-    rows = [
-        {
-            **_who(stop.left.key, listing),
-            "state": _state(stop),
-            "is_low": stop.left.hash in low,
-            "is_expiring": stop.left.hash in expiring,
-            **_when(stop),
-        }
-        for stop in find_stops(listing)
-    ]
     return {
         "observed_at": _iso(listing.observed_at),
         "low_within_days": LOW_WITHIN_DAYS,
         "expires_within_days": EXPIRES_WITHIN_DAYS,
         "totals": {
-            "keys": len(rows),
-            "active": sum(row["state"] == "active" for row in rows),
+            "keys": len(listing.keys),
+            "active": sum(is_active(key, listing.observed_at) for key in listing.keys),
             "low": len(low),
             "expiring": len(expiring),
             "disabled": sum(map(is_disabled, listing.keys)),
             "expired": sum(is_expired(key, listing.observed_at) for key in listing.keys),
-            **{name: round(fsum(row[name] or 0 for row in rows), 6) for name in _SPEND},
+            **{name: round(fsum(read_amount(key.get(name)) or 0 for key in listing.keys), 6) for name in _SPEND},
         },
-        "keys": rows,
+        "keys": (
+            {
+                **_who(stop.left.key, listing),
+                "state": _state(stop),
+                "is_low": stop.left.hash in low,
+                "is_expiring": stop.left.hash in expiring,
+                **_when(stop),
+            }
+            for stop in find_stops(listing)
+        ),
     }
 
 
@@ -115,8 +116,8 @@ def _text(value: Any) -> str | None:
 
 
 def _shown(text: str | None) -> str | None:
-    """Return text as part of a line, None if nothing is left of it. The same is stored once, for many keys."""
-    return intern(plain(text, longest=LONGEST)) or None
+    """Return text as part of a line, None if nothing is left of it."""
+    return plain(text, longest=LONGEST) or None
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from starlette.datastructures import MutableHeaders
@@ -24,12 +26,40 @@ HEADERS = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
+_GZIP = 16 + zlib.MAX_WBITS
+"""What makes zlib write the format of gzip."""
 NOT_STORED = {"Cache-Control": "no-store"}
 
 
-def compress(data: Any) -> bytes:
-    """Return data as compressed JSON: of ten thousand keys a twentieth of the memory, and ready to be sent."""
-    return gzip.compress(json.dumps(data, allow_nan=False, separators=(",", ":")).encode(), compresslevel=5)
+def compress(data: Mapping[str, Any]) -> bytes:
+    """
+    Return data as compressed JSON, which takes a fraction of the memory and is ready to be sent.
+
+    :param data: an object; where a value of it is an iterator, its items are written as they come.
+    """
+    packer = zlib.compressobj(level=5, wbits=_GZIP)
+    packed = [packer.compress(piece.encode()) for piece in _pieces(data)]
+    return b"".join([*packed, packer.flush()])
+
+
+def _pieces(data: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the JSON of an object piece by piece."""
+    before = "{"
+    for name, value in data.items():
+        yield f"{before}{_to_json(name)}:"
+        before = ","
+        if isinstance(value, Iterator):
+            yield "["
+            for number, item in enumerate(value):
+                yield f"{',' if number else ''}{_to_json(item)}"
+            yield "]"
+        else:
+            yield _to_json(value)
+    yield "}"
+
+
+def _to_json(value: Any) -> str:
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
 
 
 def send_compressed(body: bytes, request: Request) -> Response:

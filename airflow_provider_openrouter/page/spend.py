@@ -1,21 +1,26 @@
-"""What an account spent on each day, from the warehouse or, where there is none, from the API's activity."""
+"""What an account spent on each day: from the warehouse or, where it is not stored, from the API's activity."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import CancelledError
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
-from threading import Event
 from typing import Any
+
+from airflow.providers.common.compat.sdk import AirflowException
 
 from airflow_provider_openrouter.activity import DAYS, NEGLIGIBLE, Row, may_have_spent, remembered_days, total
 from airflow_provider_openrouter.api import OpenRouterClient
-from airflow_provider_openrouter.exceptions import OpenRouterError, OpenRouterRequestError
-from airflow_provider_openrouter.keys import KeyListing, read_date, read_text, team
+from airflow_provider_openrouter.exceptions import OpenRouterConnectionError, OpenRouterRequestError
+from airflow_provider_openrouter.keys import read_date, read_text, team
 from airflow_provider_openrouter.page.spend_days import SpendQuery, Spent, stack
 from airflow_provider_openrouter.page.warehouse import NotStoredError, read_warehouse
+from airflow_provider_openrouter.text import count
+from airflow_provider_openrouter.watch.sources import Stop
 
 log = logging.getLogger(__name__)
 
@@ -28,128 +33,117 @@ def show_spend(
     *,
     openrouter_conn_id: str,
     connect: Callable[[], OpenRouterClient],
-    list_keys: Callable[[], KeyListing],
+    stop: Stop,
     sql_conn_id: str | None = None,
-    stopped: Event | None = None,
 ) -> dict[str, Any]:
     """
     Return the days of spend as the route ``api/spend`` shows them. Amounts are USD, days UTC.
 
     They come from the warehouse if it has what is asked. Otherwise they come from the API, which knows the last
-    30 completed days, and a notice says why. The API knows neither keys nor teams: each key is asked for.
+    30 completed days, and a notice says why.
 
     :param query: what is asked.
     :param openrouter_conn_id: the connection to OpenRouter: the default ``source`` of what is stored.
-    :param connect: returns the client; called only if the API is asked.
-    :param list_keys: returns all keys of all workspaces; called only if they are needed.
-    :param sql_conn_id: the connection to the warehouse, None if there is none.
-    :param stopped: once it is set, reading ends.
+    :param connect: returns its client; called where the warehouse is not enough.
+    :param stop: ends the read.
+    :param sql_conn_id: the connection to the warehouse, None or empty if there is none.
     :raises OpenRouterRequestError: if too many keys would have to be asked.
     :raises OpenRouterError: if the API cannot be read.
-    :raises concurrent.futures.CancelledError: if ``stopped`` was set before the end.
+    :raises concurrent.futures.CancelledError: if it was stopped before the end.
     """
-    notice = None
+    missing = None
     if sql_conn_id:
         try:
-            stored = read_warehouse(sql_conn_id, query, source=openrouter_conn_id, stopped=stopped)
+            stored = read_warehouse(sql_conn_id, query, source=openrouter_conn_id, stop=stop)
         except NotStoredError as reason:
-            notice = str(reason)
+            missing = str(reason)
         except Exception:  # whatever is wrong with the warehouse, the API knows the last days
-            log.warning("Could not read the spend from connection %r", sql_conn_id, exc_info=True)
-            notice = f"Could not read connection {sql_conn_id!r}: the API server's log says why."
+            log.warning("Could not read what was spent from connection %r", sql_conn_id, exc_info=True)
+            missing = f"Could not read connection {sql_conn_id!r}: the API server's log says why."
         else:
-            spent = _with_names(stored.spent, list_keys) if query.by == "workspace" else stored.spent
+            spent = _with_names(stored.spent, connect, stop) if query.by == "workspace" else stored.spent
             return stack(spent, query, last=stored.last, source="warehouse", notices=[stored.notice])
-    reader = _ActivityReader(query, connect(), list_keys, stopped)
+    notices = [missing]
     if query.days > DAYS:
-        known = f"The API knows the last {DAYS} days." + ("" if notice else " Set page_sql_conn_id to see more.")
-        query = SpendQuery(by=query.by, key=query.key, days=DAYS)
-        notice = f"{notice} {known}" if notice else known
+        query = replace(query, days=DAYS)
+        notices.append(f"The API knows the last {DAYS} days; page_sql_conn_id can lead to more.")
     _, last = remembered_days()
-    return stack(reader.read(notice), query, last=last, source="activity", notices=[notice])
+    if query.by in ("team", "key"):
+        spent = _read_keys(query, connect(), stop, missing or "Set page_sql_conn_id to a warehouse that has it.")
+    else:
+        spent = _read_account(query, connect(), stop)
+    return stack(spent, query, last=last, source="activity", notices=notices)
 
 
-def _with_names(spent: Iterable[Spent], list_keys: Callable[[], KeyListing]) -> list[Spent]:
+def _read_account(query: SpendQuery, client: OpenRouterClient, stop: Stop) -> list[Spent]:
+    """Return what the API says of each model or workspace."""
+    field, group_by = ("model", None) if query.by == "model" else ("workspace_id", "workspace")
+    rows = client.list_activity(api_key_hash=query.key, group_by=group_by, stopped=stop.event())
+    names = _workspace_names(client, stop) if group_by and rows else {}
+    spent = []
+    for row in rows:
+        group = read_text(row.get(field)) or None
+        spent.append(Spent(read_date(row.get("date")), group, names.get(group), total([row], "usage")))
+    return spent
+
+
+def _read_keys(query: SpendQuery, client: OpenRouterClient, stop: Stop, instead: str) -> list[Spent]:
+    """
+    Return what each key spent, or its team: the API tells neither, so each key is asked for.
+
+    :param instead: what to do if there are too many keys for that, in a sentence.
+    """
+    listing = client.get_key_listing(
+        include_disabled=True, include_expired=True, workspace_id="*", stopped=stop.event()
+    )
+    names = {key["hash"]: read_text(key.get("name")) for key in listing.keys}
+    first, last = remembered_days()
+    hashes = [key["hash"] for key in listing.keys if may_have_spent(key, first, last)]
+    if query.key:
+        hashes = [query.key]
+    keys = count(len(hashes), "key")
+    if len(hashes) > MOST_KEYS:
+        raise OpenRouterRequestError(
+            f"Spend by {query.by} takes a request for each of {keys}: too many. {instead}"
+        )
+    account = [] if query.key else client.list_activity(stopped=stop.event())
+    try:
+        rows_of = client.list_activity_of_keys(hashes, stopped=stop.event())
+    except CancelledError:
+        raise OpenRouterConnectionError(f"Spend of each of {keys} took too long to read. {instead}") from None
+    spent = []
+    for hash_, rows in rows_of.items():
+        group, name = hash_, names.get(hash_)
+        if query.by == "team":
+            group = name = team(name)
+        spent += [Spent(day, group, name, amount) for day, amount in _days(rows).items()]
+    if not query.key:
+        left = _days(account)
+        for each in spent:
+            left[each.day] -= each.amount
+        spent += [Spent(day, None, None, rest) for day, rest in left.items() if abs(rest) >= NEGLIGIBLE]
+    return spent
+
+
+def _days(rows: Iterable[Row]) -> defaultdict[date | None, Decimal]:
+    """Return what rows cost on each of their days."""
+    days: defaultdict[date | None, Decimal] = defaultdict(Decimal)
+    for row in rows:
+        days[read_date(row.get("date"))] += total([row], "usage")
+    return days
+
+
+def _with_names(spent: list[Spent], connect: Callable[[], OpenRouterClient], stop: Stop) -> list[Spent]:
     """Return the spend of workspaces with their names, which snapshots of keys do not have."""
-    spent = list(spent)
     if all(each.name or not each.group for each in spent):
         return spent
     try:
-        names = list_keys().workspace_names
-    except OpenRouterError:  # then their ids are shown
+        names = _workspace_names(connect(), stop)
+    except AirflowException:  # then their ids are shown
         return spent
-    return [each._replace(name=each.name or names.get(each.group or "")) for each in spent]
+    return [each._replace(name=each.name or names.get(each.group)) for each in spent]
 
 
-class _ActivityReader:
-    """Reads what the API remembers."""
-
-    def __init__(
-        self,
-        query: SpendQuery,
-        client: OpenRouterClient,
-        list_keys: Callable[[], KeyListing],
-        stopped: Event | None,
-    ) -> None:
-        self._query = query
-        self._client = client
-        self._list_keys = list_keys
-        self._stopped = stopped
-
-    def read(self, why_not_stored: str | None) -> list[Spent]:
-        """Return what each group spent; ``why_not_stored`` says why the warehouse does not have it."""
-        if self._query.by in ("team", "key"):
-            return self._of_keys(why_not_stored)
-        names = self._list_keys().workspace_names if self._query.by == "workspace" else {}
-        field = {"workspace": "workspace_id"}.get(self._query.by, "model")
-        spent = []
-        for row in self._account(self._query.key, by_workspace=self._query.by == "workspace"):
-            group = read_text(row.get(field)) or None
-            spent.append(Spent(read_date(row.get("date")), group, names.get(group or "", group), _amount(row)))
-        return spent
-
-    def _account(self, key: str | None = None, *, by_workspace: bool = False) -> list[Row]:
-        return self._client.list_activity(
-            api_key_hash=key, group_by="workspace" if by_workspace else None, stopped=self._stopped
-        )
-
-    def _of_keys(self, why_not_stored: str | None) -> list[Spent]:
-        """Return what each key spent, or its team, and what no key accounts for."""
-        listing = self._list_keys()
-        names = {key["hash"]: read_text(key.get("name")) for key in listing.keys}
-        account: list[Row] = []
-        if self._query.key:
-            hashes = [self._query.key]
-        else:
-            first, last = remembered_days()
-            hashes = [key["hash"] for key in listing.keys if may_have_spent(key, first, last)]
-            if len(hashes) > MOST_KEYS:
-                raise OpenRouterRequestError(
-                    f"The API tells {self._query.by}s only key by key, and {len(hashes):,} keys are more than "
-                    f"{MOST_KEYS}. {why_not_stored or 'Set page_sql_conn_id to a warehouse that has them.'}"
-                )
-            account = self._account()
-        rows_of = self._client.list_activity_of_keys(hashes, stopped=self._stopped)
-        spent = []
-        for hash_, rows in rows_of.items():
-            name = names.get(hash_)
-            group = team(name) if self._query.by == "team" else hash_
-            spent += [Spent(day, group, name if group == hash_ else group, usage) for day, usage in _days(rows)]
-        if not self._query.key:
-            left: dict[date | None, Decimal] = defaultdict(Decimal, _days(account))
-            for each in spent:
-                left[each.day] -= each.amount
-            spent += [Spent(day, None, None, amount) for day, amount in left.items() if abs(amount) >= NEGLIGIBLE]
-        return spent
-
-
-def _amount(row: Row) -> Decimal:
-    return total([row], "usage")
-
-
-def _days(rows: Iterable[Row]) -> Iterable[tuple[date | None, Decimal]]:
-    """Return what rows cost on each of their days."""
-    days: dict[date | None, Decimal] = defaultdict(Decimal)
-    for row in rows:
-        days[read_date(row.get("date"))] += _amount(row)
-    return days.items()
+def _workspace_names(client: OpenRouterClient, stop: Stop) -> dict[str | None, str | None]:
+    workspaces = client.list_workspaces(stopped=stop.event())
+    return {workspace["id"]: read_text(workspace.get("name")) for workspace in workspaces}

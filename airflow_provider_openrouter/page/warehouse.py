@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from threading import Event
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, column, func, inspect, select, table, text
+from sqlalchemy import case, column, func, inspect, null, select, table, text
 from sqlalchemy.engine import Connection
 from sqlalchemy.sql import ColumnElement
 
@@ -17,6 +16,7 @@ from airflow_provider_openrouter.keys import read_amount
 from airflow_provider_openrouter.page.spend_days import SpendQuery, Spent
 from airflow_provider_openrouter.snapshots.database import get_engine
 from airflow_provider_openrouter.text import plain
+from airflow_provider_openrouter.watch.sources import Stop
 
 SECONDS = 7
 """How long a question may take: of ten seconds, it leaves some for asking the API instead."""
@@ -57,7 +57,7 @@ class Stored:
     notice: str | None
 
 
-def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stopped: Event | None = None) -> Stored:
+def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stop: Stop) -> Stored:
     """
     Return what the views of the history say.
 
@@ -68,13 +68,13 @@ def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stopped:
     :param sql_conn_id: the connection to the database.
     :param query: what is asked.
     :param source: the ``source`` of the rows that count; those of all sources do if it has none.
-    :param stopped: once it is set, SQLite gives up; the other databases do after :data:`SECONDS`.
+    :param stop: ends the read in SQLite; the other databases give up after :data:`SECONDS`.
     :raises NotStoredError: if that is not stored.
     :raises Exception: whatever the connection, the driver or the database raises.
     """
     engine = get_engine(sql_conn_id)
     with engine.connect() as connection:
-        _set_limit(connection, stopped)
+        _set_limit(connection, stop)
         views = [view for view in _COLUMNS if inspect(connection).has_table(view)]
         if not views:
             raise NotStoredError(
@@ -123,9 +123,10 @@ def _read(
     day_number: ColumnElement[Any] = column("day_number") if view == _ACTIVITY else column("next_day_number") - 1
     identity, name = _COLUMNS[view][query.by]
     group: ColumnElement[Any] = column(identity)
+    called: ColumnElement[Any] = func.max(column(name)) if name else null()
     end = (last - _EPOCH).days
     asked = (
-        select(day_number, group, func.max(column(name or identity)), func.sum(column("spend")))
+        select(day_number, group, called, func.sum(column("spend")))
         .select_from(table(view))
         .where(column("source").in_(sources), day_number > end - query.days, day_number <= end)
         .group_by(day_number, group)
@@ -153,7 +154,7 @@ def _day(number: Any) -> date:
     return _EPOCH + timedelta(days=int(number))
 
 
-def _set_limit(connection: Connection, stopped: Event | None) -> None:
+def _set_limit(connection: Connection, stop: Stop) -> None:
     """Let no question take longer than may be waited for."""
     match connection.dialect.name:
         case "postgresql":
@@ -162,6 +163,6 @@ def _set_limit(connection: Connection, stopped: Event | None) -> None:
             connection.execute(text(f"SET SESSION max_statement_time = {SECONDS}"))
         case "mysql":
             connection.execute(text(f"SET SESSION max_execution_time = {SECONDS}000"))
-        case "sqlite" if stopped is not None:
+        case "sqlite":
             driver: Any = connection.connection.driver_connection
-            driver.set_progress_handler(stopped.is_set, 10_000)
+            driver.set_progress_handler(stop.event().is_set, 10_000)

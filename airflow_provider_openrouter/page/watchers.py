@@ -54,7 +54,6 @@ UNREADABLE = (
     "The arguments of this watcher cannot be read: {} Run the same release of airflow-provider-openrouter, with "
     "the same Fernet key, on the API server and the triggerer."
 )
-UNKNOWN = dict.fromkeys(("connection", "scope", "rule", "poll_interval"))
 
 
 def show_watchers(
@@ -88,28 +87,26 @@ def _show(
     row: Trigger, asset: AssetModel, may_read_connection: Callable[[str], bool], session: Session
 ) -> Iterator[dict[str, Any]]:
     """Yield how a trigger watches for an asset, unless its connection is not to be shown."""
-    said: dict[str, Any] = {}
-    fault: str | None
+    conn_id = trigger = fault = None
     try:
-        trigger = resolve_name(row.classpath)(**row.kwargs)
+        arguments = row.kwargs
+        conn_id = arguments["openrouter_conn_id"]
+        trigger = resolve_name(row.classpath)(**arguments)
     except Exception as error:
-        about, fault = UNKNOWN, UNREADABLE.format(_name(error))
-    else:
-        source = trigger.source
-        if not may_read_connection(source.openrouter_conn_id):
-            return
-        about = {
-            "connection": source.openrouter_conn_id,
-            "scope": str(source.scope) if source.scope else None,
-            "rule": str(trigger.rule),
-            "poll_interval": trigger.poll_interval,
-        }
+        fault = UNREADABLE.format(_name(error))
+    if conn_id is not None and not may_read_connection(conn_id):
+        return
+    said: dict[str, Any] = {}
+    if trigger:
         said = _read_status(asset, trigger.status_key, session) or {}
         fault = SHARED if get_state_backend and len(list(row.assets)) > 1 else None
     yield {
         "watches": WATCHES[row.classpath],
-        **about,
-        "state": _state(row, said, about["poll_interval"]),
+        "connection": conn_id,
+        "scope": str(trigger.source.scope) if trigger and trigger.source.scope else None,
+        "rule": str(trigger.rule) if trigger else None,
+        "poll_interval": trigger and trigger.poll_interval,
+        "state": _state(row, said, trigger),
         **{field: said.get(field) for field in ("looked_at", "failing_since", "watched", "low")},
         "failures": said.get("failures", 0),
         "error": said.get("error") or fault,
@@ -123,7 +120,7 @@ def _name(error: Exception) -> str:
     return sentence(plain(error, longest=LONGEST) if known else type(error).__name__)
 
 
-def _state(row: Trigger, said: dict[str, Any], poll_interval: Any) -> str:
+def _state(row: Trigger, said: dict[str, Any], trigger: Any) -> str:
     if row.triggerer_job is None or not row.triggerer_job.is_alive():
         return "not running"
     looked_at = read_time(said.get("looked_at"))
@@ -132,7 +129,7 @@ def _state(row: Trigger, said: dict[str, Any], poll_interval: Any) -> str:
     if said["failing_since"]:
         return "failing"  # its pauses can be as long as the server asks for
     silent = (datetime.now(UTC) - looked_at).total_seconds()
-    return "not running" if silent > MAX_AGE + 3 * poll_interval else "watching"
+    return "not running" if silent > MAX_AGE + 3 * trigger.poll_interval else "watching"
 
 
 def _read_status(asset: AssetModel, key: str, session: Session) -> dict[str, Any] | None:

@@ -9,8 +9,14 @@ from hypothesis import strategies as st
 from support.keys import OBSERVED_AT, key, listing
 
 from airflow_provider_openrouter.keys import is_active
-from airflow_provider_openrouter.page.keys import show_keys
+from airflow_provider_openrouter.page import keys as page
 from airflow_provider_openrouter.watch.rule import LimitRule
+
+
+def show_keys(found):
+    shown = page.show_keys(found)
+    return {**shown, "keys": list(shown["keys"])}
+
 
 # -- rows
 

@@ -95,7 +95,8 @@ def add_task(session: Any, *, dag_id: str, map_index: int = -1, **fields: Any) -
             DagRun(dag_id=dag_id, run_id="run", run_type="manual", state="running", run_after=datetime.now(UTC))
         )
         session.flush()
-    row = {"id": uuid4(), "dag_id": dag_id, "run_id": "run", "task_id": "ask", "map_index": map_index}
+    id_ = TaskInstance.id.type.python_type(str(uuid4()))  # text before Airflow 3.2
+    row = {"id": id_, "dag_id": dag_id, "run_id": "run", "task_id": "ask", "map_index": map_index}
     defaults = {"pool": "default_pool", "pool_slots": 1, "try_number": 1, "max_tries": 0, "queue": "default"}
     session.execute(insert(TaskInstance).values(row | defaults | fields))
-    return row["id"]
+    return id_
