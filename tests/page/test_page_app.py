@@ -4,11 +4,16 @@ import gzip
 import json
 
 import pytest
+import support.databases
+from sqlalchemy.engine import make_url
+from support.databases import connection_to, keys
+from support.listings import OBSERVED_AT
 from support.sandboxes import Flaky
 from support.servers import BREAKS, Answer, Server, error
 
 pytestmark = pytest.mark.airflow(">=3.1")
 
+database = support.databases.database
 KEY = "sk-or-v1-0123456789abcdef-never-to-be-shown"
 
 
@@ -94,6 +99,22 @@ def test_a_wrong_connection_becomes_a_sentence(client, monkeypatch, changed, sta
     assert (response.status_code, response.json()["state"]) == (502, state)
     assert "openrouter_default" in response.json()["message"]
     assert KEY not in response.text
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_an_outage_shows_the_newest_snapshot(client, monkeypatch, database):
+    database.write(keys(1, 2))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(make_url(database.url)))
+    with Server(lambda request: error(503)) as server:
+        connect(monkeypatch, host=server.base_url)
+        alone = client().get("/api/keys").json()
+        shown = client(sql_conn_id="warehouse", table="keys").get("/api/keys").json()
+        nowhere = client(sql_conn_id="warehouse", table="other").get("/api/keys").json()
+    assert (shown["source"], shown["totals"]["keys"]) == ("snapshot", 2)
+    assert shown["observed_at"] == OBSERVED_AT.isoformat(timespec="seconds")
+    assert shown["notice"].endswith(alone["message"])
+    assert nowhere["state"] == "unreachable"
+    assert nowhere["message"].startswith(f"{alone['message']} There is no snapshot to show instead.")
 
 
 def test_a_missing_connection_is_named(client, airflow_database):
