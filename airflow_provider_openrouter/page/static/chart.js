@@ -42,7 +42,11 @@ export function drawDays(library, place, spend) {
     font: { family: getComputedStyle(document.body).fontFamily, color: ink, size: 12 },
     showlegend: false,
     hovermode: "x unified",
-    hoverlabel: { bgcolor: getComputedStyle(document.body).backgroundColor, bordercolor: line, font: { color: ink } },
+    hoverlabel: {
+      bgcolor: getComputedStyle(document.body).backgroundColor,
+      bordercolor: line,
+      font: { color: ink },
+    },
     xaxis: { ...axis, type: "date", showgrid: false },
     yaxis: { ...axis, tickprefix: "$", rangemode: "tozero" },
   };
