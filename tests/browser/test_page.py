@@ -52,6 +52,13 @@ def test_keys_are_searched_filtered_sorted_opened_and_saved(page, frame, expect,
 def test_a_watcher_shows_its_rule_and_leads_to_its_dag(page, frame, airflow, expect):
     frame.get_by_role("tab", name="Watchers").click()
     watcher = frame.get_by_role("listitem").filter(has_text="openrouter_low_keys")
+
+    def has_looked():
+        frame.get_by_role("button", name="Read again").click()
+        return "of 25 keys low" in " ".join(watcher.all_inner_texts())
+
+    airflow.wait_for(has_looked, "a poll")
+    expect(watcher).to_contain_text("Watching")
     expect(watcher).to_contain_text("3 days")
     watcher.get_by_role("link", name="openrouter_key_low_event").click()
     page.wait_for_url("**/dags/openrouter_key_low_event**")
