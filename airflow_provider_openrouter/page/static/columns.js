@@ -2,7 +2,7 @@
 
 import { element } from "./dom.js";
 import { markOfStop } from "./marks.js";
-import { ago, moment, nameOf, NOTHING, usd } from "./words.js";
+import { ago, moment, nameOf, NOTHING, shortUsd } from "./words.js";
 
 /** `order` is what a key sorts by; `falls` where the first press should put the most on top. */
 export const COLUMNS = [
@@ -25,7 +25,7 @@ function nameCell(key) {
 
 function leftCell(key) {
   if (key.limit === null) return [element("span", { class: "quiet" }, "no limit")];
-  return [leftBar(key), element("span", { class: "under" }, `${usd(key.limit_remaining)} of ${usd(key.limit)}`)];
+  return [leftBar(key), element("span", { class: "under" }, `${shortUsd(key.limit_remaining)} of ${shortUsd(key.limit)}`)];
 }
 
 /** Return a bar of what remains of a key's limit. It is decoration: the amounts stand beside it. */
@@ -45,5 +45,5 @@ function usedCell(key) {
   return [element("span", { title: moment(key.last_used_at) }, ago(key.last_used_at))];
 }
 
-const amount = (value) => [element("span", { class: value ? "" : "quiet" }, usd(value))];
+const amount = (value) => [element("span", { class: value ? "" : "quiet" }, shortUsd(value))];
 const text = (value) => [element("span", { title: value }, value ?? NOTHING)];

@@ -38,7 +38,7 @@ function limit(key) {
 
 function windows(key) {
   const hasByok = WINDOWS.some(([, suffix]) => key[`byok_usage${suffix}`]);
-  const heads = ["Window", "Spend", hasByok ? "With own provider keys" : null].filter(Boolean);
+  const heads = ["Window", "Spend", hasByok ? "BYOK" : null].filter(Boolean);
   const rows = WINDOWS.map(([title, suffix]) => element("tr", {},
     element("th", { scope: "row" }, title),
     element("td", { class: "amount" }, usd(key[`usage${suffix}`])),
@@ -53,7 +53,7 @@ function facts(key) {
   const known = [
     ["State", key.state],
     ["Pace", key.pace ? `${usd(key.pace)} a day` : NOTHING],
-    ["Runs dry", time(key.runs_dry_at)],
+    ["Runs dry", key.stops.kind === "empty" ? null : time(key.runs_dry_at)],
     ["Next reset", time(key.next_reset_at)],
     ["Expires", time(key.expires_at)],
     ["Last use", time(key.last_used_at, "never")],

@@ -6,7 +6,7 @@ const NUMBER = new Intl.NumberFormat("en-US");
 const ROUND = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
 const UNITS = [["days", 86_400, 2], ["h", 3_600, 1], ["min", 60, 1], ["s", 1, 0]];
 
-const LONGEST = 60; // Characters of a name.
+const LONGEST = 40; // Characters of a name.
 
 export const NOTHING = "–";
 
@@ -18,7 +18,7 @@ export function usd(amount) {
 }
 
 /** Return an amount of USD where there is little room: from $10,000 on without cents. */
-export const shortUsd = (amount) => (Math.abs(amount) < 10_000 ? usd(amount) : ROUND.format(amount));
+export const shortUsd = (amount) => (Math.abs(amount ?? 0) < 10_000 ? usd(amount) : ROUND.format(amount));
 
 /** Return a number with its noun, such as "1 key" or "2,000 keys". */
 export const count = (number, noun, plural = `${noun}s`) => `${NUMBER.format(number)} ${number === 1 ? noun : plural}`;
