@@ -72,8 +72,8 @@ def _columns_of(connection: Connection, name: str, schema: str | None) -> TableC
     present = {each["name"] for each in inspector.get_columns(name, schema=schema)}
     if lacking := NEEDED - present:
         raise AirflowFailException(
-            f"Table {plain(name)} is no table of keys: it has no column {', '.join(sorted(lacking))}. Name the one "
-            "that OpenRouterKeysToSqlOperator writes to."
+            f"Table {plain(name)} is no table of keys: it has no column {', '.join(sorted(lacking))}. Name the "
+            "one that OpenRouterKeysToSqlOperator writes to."
         )
     columns: list[Any] = [column(each) for each in KEYS.columns if each in present - {"extra_fields"}]
     return table_clause(name, *columns, schema=schema)
