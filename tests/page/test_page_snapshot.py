@@ -148,7 +148,7 @@ REFUSED = {
     "an empty table": ([OLD], "Table keys has no snapshot yet. OpenRouterKeysToSqlOperator writes them."),
     "another table": (
         ["CREATE TABLE keys (hash TEXT, source TEXT)"],
-        "Table keys is none of keys: it has no column snapshot, workspace_scope. "
+        "Table keys is no table of keys: it has no column snapshot, workspace_scope. "
         "Name the one that OpenRouterKeysToSqlOperator writes to.",
     ),
     "several accounts": (
