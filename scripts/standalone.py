@@ -47,7 +47,7 @@ class Standalone(Airflow):
         """
         self.wait_for(lambda: self.task_states(dag_id).get(task_id) == "deferred", f"{task_id} to be deferred")
         done = f"state success for task instance TaskInstanceKey(dag_id='{dag_id}', task_id='{task_id}'"
-        self.wait_for(lambda: done in read_log(self._output), f"the scheduler to know it")
+        self.wait_for(lambda: done in read_log(self._output), "the scheduler to know it")
 
     @property
     def _output(self) -> Path:
