@@ -40,10 +40,7 @@ def connection_form(page: playwright.Page, airflow: Standalone) -> None:
 
 
 def waiting_sensor(page: playwright.Page, airflow: Standalone) -> None:
-    airflow.wait_for(
-        lambda: airflow.task_states("openrouter_key_limit_alert").get("wait_for_low_key") == "deferred",
-        "the sensor to wait",
-    )
+    airflow.wait_for_deferral("openrouter_key_limit_alert", "wait_for_low_key")
     open_task(page, airflow, "openrouter_key_limit_alert", "wait_for_low_key")
     page.get_by_text("keys watched").nth(2).wait_for()
 

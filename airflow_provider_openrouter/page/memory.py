@@ -10,7 +10,8 @@ def release_memory() -> None:
     """
     Give free memory back to the system.
 
-    By itself, glibc keeps what a listing took: of ten thousand keys 8 MB, in the arenas of threads that have ended.
+    By itself, glibc keeps part of what a listing took, in the arenas of threads that have ended: of ten thousand
+    keys 8 MB.
     """
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
