@@ -69,15 +69,17 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "The page of OpenRouter in Airflow's UI.",
                 "options": {
                     "page_conn_id": _option(
-                        "The connection to OpenRouter whose keys the page shows, to users who may read it. Without "
-                        "one there is no page.",
+                        "The connection to OpenRouter whose keys the page shows, to users who may read it. "
+                        "Without one there is no page.",
                         default=connection.DEFAULT_CONN_ID,
                     ),
                     "page_sql_conn_id": _option(
-                        "The connection to the database that keeps the snapshots of keys.", example="warehouse"
+                        "The connection to the database that keeps the history: its views, which tell what was "
+                        "spent, and the table of page_table.",
+                        example="warehouse",
                     ),
                     "page_table": _option(
-                        "The table of snapshots. The page shows the newest one while OpenRouter cannot be reached.",
+                        "The table of snapshots. While OpenRouter cannot be reached, the page shows the newest.",
                         example="openrouter_keys",
                     ),
                 },

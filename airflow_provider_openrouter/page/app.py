@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache, partial
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from airflow.api_fastapi.common.db.common import SessionDep
 from fastapi import APIRouter, Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import FileResponse, Response
+from starlette.responses import FileResponse, JSONResponse, Response
 from starlette.staticfiles import StaticFiles
 
+from airflow_provider_openrouter.page.approvals import list_approvals
 from airflow_provider_openrouter.page.cached import Cached
-from airflow_provider_openrouter.page.guard import require_reader
+from airflow_provider_openrouter.page.guard import (
+    may_read_approvals,
+    may_read_connection,
+    readable_dag_ids,
+    require_reader,
+)
 from airflow_provider_openrouter.page.problems import Problem
 from airflow_provider_openrouter.page.readings import Readings
-from airflow_provider_openrouter.page.responses import Shield, send_compressed, send_problem
+from airflow_provider_openrouter.page.responses import NOT_STORED, Shield, send_compressed, send_problem
 from airflow_provider_openrouter.page.settings import PageSettings
+from airflow_provider_openrouter.page.spend_days import SpendQuery
+from airflow_provider_openrouter.page.watchers import show_watchers
 
+ReaderDep = Annotated[Any, Depends(require_reader)]
 STATIC = Path(__file__).parent / "static"
 PLOTLY = "plotly.min.js"
+MOST_READINGS = 4
+"""How much is read at once for all who see the page."""
+MOST_QUERIES = 16
+"""For how many questions about the spend the response is kept."""
 
 
 def create_app(settings: PageSettings) -> FastAPI:
@@ -45,7 +61,12 @@ def create_app(settings: PageSettings) -> FastAPI:
 def _data(readings: Readings) -> APIRouter:
     """Return the routes that need a user who may see the page."""
     router = APIRouter(prefix="/api", dependencies=[Depends(require_reader)])
-    keys, credits_ = Cached(readings.keys), Cached(readings.credits)
+    threads = ThreadPoolExecutor(MOST_READINGS, thread_name_prefix="openrouter-page")
+    keys, credits_ = Cached(readings.keys, threads), Cached(readings.credits, threads)
+
+    @lru_cache(maxsize=MOST_QUERIES)
+    def spend(query: SpendQuery) -> Cached[bytes]:
+        return Cached(partial(readings.spend, query), threads)
 
     @router.get("/keys")
     async def get_keys(request: Request, fresh: bool = False) -> Response:
@@ -54,6 +75,22 @@ def _data(readings: Readings) -> APIRouter:
     @router.get("/credits")
     async def get_credits(request: Request, fresh: bool = False) -> Response:
         return send_compressed(await credits_.get(fresh=fresh), request)
+
+    @router.get("/spend")
+    async def get_spend(
+        request: Request, by: str = "model", key: str = "", days: str = "30", fresh: bool = False
+    ) -> Response:
+        query = SpendQuery.read(by=by, key=key, days=days)
+        return send_compressed(await spend(query).get(fresh=fresh), request)
+
+    @router.get("/watchers")
+    def get_watchers(session: SessionDep, user: ReaderDep) -> Response:
+        dag_ids = readable_dag_ids(user)
+        approvals = [
+            each for each in list_approvals(session, dag_ids=dag_ids) if may_read_approvals(user, each["dag_id"])
+        ]
+        watchers = show_watchers(session, dag_ids=dag_ids, may_read_connection=partial(may_read_connection, user))
+        return JSONResponse(watchers | {"approvals": approvals}, headers=NOT_STORED)
 
     return router
 

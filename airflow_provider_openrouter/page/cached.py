@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
 from airflow_provider_openrouter.page.problems import Problem, explain
@@ -27,9 +27,10 @@ class Cached(Generic[T]):
     """
     Reads something once for all who ask for it at the same time, and keeps it for a minute.
 
-    Who asks waits without holding a thread. The reading has its own thread, and there is never more than one.
+    Who asks waits without holding a thread of the server, and there is never more than one reading.
 
     :param read: reads it, and ends at once when its argument is set from another thread.
+    :param threads: where it runs.
     :param longest: seconds that a reading may take in all.
     :param clock: returns seconds.
     """
@@ -37,6 +38,7 @@ class Cached(Generic[T]):
     def __init__(
         self,
         read: Callable[[Stop], T],
+        threads: Executor,
         *,
         longest: float = LONGEST,
         clock: Callable[[], float] = time.monotonic,
@@ -44,8 +46,7 @@ class Cached(Generic[T]):
         self._read = read
         self._longest = longest
         self._clock = clock
-        # A thread of its own: with any of the server's, each would keep memory for the largest reading.
-        self._executor = ThreadPoolExecutor(1, thread_name_prefix="openrouter-page")
+        self._threads = threads
         self._reading: asyncio.Task[T | Problem] | None = None
         self._thread: asyncio.Future[T] | None = None
         self._ended = 0.0
@@ -73,7 +74,7 @@ class Cached(Generic[T]):
 
     async def _read_in_time(self) -> T | Problem:
         stop = Stop()
-        self._thread = asyncio.get_running_loop().run_in_executor(self._executor, self._read, stop)
+        self._thread = asyncio.get_running_loop().run_in_executor(self._threads, self._read, stop)
         try:
             await asyncio.wait([self._thread], timeout=self._longest - GRACE)
             if not self._thread.done():

@@ -5,7 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.api_fastapi.app import get_auth_manager
-from airflow.api_fastapi.auth.managers.models.resource_details import ConnectionDetails
+from airflow.api_fastapi.auth.managers.models.resource_details import (
+    ConnectionDetails,
+    DagAccessEntity,
+    DagDetails,
+)
 from airflow.api_fastapi.core_api.security import GetUserDep
 from airflow.models.connection import Connection
 from fastapi import Request
@@ -40,3 +44,10 @@ def may_read_connection(user: Any, conn_id: str) -> bool:
 def readable_dag_ids(user: Any) -> set[str]:
     """Return the ids of the DAGs that a user may read."""
     return get_auth_manager().get_authorized_dag_ids(user=user, method="GET")
+
+
+def may_read_approvals(user: Any, dag_id: str) -> bool:
+    """Return whether a user may read what the tasks of a DAG ask people."""
+    return get_auth_manager().is_authorized_dag(
+        method="GET", access_entity=DagAccessEntity.HITL_DETAIL, details=DagDetails(id=dag_id), user=user
+    )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 from math import fsum
-from sys import intern
 from typing import Any
 
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
@@ -117,8 +116,8 @@ def _text(value: Any) -> str | None:
 
 
 def _shown(text: str | None) -> str | None:
-    """Return text as part of a line, None if nothing is left of it. The same is stored once, for many keys."""
-    return intern(plain(text, longest=LONGEST)) or None
+    """Return text as part of a line, None if nothing is left of it."""
+    return plain(text, longest=LONGEST) or None
 
 
 def _iso(time: datetime | None) -> str | None:

@@ -15,7 +15,7 @@ class PageSettings:
     What the page shows.
 
     :param conn_id: the connection to OpenRouter; without one there is no page.
-    :param sql_conn_id: the connection to the database that keeps the history, or empty.
+    :param sql_conn_id: the connection to the database that keeps the history, or empty; its views tell the spend.
     :param table: the table of snapshots in it, or empty.
     """
 
@@ -36,17 +36,11 @@ class PageSettings:
         )
 
     @property
-    def has_history(self) -> bool:
-        """Whether there is a table of snapshots to read."""
-        return bool(self.sql_conn_id and self.table)
-
-    @property
     def fault(self) -> str | None:
         """What is wrong with the options, in a sentence, and what to do; None if nothing is."""
-        if bool(self.sql_conn_id) == bool(self.table):
+        if not self.table or self.sql_conn_id:
             return None
-        given, lacking = ("page_table", "page_sql_conn_id") if self.table else ("page_sql_conn_id", "page_table")
         return (
-            f"The option {given} is set without {lacking}, so the page has no history. "
-            f"Set both in the section [{SECTION}] of Airflow's configuration, or neither."
+            "The option page_table is set without page_sql_conn_id, so there are no snapshots to show. "
+            f"Set both in the section [{SECTION}] of Airflow's configuration."
         )

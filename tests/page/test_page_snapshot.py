@@ -12,7 +12,7 @@ from support.databases import connection_to, keys, make_schema
 from support.listings import OBSERVED_AT, listing_of
 
 from airflow_provider_openrouter import history
-from airflow_provider_openrouter.keys import team
+from airflow_provider_openrouter.keys import FIELDS, team
 from airflow_provider_openrouter.page.keys import show_keys
 from airflow_provider_openrouter.page.snapshot import newest_listing
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -27,6 +27,10 @@ def newest(database, monkeypatch):
     """Return a function that reads the newest snapshot of the account "team"."""
     monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(make_url(database.url)))
     return lambda table="keys", of="team": newest_listing("warehouse", table, of)
+
+
+def shown(listing):
+    return {name: list(value) if name == "keys" else value for name, value in show_keys(listing).items()}
 
 
 def hashes(listing):
@@ -55,8 +59,9 @@ def test_a_snapshot_is_shown_as_the_listing_that_it_was(database, newest):
     database.write(listed, workspace_id="*", workspace_names=names)
     listing = newest()
     assert (listing.observed_at, listing.scope) == (OBSERVED_AT, WorkspaceScope("*"))
-    live = show_keys(listing_of(listed, workspace_id="*", workspace_names=names))
-    assert show_keys(listing) == live
+    assert listing.keys[0].keys() == FIELDS.keys()
+    live = shown(listing_of(listed, workspace_id="*", workspace_names=names))
+    assert shown(listing) == live
     assert live["keys"][0]["workspace"] == "w2"
 
 
@@ -105,7 +110,8 @@ OLD = "CREATE TABLE keys (hash TEXT, snapshot TEXT, source TEXT, workspace_scope
 
 
 def test_an_older_table_is_read_as_it_is(database, newest):
-    database.do(OLD, "INSERT INTO keys VALUES ('f01d', '2026-11-03 00:00:00', 'team', 'default', 'a')")
+    rows = ("('f01d', '2026-11-03 00:00:00', 'team', 'default', 'a')", "('bad', NULL, 'team', 'default', 'b')")
+    database.do(OLD, *(f"INSERT INTO keys VALUES {row}" for row in rows))
     listing = newest()
     assert listing.keys == [{"hash": "f01d", "name": "a"}]
     assert listing.observed_at == datetime(2026, 11, 3, tzinfo=UTC)
@@ -120,7 +126,7 @@ def test_columns_of_other_types_are_read_too(database, newest):
     database.do(
         *(f"ALTER TABLE keys ALTER {name} TYPE {type_} USING {name}::{type_}" for name, type_ in types.items())
     )
-    assert show_keys(newest()) == show_keys(listing_of(listed))
+    assert shown(newest()) == shown(listing_of(listed))
 
 
 def test_nothing_is_written(database, newest):
@@ -142,7 +148,7 @@ REFUSED = {
     "an empty table": ([OLD], "Table keys has no snapshot yet. OpenRouterKeysToSqlOperator writes them."),
     "another table": (
         ["CREATE TABLE keys (hash TEXT, source TEXT)"],
-        "Table keys is none of keys: it has no column snapshot, workspace_scope. "
+        "Table keys is no table of keys: it has no column snapshot, workspace_scope. "
         "Name the one that OpenRouterKeysToSqlOperator writes to.",
     ),
     "several accounts": (

@@ -7,14 +7,12 @@ import { mark } from "./marks.js";
 import { emptyState, loadingState, notice, problemState } from "./states.js";
 import { ago, count, duration, moment, number } from "./words.js";
 
-// What needs a look comes first.
 const STATES = {
   failing: ["Failing", "stopped", "bad"],
   "not running": ["Not running", "paused", "warn"],
   unknown: ["Unknown", "unknown", "off"],
   watching: ["Watching", "fine", "good"],
 };
-const ORDER = Object.keys(STATES);
 
 export class WatchersTab {
   #panel;
@@ -46,56 +44,100 @@ export class WatchersTab {
   #show({ notice: remark, watchers, approvals }) {
     const urgent = approvals.length + watchers.filter((seen) => seen.state === "failing").length;
     const meaning = element("span", { class: "unseen" }, " to look at");
-    this.#tally.replaceChildren(...(urgent ? [element("span", { class: "tally" }, number(urgent), meaning)] : []));
-    const ordered = watchers.toSorted((one, other) => ORDER.indexOf(one.state) - ORDER.indexOf(other.state));
-    const nobody = emptyState("Nobody watches yet", "A DAG that is scheduled on an asset with a key-limit trigger shows here: see “Wait for low keys” in the docs.");
+    this.#tally.replaceChildren(
+      ...(urgent ? [element("span", { class: "tally" }, number(urgent), meaning)] : []),
+    );
+    const nobody = emptyState(
+      "Nobody watches yet",
+      "A DAG that is scheduled on an asset with a key-limit trigger shows here: see “Wait for low keys” in the docs.",
+    );
     this.#panel.replaceChildren(
       ...(remark ? [notice(remark)] : []),
       ...(approvals.length ? [part("Waiting for an answer", approvals.map(approval))] : []),
-      ...(watchers.length ? [part("Watchers", ordered.map(watcher))] : remark ? [] : [nobody]),
+      ...(watchers.length ? [part("Watchers", watchers.map(watcher))] : remark ? [] : [nobody]),
     );
   }
 }
 
 function part(title, items) {
-  return element("section", { class: "part" }, element("h2", {}, title), element("ul", { class: "cards-list" }, items));
+  return element(
+    "section",
+    { class: "part" },
+    element("h2", {}, title),
+    element("ul", { class: "cards-list" }, items),
+  );
 }
 
 function approval({ subject, dag_id, since, url }) {
-  return element("li", { class: "item waiting" },
-    element("div", { class: "item-head" }, mark("clock", "warn"), element("h3", {}, subject), airflowLink("Answer", url, { class: "button primary", "aria-label": `Answer: ${subject}` })),
-    element("p", { class: "quiet", title: moment(since) }, "Asked by ", dagLink(dag_id), ` ${ago(since)}`));
+  return element(
+    "li",
+    { class: "item waiting" },
+    element(
+      "div",
+      { class: "item-head" },
+      mark("clock", "warn"),
+      element("h3", {}, subject),
+      airflowLink("Answer", url, { class: "button primary", "aria-label": `Answer: ${subject}` }),
+    ),
+    element("p", { class: "quiet", title: moment(since) }, "Asked by ", dagLink(dag_id), ` ${ago(since)}`),
+  );
 }
 
 const dagLink = (dag) => airflowLink(dag, `dags/${encodeURIComponent(dag)}`);
 
 function watcher(seen) {
   const [title, drawn, tone] = STATES[seen.state] ?? STATES.unknown;
-  return element("li", { class: `item ${tone}` },
-    element("div", { class: "item-head" }, mark(drawn, tone), element("h3", {}, seen.asset), element("span", { class: `badge ${tone}` }, title)),
+  return element(
+    "li",
+    { class: `item ${tone}` },
+    element(
+      "div",
+      { class: "item-head" },
+      mark(drawn, tone),
+      element("h3", {}, seen.asset),
+      element("span", { class: `badge ${tone}` }, title),
+    ),
     element("p", {}, sentence(seen)),
-    facts(seen));
+    facts(seen),
+  );
 }
 
 /** Return what state a watcher is in, as a sentence. */
 function sentence({ state, looked_at: looked, failing_since: since, error, failures, watched, low, watches }) {
   const last = looked ? `It last looked ${ago(looked)}` : "When it last looked is not known";
-  if (state === "failing") return `${error ?? "It fails."} ${since ? `Failing since ${moment(since)}, ${count(failures, "time")} in a row.` : ""}`.trim();
+  if (state === "failing")
+    return `${error ?? "It fails."} Failing since ${moment(since)}, ${count(failures, "time")} in a row.`;
   if (state === "not running") return `Nothing runs it: unpause its DAG, or start the triggerer. ${last}.`;
-  if (!looked) return `${last}.`;
-  if (watches === "keys" && watched !== null) return `${last}: ${low ?? 0} of ${count(watched, "key")} low.`;
+  if (error) return error;
+  if (watches === "keys" && looked && watched !== null)
+    return `${last}: ${low ?? 0} of ${count(watched, "key")} low.`;
   return `${last}.`;
 }
 
 function facts(seen) {
   const dags = seen.dags.map(dagLink);
-  const report = seen.reported && [seen.reported.text, element("span", { class: "quiet" }, `, ${ago(seen.reported.at)}`)];
-  const known = [
-    ["Watches", `${seen.watches} of ${seen.connection}${seen.scope ? `, ${seen.scope}` : ""}`],
-    ["Rule", seen.rule],
-    ["Looks", `every ${duration(seen.poll_interval)}`],
-    ["Last report", report ?? "none yet"],
-    [dags.length === 1 ? "DAG" : "DAGs", dags.length ? dags.flatMap((link, place) => (place ? [", ", link] : [link])) : "none"],
+  const report = seen.reported && [
+    seen.reported.text,
+    element("span", { class: "quiet" }, `, ${ago(seen.reported.at)}`),
   ];
-  return element("dl", { class: "facts" }, known.flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]));
+  const known = [
+    [
+      "Watches",
+      [seen.connection ? `${seen.watches} of ${seen.connection}` : seen.watches, seen.scope]
+        .filter(Boolean)
+        .join(", "),
+    ],
+    ["Rule", seen.rule],
+    ["Looks", seen.poll_interval && `every ${duration(seen.poll_interval)}`],
+    ["Last report", report ?? "none known"],
+    [
+      dags.length === 1 ? "DAG" : "DAGs",
+      dags.length ? dags.flatMap((link, place) => (place ? [", ", link] : [link])) : "none",
+    ],
+  ].filter(([, value]) => value);
+  return element(
+    "dl",
+    { class: "facts" },
+    known.flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]),
+  );
 }
