@@ -7,8 +7,8 @@ export UV_COMPILE_BYTECODE := 1
 SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
 	test_faults.py test_fuzz.py test_snippets.py
 
-.PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix test-cluster test-load \
-	test-warehouse-docs pictures check benchmark constraints clean
+.PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
+	pictures check benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14

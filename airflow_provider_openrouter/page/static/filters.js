@@ -1,6 +1,7 @@
 // What narrows the table: a search, a kind of keys, a workspace and a team.
 
 import { element } from "./dom.js";
+import { COLLATOR } from "./words.js";
 
 const KINDS = {
   all: ["All keys", () => true],
@@ -93,7 +94,7 @@ const select = (label, onchange) => element("select", { "aria-label": label, onc
 
 function offer(field, everything, names) {
   const chosen = field.value;
-  const known = [...new Set(names.filter(Boolean))].sort((a, b) => a.localeCompare(b));
+  const known = [...new Set(names.filter(Boolean))].sort(COLLATOR.compare);
   field.replaceChildren(
     element("option", { value: "" }, everything),
     ...known.map((name) => element("option", { value: name }, name)),

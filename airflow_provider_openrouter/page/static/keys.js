@@ -81,8 +81,8 @@ export class KeysTab {
     const shown = this.#shown();
     const all = this.#listing.keys.length;
     this.filtered(this.#filters.show);
+    this.#table.element.hidden = this.#csv.hidden = !shown.length; // Rows are only drawn where they are seen.
     this.#table.show(shown);
-    this.#table.element.hidden = this.#csv.hidden = !shown.length;
     this.#found.textContent =
       shown.length === all ? count(all, "key") : `${number(shown.length)} of ${count(all, "key")}`;
     const clear = element("button", { type: "button", onclick: () => this.#filters.clear() }, "Show all keys");

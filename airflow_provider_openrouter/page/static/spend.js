@@ -77,7 +77,7 @@ export class SpendTab {
       groupsTable(spend),
       daysTable(spend),
     );
-    if (library) drawDays(library, this.#chart, spend);
+    this.redraw();
   }
 
   #fail(problem) {

@@ -2,8 +2,7 @@
 
 import { element } from "./dom.js";
 import { WindowedRows } from "./rows.js";
-
-const COLLATOR = new Intl.Collator("en", { numeric: true });
+import { COLLATOR } from "./words.js";
 
 export class KeyTable {
   #columns;

@@ -13,6 +13,9 @@ const UNITS = [
 
 const LONGEST = 40; // Characters of a name.
 
+/** Sorts names as people do: key-2 before key-10. */
+export const COLLATOR = new Intl.Collator("en", { numeric: true });
+
 export const NOTHING = "–";
 
 /** Return an amount of USD, such as $4,317.22; below a cent with what digits it has. */
