@@ -101,18 +101,18 @@ def read_grouping(value: Any) -> str:
     return value
 
 
-def may_have_spent(key: Key, day: dt.date) -> bool:
+def may_have_spent(key: Key, first: dt.date, last: dt.date) -> bool:
     """
-    Return whether a key may have been used on a day, as far as its record says.
+    Return whether a key may have been used on the days from the first to the last, as far as its record says.
 
     A ``last_used_at`` of null means that no use was recorded since the end of 2025. It counts only for a key that
     has spent nothing at all. Older servers do not send the field.
     """
     created_at, last_used_at = (read_time(key.get(name)) for name in ("created_at", "last_used_at"))
-    if created_at is not None and created_at.date() > day:
+    if created_at is not None and created_at.date() > last:
         return False
     if last_used_at is not None:
-        return last_used_at.date() >= day
+        return last_used_at.date() >= first
     says_never = "last_used_at" in key and key["last_used_at"] is None
     return not says_never or any(read_amount(key.get(name)) != 0 for name in ("usage", "byok_usage"))
 

@@ -63,4 +63,36 @@ def get_provider_info() -> dict[str, Any]:
                 "conn-fields": {name: extra.form_field for name, extra in connection.EXTRAS.items()},
             }
         ],
+        # No plugins: the entry point airflow.plugins has ours, and one in both places is an import error.
+        "config": {
+            "openrouter": {
+                "description": "The page of OpenRouter in Airflow's UI.",
+                "options": {
+                    "page_conn_id": _option(
+                        "The connection to OpenRouter whose keys the page shows, to users who may read it. "
+                        "Without one there is no page.",
+                        default=connection.DEFAULT_CONN_ID,
+                    ),
+                    "page_sql_conn_id": _option(
+                        "The connection to the database that keeps the history: its views, which tell what was "
+                        "spent, and the table of page_table.",
+                        example="warehouse",
+                    ),
+                    "page_table": _option(
+                        "The table of snapshots. While OpenRouter cannot be reached, the page shows the newest.",
+                        example="openrouter_keys",
+                    ),
+                },
+            }
+        },
+    }
+
+
+def _option(description: str, *, default: str = "", example: str | None = None) -> dict[str, Any]:
+    return {
+        "description": f"{description}\n",
+        "version_added": __version__,
+        "type": "string",
+        "example": example,
+        "default": default,
     }

@@ -158,6 +158,11 @@ READERS = {
 """How a value of each kind is read."""
 
 
+def team(name: Any) -> str:
+    """Return a key's team: its name up to the first ``-``, as ``prefix`` in the SQL of the history."""
+    return (read_text(name) or "").partition("-")[0]
+
+
 def is_disabled(key: Key) -> bool:
     """Return whether a key says that it is disabled."""
     return read_flag(key.get("disabled")) is True
@@ -175,11 +180,7 @@ def is_active(key: Key, at: datetime) -> bool:
 
 
 def is_management_key(key: Key) -> bool | None:
-    """
-    Return whether a key is a management key, or None if the server does not say.
-
-    :param key: what ``GET /key`` sent. Older servers call a management key a provisioning key.
-    """
+    """Return whether ``GET /key`` sent a management key, in older words a provisioning key; None if not known."""
     return read_flag(key.get("is_management_key", key.get("is_provisioning_key")))
 
 
@@ -189,8 +190,7 @@ class LimitedKey:
     A key whose ``limit_remaining`` is a known amount.
 
     :param key: the key as the API sent it.
-    :param remaining: its ``limit_remaining``, in USD. It can be negative, as requests in flight are charged when
-        they finish.
+    :param remaining: its ``limit_remaining``, in USD; negative if requests in flight have cost more.
     :param limit: its ``limit``, in USD, or None if that is no amount.
     """
 

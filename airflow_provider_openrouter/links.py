@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from airflow.providers.common.compat.sdk import BaseHook, BaseOperatorLink
 
@@ -33,12 +33,20 @@ class OpenRouterKeysLink(BaseOperatorLink):
         """
         try:
             conn = BaseHook.get_connection(operator.openrouter_conn_id)  # type: ignore[attr-defined]
-            return _page(fields.base_url(conn))
+            return keys_page(fields.base_url(conn))
         except Exception:  # on Airflow 3.0 an error here fails the task
             return KEYS_PAGE
 
 
-def _page(base_url: str) -> str:
+def required_actions(task_instance: Any) -> str:
+    """Return the address, below Airflow's, of the form of a task that asks a person."""
+    mapped = f"/mapped/{task_instance.map_index}" if task_instance.map_index >= 0 else ""
+    run = f"dags/{quote(task_instance.dag_id)}/runs/{quote(task_instance.run_id, safe=':+')}"
+    return f"{run}/tasks/{quote(task_instance.task_id)}{mapped}/required_actions"
+
+
+def keys_page(base_url: str) -> str:
+    """Return where the keys of an API are shown: of another host its scheme, host and port alone."""
     url = urlsplit(base_url)
     host = url.hostname or ""
     is_sound = url.scheme in ("http", "https") and "@" not in url.path and re.fullmatch(r"[\w.:-]+", host)

@@ -27,11 +27,11 @@ def running_chromium() -> Iterator[playwright.Browser]:
 
 @contextmanager
 def empty_page(
-    browser: playwright.Browser, airflow: Airflow, *, width: int, height: int
+    browser: playwright.Browser, url: str | None = None, *, width: int, height: int
 ) -> Iterator[playwright.Page]:
-    """Open a page of an Airflow, where nobody has been before."""
+    """Open a page in a browser in which nobody has been before; paths belong to a URL, such as an Airflow's."""
     size = playwright.ViewportSize(width=width, height=height)
-    with browser.new_context(base_url=airflow.url, locale="en-US", viewport=size) as context:
+    with browser.new_context(base_url=url, locale="en-US", viewport=size) as context:
         context.set_default_timeout(PATIENCE)
         yield context.new_page()
 

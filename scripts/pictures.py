@@ -80,7 +80,7 @@ def take(
     height: int,
 ) -> None:
     """Take a picture, of the name of the function that shows it."""
-    with empty_page(browser, airflow, width=WIDTH, height=height) as page:
+    with empty_page(browser, airflow.url, width=WIDTH, height=height) as page:
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         show(page, airflow)
         page.wait_for_load_state("networkidle", timeout=PATIENCE)

@@ -72,7 +72,7 @@ def activity_by_key(records: RecordReader, day: dt.date, listing: KeyListing) ->
     query = activity_query(day=day, group_by="workspace")
     account = records.activity(query)
     # Without rows of the account no key can have any.
-    hashes = [key["hash"] for key in listing.keys if may_have_spent(key, day)] if account else []
+    hashes = [key["hash"] for key in listing.keys if may_have_spent(key, day, day)] if account else []
     rows_of: dict[str | None, list[Row]] = {
         hash_: rows for hash_, rows in records.activity_of_keys(hashes, query) if rows
     }

@@ -9,6 +9,7 @@ are from OpenRouter's API reference (https://openrouter.ai/docs/api-reference) a
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from threading import Event
 from typing import Any
 
@@ -96,13 +97,14 @@ class OpenRouterClient(BaseClient):
         with self._records(stopped) as records:
             return complete_listing(records, query, scope, previous)
 
-    def list_workspaces(self) -> list[Record]:
+    def list_workspaces(self, *, stopped: Event | None = None) -> list[Record]:
         """
         List all workspaces of the account once, as the API sent it (``GET /workspaces``).
 
+        :param stopped: see :meth:`get_key_listing`.
         :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
         """
-        with self._records() as records:
+        with self._records(stopped) as records:
             workspaces = records.every_workspace()
             records.log_end(count(len(workspaces), "workspace"))
             return workspaces
@@ -188,6 +190,22 @@ class OpenRouterClient(BaseClient):
         day = remembered_day(day)
         with self._records() as records:
             return activity_by_key(records, day, listing)
+
+    def list_activity_of_keys(
+        self, hashes: Sequence[str], *, stopped: Event | None = None
+    ) -> dict[str, list[Record]]:
+        """
+        List what each of some keys spent on the last 30 completed UTC days, by its hash (``GET /activity``).
+
+        The keys are asked for side by side. A key that does not exist any more has no rows.
+
+        :param stopped: see :meth:`get_key_listing`.
+        :raises OpenRouterError: if that fails; ``transient`` says whether trying again may help.
+        """
+        with self._records(stopped) as records:
+            rows_of = dict(records.activity_of_keys([read_hash(hash_) for hash_ in hashes], {}))
+            records.log_end(f"the activity of {count(len(rows_of), 'key')}")
+            return rows_of
 
     def get_current_key(self) -> Record:
         """

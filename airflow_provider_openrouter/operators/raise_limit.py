@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from datetime import UTC, datetime, timedelta
 from inspect import signature
 from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
 
 from airflow.providers.common.compat.sdk import (
     AirflowException,
@@ -21,6 +22,7 @@ from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.keys import Key, KeyListing, LimitedKey, read_amount, read_hash, read_time
+from airflow_provider_openrouter.links import required_actions
 from airflow_provider_openrouter.operators.update import KeyUpdate, UpdatingOperator, check_cap, result
 from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.text import usd
@@ -210,7 +212,5 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
 
     def generate_link_to_ui(self, *, task_instance: Any, **how: Any) -> str:
         """Return the address of the form; that of a mapped task has its index in the path."""
-        link: str = super().generate_link_to_ui(task_instance=task_instance, **how)
-        if task_instance.map_index < 0:
-            return link
-        return link.replace("/required_actions", f"/mapped/{task_instance.map_index}/required_actions")
+        link: SplitResult = urlsplit(super().generate_link_to_ui(task_instance=task_instance, **how))
+        return link._replace(path=f"/{required_actions(task_instance)}").geturl()

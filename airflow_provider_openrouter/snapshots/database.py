@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+
 if TYPE_CHECKING:
     from sqlalchemy.engine import Engine
 
@@ -76,3 +78,20 @@ def get_engine(sql_conn_id: str) -> Engine:
         else "the Airflow provider of that type, or correct the type"
     )
     raise AirflowFailException(f"Connection {sql_conn_id!r} {said}, {missing}. Install {package}.")
+
+
+def split_name(table: str, schema: str | None = None) -> tuple[str, str | None]:
+    """
+    Return the names of a table and of its schema, which may stand before a dot in the former.
+
+    :raises OpenRouterRequestError: if it has more dots than that, or quotation marks.
+    """
+    if schema or "." not in table:
+        return table, schema or None
+    before, _, after = table.partition(".")
+    if not (before and after) or set(after + before) & set('."`'):
+        raise OpenRouterRequestError(
+            f"table must be a name or schema.name, not {table!r}. Give other names as table and schema, without "
+            "quotation marks."
+        )
+    return after, before

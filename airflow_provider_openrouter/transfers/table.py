@@ -34,9 +34,9 @@ class ToSqlOperator(BaseOpenRouterOperator):
         if not self.table or not isinstance(self.table, str):
             raise OpenRouterRequestError(f"table must be the name of a table, not {self.table!r}.")
 
-        from airflow_provider_openrouter.snapshots.database import get_engine
+        from airflow_provider_openrouter.snapshots.database import get_engine, split_name
 
-        table, schema = _split(self.table, self.schema)
+        table, schema = split_name(self.table, self.schema)
         partition_of = self._partitioning()
         engine = get_engine(self.sql_conn_id)
 
@@ -64,16 +64,3 @@ class ToSqlOperator(BaseOpenRouterOperator):
         target = table_target(engine.url, schema=found_in, table=table)
         self._report(context, xcoms, len(frame), target, **written)
         return fit({"rows": len(frame), **written})
-
-
-def _split(table: str, schema: str | None) -> tuple[str, str | None]:
-    """Return the names of a table and of its schema, which may stand before a dot in the former."""
-    if schema or "." not in table:
-        return table, schema or None
-    before, _, after = table.partition(".")
-    if not (before and after) or set(after + before) & set('."`'):
-        raise OpenRouterRequestError(
-            f"table must be a name or schema.name, not {table!r}. Give other names as table and schema, without "
-            "quotation marks."
-        )
-    return after, before

@@ -26,6 +26,7 @@ from airflow_provider_openrouter.watch.outage import Outage
 from airflow_provider_openrouter.watch.pauses import Patience, ends_a_wait, is_temporary
 from airflow_provider_openrouter.watch.polling import Poll, polls
 from airflow_provider_openrouter.watch.sources import Source
+from airflow_provider_openrouter.watch.status import Status
 from airflow_provider_openrouter.watch.threshold import read_margin
 
 STATE_NAMES = {"openrouter_conn_id": "connection", "workspace_id": "workspace"}
@@ -189,36 +190,46 @@ class EventTrigger(WatchTrigger, BaseEventTrigger):
         )
         fields = {"connection": self.source.openrouter_conn_id, **self.source.arguments, "rule": str(self.rule)}
         outage = Outage(self.report_failures_after, f"openrouter_failing:{key}", store, fields)
+        status = Status(self.status_key, store)
         failures = 0
         async with aclosing(self._polls()) as shared:
             async for poll in shared:
                 await outage.keep()
+                check: Check[Any] | None = None
+                error: Exception | None = None
+                crossed: list[Finding[Any]] = []
                 try:
                     await state.load()
                     check = await poll.check(self.rule)
-                except Exception as error:
+                except Exception as failure:
+                    error = failure
                     failures += 1
-                    await state.store()
                     ends = failures == self.max_consecutive_failures
                     then = "ends, and Airflow starts it again" if ends else "goes on"
                     self._warn(error, f"The watch of %s {then} (failure %s in a row).", watched, failures)
-                    if event := outage.failed(error):
-                        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
-                    if ends:
-                        await outage.keep()
-                        raise
-                    continue
-                failures = 0
-                check.report(self.log)
-                crossed = state.find_crossed(check)
-                state.update(check, crossed)
+                else:
+                    failures, ends = 0, False
+                    check.report(self.log)
+                    crossed = state.find_crossed(check)
+                    state.update(check, crossed)
+                    error = OpenRouterRequestError(check.warning) if check.is_blind else None
                 await state.store()
-                nothing = OpenRouterRequestError(check.warning)
-                if event := outage.failed(nothing) if check.is_blind else outage.ended():
-                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
-                if crossed:
+                event = outage.failed(error) if error else outage.ended()
+                events = [event] if event else []
+                if check and crossed:
                     self.log.info("Reporting %s that crossed the threshold", check.count(crossed))
-                    yield TriggerEvent(report(self.source, check, crossed))  # type: ignore[no-untyped-call]
+                    events.append(report(self.source, check, crossed))
+                for event in events:
+                    yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+                await status.store(check, error, events)
+                if error and ends:
+                    await outage.keep()
+                    raise error
+
+    @property
+    def status_key(self) -> str:
+        """The key under which the state store of the asset keeps how the watch is."""
+        return f"openrouter_status:{self._state_digest}"
 
     @property
     def _state_digest(self) -> str:

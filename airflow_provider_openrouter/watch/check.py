@@ -120,9 +120,14 @@ class Check(ABC, Generic[L]):
         }
 
     @property
+    def watched_count(self) -> int:
+        """How much the rule watches."""
+        return len(self.watched)
+
+    @property
     def is_blind(self) -> bool:
         """Whether the rule watches nothing."""
-        return False
+        return not self.watched_count
 
     @property
     def warning(self) -> str:

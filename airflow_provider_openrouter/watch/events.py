@@ -46,7 +46,7 @@ def low_event(check: Check[L], found: Sequence[Finding[L]], *, connection: str) 
 
 def error_event(error: Exception) -> dict[str, Any]:
     """Return the event of an error that ended a wait."""
-    return _error(error) | {"message": _text(error, f"{type(error).__name__} ended the wait.")}
+    return _error(error) | {"message": text_of(error, f"{type(error).__name__} ended the wait.")}
 
 
 def failing_event(
@@ -61,7 +61,7 @@ def failing_event(
     :param watched: the fields that say what is watched.
     """
     event = _error(error) | {
-        "cause": _text(error, f"An unexpected {type(error).__name__}."),
+        "cause": text_of(error),
         "failing_since": failing_since,
         "failures": failures,
         **watched,
@@ -96,10 +96,16 @@ def _error(error: Exception) -> dict[str, Any]:
     }
 
 
-def _text(error: Exception, otherwise: str) -> str:
-    """Return the text of an error, unless it is neither Airflow's nor ours: that may contain anything."""
-    known = isinstance(error, AirflowException)
-    return fit(str(error) if known else f"{otherwise} The triggerer's log has the traceback.")
+def text_of(error: Exception, otherwise: str = "") -> str:
+    """
+    Return the text of an error, unless it is neither Airflow's nor ours: that may contain anything.
+
+    :param error: the error.
+    :param otherwise: what is said of such an error instead; empty text names its class.
+    """
+    if isinstance(error, AirflowException):
+        return fit(str(error))
+    return f"{otherwise or f'An unexpected {type(error).__name__}.'} The triggerer's log has the traceback."
 
 
 def read_event(event: Any) -> dict[str, Any]:

@@ -83,9 +83,9 @@ class LimitCheck(Check[KeyLeft]):
         return count(len(found), "key")
 
     @property
-    def is_blind(self) -> bool:
-        """Whether the rule watches no key."""
-        return not self.watched and not (self.expiry and self.not_measurable)
+    def watched_count(self) -> int:
+        """How many keys the rule watches: if it has an expiry, those without a limit as well."""
+        return len(self.watched) + (self.not_measurable if self.expiry else 0)
 
     @property
     def is_unwatched(self) -> bool:

@@ -43,6 +43,19 @@ def format_message(event: Mapping[str, Any] | Sequence[Key]) -> str:
     return "\n".join(lines).translate(ANGLES)
 
 
+def format_line(event: Mapping[str, Any]) -> str:
+    """
+    Return what an event says in a line: of low keys the lowest, and how many more there are.
+
+    :param event: an event of a trigger.
+    """
+    keys = event.get("keys")
+    if not keys:
+        return format_message(event).partition("\n")[0]
+    more = event.get("total", len(keys)) - 1
+    return (words.describe(keys[0]) + (f", and {more:,} more" if more else "")).translate(ANGLES)
+
+
 def format_report(records: Sequence[Key]) -> str:
     """
     Return low keys as a table in Markdown, all of them, in the order given.

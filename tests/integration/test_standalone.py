@@ -146,6 +146,15 @@ def test_a_dag_starts_once_per_crossing(airflow, sandboxes):
             states = "select value from asset_state_store join asset on id = asset_id where name = 'tenth'"
             airflow.wait_for(lambda: any(key in value for (value,) in airflow.query(states)), "the alert state")
 
+    def status():
+        """Return how the watch is, as it has stored that itself."""
+        states = (
+            "select value from asset_state_store join asset on id = asset_id "
+            "where name = 'tenth' and key like 'openrouter_status:%'"
+        )
+        [status] = [json.loads(value) for (value,) in airflow.query(states)]
+        return status
+
     airflow.add({"watched": WATCHED})
     listed(7)
     intervals = [after - before for before, after in pairwise(sandbox.listings[1:])]
@@ -189,10 +198,15 @@ def test_a_dag_starts_once_per_crossing(airflow, sandboxes):
     listed(3)
     intervals = [after - before for before, after in pairwise(sandbox.listings[failed_from:])]
     assert fmean(intervals) > 1.5, "Failed listings are repeated more often than good ones."
+    if not BEFORE_AIRFLOW_3_3:
+        airflow.wait_for(lambda: status()["failing_since"], "the status to say that the watch fails")
+        assert (status()["watched"], status()["low"]) == (2, 2)
+        assert status()["reported"]["text"].startswith("second has $5.00 of $100.00 left")
     sandbox.fails = False
     sandbox.update_key(keys[0], limit_remaining=0.5)
     airflow.wait_for(lambda: airflow.run_states("dollar") == ["success"], "the run of the other rule")
     assert airflow.xcom("dollar", "list_low_keys") == ["first"]
+    assert BEFORE_AIRFLOW_3_3 or not status()["failing_since"]
     assert not airflow.files_with(sandbox.token)
 
 

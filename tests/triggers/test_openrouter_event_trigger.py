@@ -1171,16 +1171,15 @@ def test_the_store_of_one_asset_is_used_through_airflow(supervisor, connect, set
         for reported in ([["a"]], []):
             async with watching(trigger(store=accessors("keys"))) as [watcher]:
                 await polled(server, 3)
-                await until(lambda: supervisor.values)
+                await until(lambda: len(supervisor.values) == 2)
             assert watcher.reported == reported
 
     with Server(Keys(key("a", 4))) as server:
         connect(server)
         run(main())
-    [((asset, state_key), value)] = supervisor.values.items()
-    assert asset == "keys"
-    assert state_key.startswith("openrouter_low:")
-    assert json.loads(value) == {"version": 1, "told": ["a"]}
+    stored = {(asset, key[:-32]): json.loads(value) for (asset, key), value in supervisor.values.items()}
+    assert stored["keys", "openrouter_low:"] == {"version": 1, "told": ["a"]}
+    assert stored["keys", "openrouter_status:"]["low"] == 1
     assert not said(caplog, logging.WARNING)
 
 

@@ -6,18 +6,17 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-import pyarrow as pa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import Table, and_, inspect
 from sqlalchemy.engine import Connection, Engine
 
-from airflow_provider_openrouter.snapshots.columns import arrow_schema
 from airflow_provider_openrouter.snapshots.kinds import Kind
 from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 
@@ -173,6 +172,10 @@ def kind_of(target: Table) -> Kind:
 
 def arrow_rows(target: Table, frame: pd.DataFrame) -> pa.Table:
     """Return rows of a frame as they are sent to a table."""
+    import pyarrow as pa  # which takes 80 MB: who only reads a table does without it
+
+    from airflow_provider_openrouter.snapshots.columns import arrow_schema
+
     return pa.Table.from_pandas(frame, arrow_schema(kind_of(target).columns), preserve_index=False)
 
 

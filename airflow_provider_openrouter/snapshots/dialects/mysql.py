@@ -11,8 +11,6 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-import pyarrow as pa
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import BigInteger, Boolean, Date, String, Table, create_engine, func, select, text
 from sqlalchemy.dialects.mysql import DATETIME, DOUBLE
@@ -36,6 +34,8 @@ from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 log = logging.getLogger(__name__)

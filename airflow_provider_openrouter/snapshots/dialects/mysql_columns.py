@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from typing import Any, NamedTuple
 
-import pyarrow.compute as pc
 from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import Table, text
 from sqlalchemy.engine import Connection
@@ -49,6 +48,8 @@ class Column(NamedTuple):
 
     def check(self, values: Any, target: Table) -> None:
         """Refuse values that it would cut. The server itself cuts spaces at the end of them in any mode."""
+        import pyarrow.compute as pc
+
         if self.kind.endswith("char"):
             longest, lengths, unit = self.characters, pc.utf8_length(values), "characters"
         elif self.kind.endswith(("text", "binary", "blob")):

@@ -10,7 +10,6 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowFailException
 from sqlalchemy import (
     BigInteger,
@@ -39,12 +38,12 @@ from airflow_provider_openrouter.snapshots.dialects.base import (
     unsupported,
 )
 from airflow_provider_openrouter.snapshots.dialects.libpq import connect_as, driver_of, named_driver
-from airflow_provider_openrouter.snapshots.dialects.relation import Relation
 from airflow_provider_openrouter.snapshots.kinds import ACTIVITY, KEYS
 from airflow_provider_openrouter.snapshots.partition import BasePartition
 from airflow_provider_openrouter.text import plain
 
 if TYPE_CHECKING:
+    import pandas as pd
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 LASTING = {"2BP01", "23502", "42501", "55006"}
@@ -144,6 +143,8 @@ class PostgreSQL(Dialect):
         self, connection: Connection, target: Table, partition: BasePartition, frame: pd.DataFrame
     ) -> int:
         """Replace the rows of a partition; all values go as text, which PostgreSQL reads as its columns are."""
+        from airflow_provider_openrouter.snapshots.dialects.relation import Relation  # which needs pyarrow
+
         relation = Relation.read(connection, target)
         relation.check(partition)
         return relation.replace(connection, partition, frame)

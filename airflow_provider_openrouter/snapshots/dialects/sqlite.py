@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import pandas as pd
-import pyarrow as pa
 from sqlalchemy import BigInteger, Boolean, Date, DateTime, Float, Table, Text, create_engine
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import IntegrityError
@@ -22,6 +20,8 @@ from airflow_provider_openrouter.snapshots.dialects.base import (
 from airflow_provider_openrouter.snapshots.kinds import KEYS
 
 if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
     from airflow.providers.common.compat.sdk import Connection as AirflowConnection
 
 ROWS_A_BATCH = 5_000
@@ -133,4 +133,6 @@ class SQLite(Dialect):
 
 def _as_stored(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Return times as SQLAlchemy stores them: text, in UTC and without a zone."""
+    import pyarrow as pa
+
     return column.cast(pa.timestamp("us")).cast(pa.string()) if pa.types.is_timestamp(column.type) else column

@@ -1,0 +1,98 @@
+// The tab of watchers: raises that wait for an answer, then each event trigger that watches.
+
+import { airflowLink } from "./airflow.js";
+import { read } from "./api.js";
+import { element } from "./dom.js";
+import { mark } from "./marks.js";
+import { emptyState, loadingState, notice, problemState } from "./states.js";
+import { ago, count, duration, moment, number } from "./words.js";
+
+const STATES = {
+  failing: ["Failing", "stopped", "bad"],
+  "not running": ["Not running", "paused", "warn"],
+  unknown: ["Unknown", "unknown", "off"],
+  watching: ["Watching", "fine", "good"],
+};
+
+export class WatchersTab {
+  #panel;
+  #tally;
+  #isRead = false;
+
+  /** `tally` shows on the tab how many watchers fail and raises wait, so that nobody need open it to know. */
+  constructor(panel, tally) {
+    this.#panel = panel;
+    this.#tally = tally;
+  }
+
+  open() {
+    if (!this.#isRead) this.reload();
+  }
+
+  async reload() {
+    this.#isRead = true;
+    this.#panel.ariaBusy = "true";
+    if (!this.#panel.hasChildNodes()) this.#panel.append(loadingState("Reading the watchers…"));
+    try {
+      this.#show(await read("watchers"));
+    } catch (problem) {
+      this.#panel.replaceChildren(problemState(problem, () => this.reload()));
+    }
+    this.#panel.ariaBusy = "false";
+  }
+
+  #show({ notice: remark, watchers, approvals }) {
+    const urgent = approvals.length + watchers.filter((seen) => seen.state === "failing").length;
+    const meaning = element("span", { class: "unseen" }, " to look at");
+    this.#tally.replaceChildren(...(urgent ? [element("span", { class: "tally" }, number(urgent), meaning)] : []));
+    const nobody = emptyState("Nobody watches yet", "A DAG that is scheduled on an asset with a key-limit trigger shows here: see “Wait for low keys” in the docs.");
+    this.#panel.replaceChildren(
+      ...(remark ? [notice(remark)] : []),
+      ...(approvals.length ? [part("Waiting for an answer", approvals.map(approval))] : []),
+      ...(watchers.length ? [part("Watchers", watchers.map(watcher))] : remark ? [] : [nobody]),
+    );
+  }
+}
+
+function part(title, items) {
+  return element("section", { class: "part" }, element("h2", {}, title), element("ul", { class: "cards-list" }, items));
+}
+
+function approval({ subject, dag_id, since, url }) {
+  return element("li", { class: "item waiting" },
+    element("div", { class: "item-head" }, mark("clock", "warn"), element("h3", {}, subject), airflowLink("Answer", url, { class: "button primary", "aria-label": `Answer: ${subject}` })),
+    element("p", { class: "quiet", title: moment(since) }, "Asked by ", dagLink(dag_id), ` ${ago(since)}`));
+}
+
+const dagLink = (dag) => airflowLink(dag, `dags/${encodeURIComponent(dag)}`);
+
+function watcher(seen) {
+  const [title, drawn, tone] = STATES[seen.state] ?? STATES.unknown;
+  return element("li", { class: `item ${tone}` },
+    element("div", { class: "item-head" }, mark(drawn, tone), element("h3", {}, seen.asset), element("span", { class: `badge ${tone}` }, title)),
+    element("p", {}, sentence(seen)),
+    facts(seen));
+}
+
+/** Return what state a watcher is in, as a sentence. */
+function sentence({ state, looked_at: looked, failing_since: since, error, failures, watched, low, watches }) {
+  const last = looked ? `It last looked ${ago(looked)}` : "When it last looked is not known";
+  if (state === "failing") return `${error ?? "It fails."} Failing since ${moment(since)}, ${count(failures, "time")} in a row.`;
+  if (state === "not running") return `Nothing runs it: unpause its DAG, or start the triggerer. ${last}.`;
+  if (error) return error;
+  if (watches === "keys" && looked && watched !== null) return `${last}: ${low ?? 0} of ${count(watched, "key")} low.`;
+  return `${last}.`;
+}
+
+function facts(seen) {
+  const dags = seen.dags.map(dagLink);
+  const report = seen.reported && [seen.reported.text, element("span", { class: "quiet" }, `, ${ago(seen.reported.at)}`)];
+  const known = [
+    ["Watches", [seen.connection ? `${seen.watches} of ${seen.connection}` : seen.watches, seen.scope].filter(Boolean).join(", ")],
+    ["Rule", seen.rule],
+    ["Looks", seen.poll_interval && `every ${duration(seen.poll_interval)}`],
+    ["Last report", report ?? "none known"],
+    [dags.length === 1 ? "DAG" : "DAGs", dags.length ? dags.flatMap((link, place) => (place ? [", ", link] : [link])) : "none"],
+  ].filter(([, value]) => value);
+  return element("dl", { class: "facts" }, known.flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]));
+}
