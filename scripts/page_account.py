@@ -9,6 +9,7 @@ from airflow_provider_openrouter.sandbox import Sandbox
 from airflow_provider_openrouter.watch.pace import forecast
 
 LIMIT = 200.0
+WORKSPACES = ("Default", "Product", "Internal")
 LASTS = {
     "support-dev-59": 0.0,
     "chatbot-prod-57": 0.6,
@@ -24,7 +25,9 @@ EXPIRES = {"billing-staging-28": 2, "research-dev-53": 5}
 
 def interesting_account() -> Sandbox:
     """Return a sandbox with 60 keys in 3 workspaces, some of them low, out of limit, disabled or expiring."""
-    sandbox = Sandbox(keys=60, workspaces=3, balance=1_500)
+    sandbox = Sandbox(keys=60, workspaces=len(WORKSPACES), balance=1_500)
+    for workspace, name in zip(sandbox.workspaces, WORKSPACES, strict=True):
+        workspace["name"] = name
     everything = {"include_disabled": True, "include_expired": True, "offset": 0, "limit": 100}
     workspaces = [workspace["id"] for workspace in sandbox.workspaces]
     keys = {key["name"]: key for id_ in workspaces for key in sandbox.list_keys(id_, **everything)}

@@ -56,6 +56,25 @@ def open_task(page: playwright.Page, airflow: Airflow, dag_id: str, task_id: str
     page.goto(f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{tab}")
 
 
+def open_openrouter(page: playwright.Page, tab: str = "Keys") -> playwright.FrameLocator:
+    """Open the page OpenRouter by Airflow's menu, wait until a tab of it is read, and return its frame."""
+    page.goto("/")
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="OpenRouter").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("tab", name=tab).click()
+    frame.locator("#overview[aria-busy=false]").wait_for()
+    frame.get_by_role("tabpanel", name=tab).locator(".loading").wait_for(state="hidden")
+    return frame
+
+
+def choose_appearance(page: playwright.Page, mode: str) -> None:
+    """Choose "Light" or "Dark" in Airflow's menu."""
+    page.get_by_role("button", name="User").click()
+    page.get_by_role("menuitem", name="Appearance").click()
+    page.get_by_text(f"{mode} Mode").click()
+
+
 def open_required_action(page: playwright.Page, subject: str) -> None:
     """Open the form of a task that asks a person, by the beginning of what it asks."""
     page.goto("/")

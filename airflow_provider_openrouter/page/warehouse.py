@@ -98,9 +98,8 @@ class _Known(NamedTuple):
 def _known(connection: Connection, view: str, query: SpendQuery, source: str) -> list[_Known]:
     """Return the source that is asked for, or all if it has no rows, each with its newest day."""
     name, last, rows = _column("source"), _column("day_number"), view
-    if view == _KEYS:  # a snapshot of the first half of a day ends the day before
-        rows, day_part = "openrouter_key_observations", _column("day_part")
-        last = last - case(((day_part >= 0.5) & (day_part < 1), 0), else_=1)
+    if view == _KEYS:  # as in the view, a snapshot ends the day before the midnight that is nearest to it
+        rows, last = "openrouter_key_observations", func.round(last + _column("day_part")) - 1
     newest = select(name, func.max(last)).select_from(table(rows)).group_by(name)
     if view == _ACTIVITY and query.is_about_keys:
         newest = newest.where(_column("grouped_by") == "key")

@@ -52,11 +52,12 @@ def low_keys():
 
 
 @pytest.fixture(scope="package")
-def airflow(browser, sandbox, low_keys, tmp_path_factory):
+def airflow(browser, sandbox, low_keys, account, tmp_path_factory):
     """An Airflow with DAGs, in whose files no key is at the end; it starts only if there is a browser."""
     home = tmp_path_factory.mktemp("browser") / "home"
     dags = [
         DAGS / "openrouter_key_limit_alert.py",
+        DAGS / "openrouter_key_low_event.py",
         DAGS / "openrouter_keys_snapshot.py",
         HERE / "dags" / "approvals.py",
     ]
@@ -64,6 +65,8 @@ def airflow(browser, sandbox, low_keys, tmp_path_factory):
         "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
         "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
         "AIRFLOW_CONN_OPENROUTER_UPDATES": allowing_updates(low_keys.connection),
+        "AIRFLOW_CONN_OPENROUTER_PAGE": account.connection,
+        "AIRFLOW__OPENROUTER__PAGE_CONN_ID": "openrouter_page",
         "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
     }
     with Standalone(home, dags, environment) as airflow:

@@ -1,6 +1,7 @@
 """What an account spent on each day, as the page reads it from the views of the history."""
 
 from collections import defaultdict
+from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -192,13 +193,28 @@ def test_a_snapshot_counts_at_the_midnight_nearest_to_it(dialect, keep, show, ho
     assert spend["days"][-1] == str(day)
 
 
-@pytest.mark.parametrize("asked", [{"by": "team"}, {"by": "key"}, {"by": "workspace", "key": "k"}])
-def test_snapshots_know_what_activity_by_workspace_does_not(dialect, keep, show, asked):  # noqa: F811
+def test_a_snapshot_may_be_filed_under_the_day_before_it(dialect, keep, show):  # noqa: F811
+    filed = [
+        row("k", at, snapshot=(at - DAY).replace(minute=0), usage=float(at.day)) for at in (NIGHT - DAY, NIGHT)
+    ]
+    spend = show(keep(dialect, filed), by="key", days=1)
+    assert amounts(spend) == {("k", str(TODAY - DAY)): 1.0}
+
+
+@pytest.mark.parametrize(
+    ("read_by", "asked"),
+    [
+        ("workspace", {"by": "team"}),
+        ("workspace", {"by": "key"}),
+        ("workspace", {"by": "workspace", "key": "k"}),
+        ("account", {"by": "workspace"}),
+    ],
+)
+def test_snapshots_know_what_activity_does_not(dialect, keep, show, read_by, asked):  # noqa: F811
     seen = [row("k", NIGHT - days * DAY, usage=9.0 - days, workspace_id="w1") for days in range(3)]
-    activity = [activity_row(TODAY - DAY, by="workspace", usage=5.0)]
-    history = keep(dialect, seen, activity=activity)
+    history = keep(dialect, seen, activity=[activity_row(TODAY - DAY, by=read_by, usage=5.0)])
     assert show(history, **asked)["groups"][0]["total"] == 2
-    assert show(history, by="workspace")["groups"][0] == {"name": "Default", "spend": [*[0] * 29, 5], "total": 5}
+    assert show(history, by="model")["groups"][0] == {"name": "m", "spend": [*[0] * 29, 5], "total": 5}
 
 
 def test_workspaces_of_snapshots_get_the_names_of_today(dialect, keep, show, sandbox):  # noqa: F811
@@ -233,6 +249,14 @@ def test_a_broken_warehouse_leaves_the_api(show, monkeypatch, broken, log):
     assert (spend["source"], bool(spend["groups"])) == ("activity", True)
     assert spend["notice"] == "Could not read connection 'warehouse': the API server's log says why."
     assert "Could not read what was spent from connection 'warehouse'" in log()
+
+
+def test_a_slow_warehouse_is_given_up(snapshots, show, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.page.warehouse.SECONDS", 0.001)
+    stop = Stop()
+    stop.set()
+    with pytest.raises(CancelledError):  # by the client, which is asked instead
+        show(snapshots, by="workspace", stop=stop)
 
 
 def test_too_many_keys_need_the_warehouse_that_is_broken(monkeypatch, show):

@@ -25,7 +25,9 @@ export async function read(route, parameters = {}) {
   const body = await response.json().catch(() => null);
   if (response.ok && body) return body;
   if (body?.state) throw new Problem(body.state, body.message);
-  if (response.status === 401) throw new Problem("logged_out", "You are logged out of Airflow. Log in, then try again.");
-  if (response.status === 403) throw new Problem("not_allowed", "You may not see this. Ask an administrator of Airflow.");
+  if (response.status === 401)
+    throw new Problem("logged_out", "You are logged out of Airflow. Log in, then try again.");
+  if (response.status === 403)
+    throw new Problem("not_allowed", "You may not see this. Ask an administrator of Airflow.");
   throw new Problem("failed", `The server responded with status ${response.status}. Its log says why.`);
 }

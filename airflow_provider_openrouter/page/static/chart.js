@@ -21,7 +21,7 @@ export function plotly() {
 }
 
 /** Draw the days of each group into an element, in the colours of the text around it. */
-export function drawDays(library, place, spend) {
+export async function drawDays(library, place, spend) {
   const { color: ink, borderTopColor: line } = getComputedStyle(place);
   const bars = spend.groups.map((group, at) => ({
     type: "bar",
@@ -42,11 +42,16 @@ export function drawDays(library, place, spend) {
     font: { family: getComputedStyle(document.body).fontFamily, color: ink, size: 12 },
     showlegend: false,
     hovermode: "x unified",
-    hoverlabel: { bgcolor: getComputedStyle(document.body).backgroundColor, bordercolor: line, font: { color: ink } },
+    hoverlabel: {
+      bgcolor: getComputedStyle(document.body).backgroundColor,
+      bordercolor: line,
+      font: { color: ink },
+    },
     xaxis: { ...axis, type: "date", showgrid: false },
     yaxis: { ...axis, tickprefix: "$", rangemode: "tozero" },
   };
-  return library.react(place, bars, layout, { displayModeBar: false, responsive: true });
+  await library.react(place, bars, layout, { displayModeBar: false, responsive: true });
+  library.Plots.resize(place); // It may have been drawn last at another width.
 }
 
 // Plotly reads a little markup in names; here they are only text.

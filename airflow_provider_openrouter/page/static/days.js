@@ -25,21 +25,56 @@ export function daysChart(spend) {
     return drawing("g", {}, drawing("title", {}, `${spend.days[place]}: ${usd(sum)}`), parts);
   });
   const label = `Spend of ${count(spend.days.length, "day")}, ${usd(most)} on the most expensive`;
-  const box = { viewBox: `0 0 ${spend.days.length} ${HEIGHT}`, preserveAspectRatio: "none", role: "img", "aria-label": label };
-  return element("figure", { class: "days" }, drawing("svg", box, columns),
-    element("figcaption", { class: "quiet" }, [spend.days[0], `at most ${usd(most)} a day`, spend.days.at(-1)].map((words) => element("span", {}, words))));
+  const box = {
+    viewBox: `0 0 ${spend.days.length} ${HEIGHT}`,
+    preserveAspectRatio: "none",
+    role: "img",
+    "aria-label": label,
+  };
+  return element(
+    "figure",
+    { class: "days" },
+    drawing("svg", box, columns),
+    element(
+      "figcaption",
+      { class: "quiet" },
+      [spend.days[0], `at most ${usd(most)} a day`, spend.days.at(-1)].map((words) => element("span", {}, words)),
+    ),
+  );
 }
 
 /** Return the days as a table, newest first, in a part that opens. */
 export function daysTable(spend) {
   const sums = totals(spend);
   const heads = ["Day", ...spend.groups.map((group) => group.name), "Total"];
-  const rows = spend.days.map((day, place) => element("tr", {},
-    element("th", { scope: "row" }, day),
-    [...spend.groups.map((group) => group.spend[place]), sums[place]].map((amount) => element("td", { class: "amount" }, usd(amount)))));
-  const table = element("table", { class: "plain" },
-    element("thead", {}, element("tr", {}, heads.map((head, place) => element("th", { scope: "col", class: place ? "amount" : "" }, head)))),
-    element("tbody", {}, rows.reverse()));
-  return element("details", {}, element("summary", {}, "Each day as a table"),
-    element("div", { class: "scrolled", role: "region", "aria-label": "Each day", tabindex: 0 }, table));
+  const rows = spend.days.map((day, place) =>
+    element(
+      "tr",
+      {},
+      element("th", { scope: "row" }, day),
+      [...spend.groups.map((group) => group.spend[place]), sums[place]].map((amount) =>
+        element("td", { class: "amount" }, usd(amount)),
+      ),
+    ),
+  );
+  const table = element(
+    "table",
+    { class: "plain" },
+    element(
+      "thead",
+      {},
+      element(
+        "tr",
+        {},
+        heads.map((head, place) => element("th", { scope: "col", class: place ? "amount" : "" }, head)),
+      ),
+    ),
+    element("tbody", {}, rows.reverse()),
+  );
+  return element(
+    "details",
+    {},
+    element("summary", {}, "Each day as a table"),
+    element("div", { class: "scrolled", role: "region", "aria-label": "Each day", tabindex: 0 }, table),
+  );
 }

@@ -21,7 +21,13 @@ export class Filters {
 
   constructor(changed) {
     this.#changed = changed;
-    const words = { type: "search", placeholder: "Search", "aria-label": "Search keys", autocomplete: "off", spellcheck: "false" };
+    const words = {
+      type: "search",
+      placeholder: "Search",
+      "aria-label": "Search keys",
+      autocomplete: "off",
+      spellcheck: "false",
+    };
     this.#search = element("input", { ...words, oninput: () => changed() });
     this.#show = select("Show", changed);
     this.#show.append(...Object.entries(KINDS).map(([value, [title]]) => element("option", { value }, title)));
@@ -45,8 +51,16 @@ export class Filters {
 
   /** Offer the workspaces and teams of these keys; what was chosen stays chosen if it is still there. */
   offer(keys) {
-    offer(this.#workspace, "All workspaces", keys.map((key) => key.workspace));
-    offer(this.#team, "All teams", keys.map((key) => key.team));
+    offer(
+      this.#workspace,
+      "All workspaces",
+      keys.map((key) => key.workspace),
+    );
+    offer(
+      this.#team,
+      "All teams",
+      keys.map((key) => key.team),
+    );
   }
 
   /** Return what tells whether a key is shown. */
@@ -65,7 +79,10 @@ export class Filters {
   #textOf(key) {
     let text = this.#texts.get(key);
     if (text === undefined) {
-      text = [key.name, key.label, key.hash, key.workspace, key.team, key.creator].filter(Boolean).join("\n").toLowerCase();
+      text = [key.name, key.label, key.hash, key.workspace, key.team, key.creator]
+        .filter(Boolean)
+        .join("\n")
+        .toLowerCase();
       this.#texts.set(key, text);
     }
     return text;
@@ -77,7 +94,10 @@ const select = (label, onchange) => element("select", { "aria-label": label, onc
 function offer(field, everything, names) {
   const chosen = field.value;
   const known = [...new Set(names.filter(Boolean))].sort((a, b) => a.localeCompare(b));
-  field.replaceChildren(element("option", { value: "" }, everything), ...known.map((name) => element("option", { value: name }, name)));
+  field.replaceChildren(
+    element("option", { value: "" }, everything),
+    ...known.map((name) => element("option", { value: name }, name)),
+  );
   field.value = known.includes(chosen) ? chosen : "";
   field.hidden = known.length < 2;
 }

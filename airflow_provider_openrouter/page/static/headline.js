@@ -21,8 +21,10 @@ export function headline(listing, credits) {
   const tomorrow = active.filter((key) => stopsWithin(key, 1));
   const soon = active.filter((key) => stopsWithin(key, listing.low_within_days) && !tomorrow.includes(key));
   const said = [];
-  if (stopped.length) said.push(`${count(stopped.length, "key has", "keys have")} nothing left: ${names(stopped)}.`);
-  if (tomorrow.length) said.push(`${count(tomorrow.length, "key stops", "keys stop")} within a day: ${names(tomorrow)}.`);
+  if (stopped.length)
+    said.push(`${count(stopped.length, "key has", "keys have")} nothing left: ${names(stopped)}.`);
+  if (tomorrow.length)
+    said.push(`${count(tomorrow.length, "key stops", "keys stop")} within a day: ${names(tomorrow)}.`);
   if (credits && isWithin(credits.runs_dry_at, 1)) said.push("The account's balance is used up within a day.");
   const tone = stopped.length ? "bad" : said.length || soon.length ? "warn" : "good";
   if (soon.length) {

@@ -14,10 +14,23 @@ export class KeysTab {
   #panel;
   #listing = null;
   #filters = new Filters(() => this.#update());
-  #table = new KeyTable({ columns: COLUMNS, sorted: () => this.#update(), open: (key) => openDetails(key, this.#listing) });
+  #table = new KeyTable({
+    columns: COLUMNS,
+    sorted: () => this.#update(),
+    open: (key) => openDetails(key, this.#listing),
+  });
   #found = element("p", { class: "quiet", role: "status" });
-  #csv = element("button", { type: "button", onclick: () => saveCsv(this.#shown(), this.#listing.observed_at) }, "Save as CSV");
-  #bar = element("div", { class: "toolbar" }, this.#filters.element, element("div", { class: "found" }, this.#found, this.#csv));
+  #csv = element(
+    "button",
+    { type: "button", onclick: () => saveCsv(this.#shown(), this.#listing.observed_at) },
+    "Save as CSV",
+  );
+  #bar = element(
+    "div",
+    { class: "toolbar" },
+    this.#filters.element,
+    element("div", { class: "found" }, this.#found, this.#csv),
+  );
   #nothing = element("div");
 
   constructor(panel, { retry, filtered }) {
@@ -33,13 +46,18 @@ export class KeysTab {
 
   show(listing) {
     this.#listing = listing;
-    listing.keys.forEach((key, place) => { key.place = place; }); // The server sorts by what stops first.
+    listing.keys.forEach((key, place) => {
+      key.place = place;
+    }); // The server sorts by what stops first.
     if (!listing.keys.length) {
       const link = siteLink("Create a key", listing.links.keys, { class: "button primary" });
-      return this.#panel.replaceChildren(emptyState("No keys yet", "Keys of this account show here once there are some.", link));
+      return this.#panel.replaceChildren(
+        emptyState("No keys yet", "Keys of this account show here once there are some.", link),
+      );
     }
     this.#filters.offer(listing.keys);
-    if (!this.#table.element.isConnected) this.#panel.replaceChildren(this.#bar, this.#table.element, this.#nothing);
+    if (!this.#table.element.isConnected)
+      this.#panel.replaceChildren(this.#bar, this.#table.element, this.#nothing);
     this.#update();
   }
 
@@ -65,8 +83,13 @@ export class KeysTab {
     this.filtered(this.#filters.show);
     this.#table.show(shown);
     this.#table.element.hidden = this.#csv.hidden = !shown.length;
-    this.#found.textContent = shown.length === all ? count(all, "key") : `${number(shown.length)} of ${count(all, "key")}`;
+    this.#found.textContent =
+      shown.length === all ? count(all, "key") : `${number(shown.length)} of ${count(all, "key")}`;
     const clear = element("button", { type: "button", onclick: () => this.#filters.clear() }, "Show all keys");
-    this.#nothing.replaceChildren(...(shown.length ? [] : [emptyState("No key matches", "Search for something else, or take the filters away.", clear)]));
+    this.#nothing.replaceChildren(
+      ...(shown.length
+        ? []
+        : [emptyState("No key matches", "Search for something else, or take the filters away.", clear)]),
+    );
   }
 }

@@ -14,16 +14,28 @@ const keys = new KeysTab(byId("panel-keys"), { retry, filtered: (show) => overvi
 const spend = new SpendTab(byId("panel-spend"));
 const watchers = new WatchersTab(byId("panel-watchers"), byId("watchers-tally"));
 const tabs = startTabs(byId("tabs"), { keys, spend, watchers });
-const overview = new Overview({ retry, filter: (show) => { tabs.choose("keys"); keys.filter(show); } });
+const overview = new Overview({
+  retry,
+  filter: (show) => {
+    tabs.choose("keys");
+    keys.filter(show);
+  },
+});
 
-followTheme(() => spend.recolour());
+followTheme(() => spend.redraw());
 readAll(false).then(() => watchers.open());
 
 async function readAll(fresh) {
   const parameters = fresh ? { fresh: "true" } : {};
   const listing = read("keys", parameters).then(
-    (read) => { overview.showListing(read); keys.show(read); },
-    (problem) => { overview.failListing(problem); keys.fail(problem); },
+    (read) => {
+      overview.showListing(read);
+      keys.show(read);
+    },
+    (problem) => {
+      overview.failListing(problem);
+      keys.fail(problem);
+    },
   );
   const credits = read("credits", parameters).then(
     (read) => overview.showCredits(read),

@@ -9,6 +9,7 @@ import { ago, moment, NOTHING, number, shortUsd } from "./words.js";
 
 const TICK = 5_000;
 const CARDS = 7;
+const MARKS = { good: "fine", warn: "warning", bad: "stopped", off: "unknown" };
 
 export class Overview {
   #listing = null;
@@ -16,6 +17,7 @@ export class Overview {
   #problem = null;
   #creditsProblem = null;
   #pressed = null;
+  #balance = element("div", { class: "card wide" });
   #again = byId("read-again");
 
   /** `filter` is called with "active", "low" or "expiring" when such a card is pressed, or with "all". */
@@ -35,7 +37,8 @@ export class Overview {
   done(isAgain) {
     this.#again.ariaDisabled = "false";
     byId("overview").ariaBusy = "false";
-    if (isAgain) byId("read-result").textContent = this.#problem ? this.#problem.message : `Read again. ${byId("headline").textContent}`;
+    const result = this.#problem ? this.#problem.message : `Read again. ${byId("headline").textContent}`;
+    if (isAgain) byId("read-result").textContent = result;
   }
 
   showListing(listing) {
@@ -52,18 +55,19 @@ export class Overview {
   showCredits(credits) {
     this.#credits = credits;
     this.#creditsProblem = null;
-    this.#show();
+    this.#showBalance();
   }
 
   failCredits(problem) {
     this.#creditsProblem = problem;
-    this.#show();
+    this.#showBalance();
   }
 
   /** Show which card's keys the table shows. */
   press(show) {
     this.#pressed = show;
-    for (const card of byId("cards").querySelectorAll("button")) card.ariaPressed = String(card.dataset.show === show);
+    for (const card of byId("cards").querySelectorAll("button"))
+      card.ariaPressed = String(card.dataset.show === show);
   }
 
   #show() {
@@ -71,15 +75,18 @@ export class Overview {
     byId("overview").hidden = !listing && this.#problem; // The tab of keys says why.
     if (!listing) return;
     byId("connection").textContent = `Connection ${listing.connection}`;
-    byId("headline").replaceChildren(...this.#headline());
     byId("notices").replaceChildren(...this.#notices().map(notice));
     byId("cards").replaceChildren(...this.#cards());
+    this.#showBalance();
     this.#showAge();
   }
 
-  #headline() {
+  /** Show the balance, and the headline, which depends on it too. */
+  #showBalance() {
+    if (!this.#listing) return;
+    this.#balance.replaceChildren(...this.#balanceFigures());
     const { tone, text } = headline(this.#listing, this.#credits);
-    return [mark({ good: "fine", warn: "warning", bad: "stopped", off: "unknown" }[tone], tone), element("span", {}, text)];
+    byId("headline").replaceChildren(mark(MARKS[tone], tone), element("span", {}, text));
   }
 
   #notices() {
@@ -92,32 +99,44 @@ export class Overview {
     return [
       this.#button("active", "Active keys", totals.active, `of ${number(totals.keys)}`, "calm"),
       this.#button("low", "Low", totals.low, `dry within ${low} days`, totals.low ? "warn" : "good"),
-      this.#button("expiring", "Expiring", totals.expiring, `within ${expires} days`, totals.expiring ? "warn" : "good"),
+      this.#button(
+        "expiring",
+        "Expiring",
+        totals.expiring,
+        `within ${expires} days`,
+        totals.expiring ? "warn" : "good",
+      ),
       card("Spend today", shortUsd(totals.usage_daily), "since 00:00 UTC"),
       card("This week", shortUsd(totals.usage_weekly), "since Monday"),
       card("This month", shortUsd(totals.usage_monthly), "since the 1st"),
-      this.#balance(),
+      this.#balance,
     ];
   }
 
   #button(show, title, amount, note, tone) {
     const onclick = () => this.filter(this.#pressed === show ? "all" : show);
-    const attributes = { type: "button", class: `card ${tone}`, "data-show": show, "aria-pressed": this.#pressed === show, onclick };
-    return element("button", attributes, ...figures(title, number(amount), note));
+    const pressed = { "data-show": show, "aria-pressed": this.#pressed === show, onclick };
+    return element(
+      "button",
+      { type: "button", class: `card ${tone}`, ...pressed },
+      figures(title, number(amount), note),
+    );
   }
 
-  #balance() {
-    if (this.#creditsProblem) return card("Balance", NOTHING, this.#creditsProblem.message);
-    if (!this.#credits) return card("Balance", "…", "reading");
+  #balanceFigures() {
+    if (this.#creditsProblem) return figures("Balance", NOTHING, this.#creditsProblem.message);
+    if (!this.#credits) return figures("Balance", "…", "reading");
     const { balance, text, notice: remark } = this.#credits;
     const link = siteLink("Credits", this.#listing.links.credits, { class: "more" });
-    return element("div", { class: "card wide" }, ...figures("Balance", shortUsd(balance), remark ?? text), link);
+    return [...figures("Balance", shortUsd(balance), remark ?? text), link];
   }
 
   #showAge() {
     const time = this.#listing?.observed_at;
     const shown = byId("read-at");
-    shown.textContent = time ? `${this.#listing.source === "snapshot" ? "Snapshot taken" : "Read"} ${ago(time)}` : "";
+    shown.textContent = time
+      ? `${this.#listing.source === "snapshot" ? "Snapshot taken" : "Read"} ${ago(time)}`
+      : "";
     shown.title = time ? moment(time) : "";
   }
 }

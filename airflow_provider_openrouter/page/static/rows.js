@@ -37,7 +37,10 @@ export class WindowedRows {
     const last = Math.min(this.#rows.length - 1, Math.ceil((above + innerHeight) / this.#height) + BEYOND);
     for (const [place, row] of this.#drawn) {
       const isKept = (place >= first && place <= last) || row.contains(document.activeElement);
-      if (!isKept) { row.remove(); this.#drawn.delete(place); }
+      if (!isKept) {
+        row.remove();
+        this.#drawn.delete(place);
+      }
     }
     let next = this.#body.firstElementChild;
     for (let place = first; place <= last; place++) {
@@ -81,7 +84,14 @@ export class WindowedRows {
     const page = Math.max(1, Math.floor(innerHeight / this.#height) - 3);
     const last = this.#rows.length - 1;
     const place = this.#placeOf(event.target);
-    const to = { ArrowDown: place + 1, ArrowUp: place - 1, PageDown: place + page, PageUp: place - page, Home: 0, End: last }[event.key];
+    const to = {
+      ArrowDown: place + 1,
+      ArrowUp: place - 1,
+      PageDown: place + page,
+      PageUp: place - page,
+      Home: 0,
+      End: last,
+    }[event.key];
     if (to === undefined) return;
     event.preventDefault();
     const target = Math.min(last, Math.max(0, to));

@@ -25,7 +25,8 @@ export class SpendTab {
   }
 
   open() {
-    if (!this.#latest) this.#read();
+    if (this.#latest) this.redraw();
+    else this.#read();
   }
 
   /** Read again what is shown. */
@@ -35,9 +36,9 @@ export class SpendTab {
     else this.#read(true);
   }
 
-  /** Draw the chart again in the colours of another theme. */
-  async recolour() {
-    if (this.#chart?.isConnected) drawDays(await plotly(), this.#chart, this.#spend);
+  /** Draw the chart again, for another theme or another width; while it is hidden it has none. */
+  async redraw() {
+    if (this.#chart?.isConnected && !this.#panel.hidden) drawDays(await plotly(), this.#chart, this.#spend);
   }
 
   async #read(fresh) {
@@ -59,13 +60,24 @@ export class SpendTab {
     this.#spend = spend;
     const remark = spend.notice ? [notice(spend.notice)] : [];
     if (!spend.groups.length) {
-      return this.#content.replaceChildren(...remark, emptyState("No spend in these days", "What the keys spend shows here a day later at the latest."));
+      return this.#content.replaceChildren(
+        ...remark,
+        emptyState("No spend in these days", "What is spent shows here once its day is over (UTC)."),
+      );
     }
     const sum = totals(spend).reduce((one, other) => one + other, 0);
     const title = element("h2", { class: "sum" }, `${usd(sum)} in ${spend.days.length} days`);
-    this.#chart = library ? element("div", { class: "chart", role: "img", "aria-label": `Spend of each day by ${spend.by}` }) : null;
-    this.#content.replaceChildren(...remark, title, this.#chart ?? daysChart(spend), groupsTable(spend), daysTable(spend));
-    if (library) drawDays(library, this.#chart, spend);
+    this.#chart = library
+      ? element("div", { class: "chart", role: "img", "aria-label": `Spend of each day by ${spend.by}` })
+      : null;
+    this.#content.replaceChildren(
+      ...remark,
+      title,
+      this.#chart ?? daysChart(spend),
+      groupsTable(spend),
+      daysTable(spend),
+    );
+    this.redraw();
   }
 
   #fail(problem) {
@@ -78,15 +90,28 @@ export class SpendTab {
   }
 
   #by(choices) {
-    const options = choices.map((by) => element("label", {},
-      element("input", { type: "radio", name: "by", value: by, checked: by === this.#asked.by, onchange: () => this.#ask({ by }) }),
-      element("span", {}, by[0].toUpperCase() + by.slice(1))));
+    const options = choices.map((by) =>
+      element(
+        "label",
+        {},
+        element("input", {
+          type: "radio",
+          name: "by",
+          value: by,
+          checked: by === this.#asked.by,
+          onchange: () => this.#ask({ by }),
+        }),
+        element("span", {}, by[0].toUpperCase() + by.slice(1)),
+      ),
+    );
     return element("fieldset", { class: "choice" }, element("legend", {}, "By"), options);
   }
 
   #span() {
     const onchange = (event) => this.#ask({ days: Number(event.target.value) });
-    const options = SPANS.map((days) => element("option", { value: days, selected: days === this.#asked.days }, `${days} days`));
+    const options = SPANS.map((days) =>
+      element("option", { value: days, selected: days === this.#asked.days }, `${days} days`),
+    );
     return element("select", { "aria-label": "Days", onchange }, options);
   }
 

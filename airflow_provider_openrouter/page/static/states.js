@@ -7,7 +7,11 @@ import { mark } from "./marks.js";
 const PROBLEMS = {
   logged_out: { title: "You are logged out", mark: "paused", link: ["Log in to Airflow", ""] },
   not_allowed: { title: "You may not see this page", mark: "paused" },
-  no_connection: { title: "There is no connection to OpenRouter", mark: "unknown", link: ["Open connections", "connections"] },
+  no_connection: {
+    title: "There is no connection to OpenRouter",
+    mark: "unknown",
+    link: ["Open connections", "connections"],
+  },
   refused: { title: "OpenRouter refused the key", mark: "stopped", link: ["Open connections", "connections"] },
   unreachable: { title: "OpenRouter could not be reached", mark: "warning" },
   bad_request: { title: "This cannot be shown", mark: "unknown" },
@@ -29,7 +33,8 @@ export function problemState(problem, retry) {
 }
 
 /** Return what is shown where there is nothing to show. */
-export const emptyState = (title, sentence, ...actions) => placeholder("empty", null, mark("key", "off"), title, sentence, actions);
+export const emptyState = (title, sentence, ...actions) =>
+  placeholder("empty", null, mark("key", "off"), title, sentence, actions);
 
 /** Return what is shown while something is read. */
 export function loadingState(sentence) {
@@ -44,5 +49,11 @@ export function notice(sentence) {
 
 function placeholder(kind, role, drawn, title, sentence, actions) {
   const says = [element("h2", {}, title), element("p", {}, sentence)];
-  return element("div", { class: `state ${kind}`, role }, drawn, says, element("div", { class: "actions" }, actions));
+  return element(
+    "div",
+    { class: `state ${kind}`, role },
+    drawn,
+    says,
+    element("div", { class: "actions" }, actions),
+  );
 }

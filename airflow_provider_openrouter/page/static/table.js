@@ -15,9 +15,17 @@ export class KeyTable {
     this.#columns = columns;
     const body = element("div", { class: "rows", role: "rowgroup" });
     this.#rows = new WindowedRows(body, (key, place) => this.#row(key, place, open));
-    const head = element("div", { class: "row head", role: "row", "aria-rowindex": 1 }, columns.map((column) => this.#head(column, sorted)));
-    this.element = element("div", { class: "table", role: "table", "aria-label": "Keys", "aria-colcount": columns.length },
-      element("div", { class: "heads", role: "rowgroup" }, head), body);
+    const head = element(
+      "div",
+      { class: "row head", role: "row", "aria-rowindex": 1 },
+      columns.map((column) => this.#head(column, sorted)),
+    );
+    this.element = element(
+      "div",
+      { class: "table", role: "table", "aria-label": "Keys", "aria-colcount": columns.length },
+      element("div", { class: "heads", role: "rowgroup" }, head),
+      body,
+    );
     this.#showSort();
   }
 
@@ -48,7 +56,12 @@ export class KeyTable {
       this.#showSort();
       sorted();
     };
-    const button = element("button", { type: "button", onclick: press }, column.title, element("span", { class: "arrow", "aria-hidden": "true" }));
+    const button = element(
+      "button",
+      { type: "button", onclick: press },
+      column.title,
+      element("span", { class: "arrow", "aria-hidden": "true" }),
+    );
     const head = element("div", { role: "columnheader", class: `cell ${column.id}` }, button);
     this.#heads.set(column.id, head);
     return head;
@@ -56,13 +69,22 @@ export class KeyTable {
 
   #showSort() {
     for (const [id, head] of this.#heads) {
-      head.setAttribute("aria-sort", id !== this.#sort.id ? "none" : this.#sort.falls ? "descending" : "ascending");
+      head.setAttribute(
+        "aria-sort",
+        id !== this.#sort.id ? "none" : this.#sort.falls ? "descending" : "ascending",
+      );
     }
   }
 
   #row(key, place, open) {
-    const cells = this.#columns.map((column) => element("div", { role: "cell", class: `cell ${column.id}` }, column.cell(key)));
-    const row = element("div", { class: `row ${key.state}`, role: "row", "aria-rowindex": place + 2, "data-hash": key.hash }, cells);
+    const cells = this.#columns.map((column) =>
+      element("div", { role: "cell", class: `cell ${column.id}` }, column.cell(key)),
+    );
+    const row = element(
+      "div",
+      { class: `row ${key.state}`, role: "row", "aria-rowindex": place + 2, "data-hash": key.hash },
+      cells,
+    );
     row.addEventListener("click", () => !getSelection()?.toString() && open(key));
     return row;
   }

@@ -44,8 +44,13 @@ export class WatchersTab {
   #show({ notice: remark, watchers, approvals }) {
     const urgent = approvals.length + watchers.filter((seen) => seen.state === "failing").length;
     const meaning = element("span", { class: "unseen" }, " to look at");
-    this.#tally.replaceChildren(...(urgent ? [element("span", { class: "tally" }, number(urgent), meaning)] : []));
-    const nobody = emptyState("Nobody watches yet", "A DAG that is scheduled on an asset with a key-limit trigger shows here: see “Wait for low keys” in the docs.");
+    this.#tally.replaceChildren(
+      ...(urgent ? [element("span", { class: "tally" }, number(urgent), meaning)] : []),
+    );
+    const nobody = emptyState(
+      "Nobody watches yet",
+      "A DAG that is scheduled on an asset with a key-limit trigger shows here: see “Wait for low keys” in the docs.",
+    );
     this.#panel.replaceChildren(
       ...(remark ? [notice(remark)] : []),
       ...(approvals.length ? [part("Waiting for an answer", approvals.map(approval))] : []),
@@ -55,44 +60,84 @@ export class WatchersTab {
 }
 
 function part(title, items) {
-  return element("section", { class: "part" }, element("h2", {}, title), element("ul", { class: "cards-list" }, items));
+  return element(
+    "section",
+    { class: "part" },
+    element("h2", {}, title),
+    element("ul", { class: "cards-list" }, items),
+  );
 }
 
 function approval({ subject, dag_id, since, url }) {
-  return element("li", { class: "item waiting" },
-    element("div", { class: "item-head" }, mark("clock", "warn"), element("h3", {}, subject), airflowLink("Answer", url, { class: "button primary", "aria-label": `Answer: ${subject}` })),
-    element("p", { class: "quiet", title: moment(since) }, "Asked by ", dagLink(dag_id), ` ${ago(since)}`));
+  return element(
+    "li",
+    { class: "item waiting" },
+    element(
+      "div",
+      { class: "item-head" },
+      mark("clock", "warn"),
+      element("h3", {}, subject),
+      airflowLink("Answer", url, { class: "button primary", "aria-label": `Answer: ${subject}` }),
+    ),
+    element("p", { class: "quiet", title: moment(since) }, "Asked by ", dagLink(dag_id), ` ${ago(since)}`),
+  );
 }
 
 const dagLink = (dag) => airflowLink(dag, `dags/${encodeURIComponent(dag)}`);
 
 function watcher(seen) {
   const [title, drawn, tone] = STATES[seen.state] ?? STATES.unknown;
-  return element("li", { class: `item ${tone}` },
-    element("div", { class: "item-head" }, mark(drawn, tone), element("h3", {}, seen.asset), element("span", { class: `badge ${tone}` }, title)),
+  return element(
+    "li",
+    { class: `item ${tone}` },
+    element(
+      "div",
+      { class: "item-head" },
+      mark(drawn, tone),
+      element("h3", {}, seen.asset),
+      element("span", { class: `badge ${tone}` }, title),
+    ),
     element("p", {}, sentence(seen)),
-    facts(seen));
+    facts(seen),
+  );
 }
 
 /** Return what state a watcher is in, as a sentence. */
 function sentence({ state, looked_at: looked, failing_since: since, error, failures, watched, low, watches }) {
   const last = looked ? `It last looked ${ago(looked)}` : "When it last looked is not known";
-  if (state === "failing") return `${error ?? "It fails."} Failing since ${moment(since)}, ${count(failures, "time")} in a row.`;
+  if (state === "failing")
+    return `${error ?? "It fails."} Failing since ${moment(since)}, ${count(failures, "time")} in a row.`;
   if (state === "not running") return `Nothing runs it: unpause its DAG, or start the triggerer. ${last}.`;
   if (error) return error;
-  if (watches === "keys" && looked && watched !== null) return `${last}: ${low ?? 0} of ${count(watched, "key")} low.`;
+  if (watches === "keys" && looked && watched !== null)
+    return `${last}: ${low ?? 0} of ${count(watched, "key")} low.`;
   return `${last}.`;
 }
 
 function facts(seen) {
   const dags = seen.dags.map(dagLink);
-  const report = seen.reported && [seen.reported.text, element("span", { class: "quiet" }, `, ${ago(seen.reported.at)}`)];
+  const report = seen.reported && [
+    seen.reported.text,
+    element("span", { class: "quiet" }, `, ${ago(seen.reported.at)}`),
+  ];
   const known = [
-    ["Watches", [seen.connection ? `${seen.watches} of ${seen.connection}` : seen.watches, seen.scope].filter(Boolean).join(", ")],
+    [
+      "Watches",
+      [seen.connection ? `${seen.watches} of ${seen.connection}` : seen.watches, seen.scope]
+        .filter(Boolean)
+        .join(", "),
+    ],
     ["Rule", seen.rule],
     ["Looks", seen.poll_interval && `every ${duration(seen.poll_interval)}`],
     ["Last report", report ?? "none known"],
-    [dags.length === 1 ? "DAG" : "DAGs", dags.length ? dags.flatMap((link, place) => (place ? [", ", link] : [link])) : "none"],
+    [
+      dags.length === 1 ? "DAG" : "DAGs",
+      dags.length ? dags.flatMap((link, place) => (place ? [", ", link] : [link])) : "none",
+    ],
   ].filter(([, value]) => value);
-  return element("dl", { class: "facts" }, known.flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]));
+  return element(
+    "dl",
+    { class: "facts" },
+    known.flatMap(([title, value]) => [element("dt", {}, title), element("dd", {}, value)]),
+  );
 }

@@ -4,7 +4,12 @@ const DOLLARS = new Intl.NumberFormat("en-US", { style: "currency", currency: "U
 const SMALL = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 6 });
 const NUMBER = new Intl.NumberFormat("en-US");
 const ROUND = new Intl.NumberFormat("en-US", { style: "currency", currency: "USD", maximumFractionDigits: 0 });
-const UNITS = [["days", 86_400, 2], ["h", 3_600, 1], ["min", 60, 1], ["s", 1, 0]];
+const UNITS = [
+  ["days", 86_400, 2],
+  ["h", 3_600, 1],
+  ["min", 60, 1],
+  ["s", 1, 0],
+];
 
 const LONGEST = 40; // Characters of a name.
 
@@ -21,7 +26,8 @@ export function usd(amount) {
 export const shortUsd = (amount) => (Math.abs(amount ?? 0) < 10_000 ? usd(amount) : ROUND.format(amount));
 
 /** Return a number with its noun, such as "1 key" or "2,000 keys". */
-export const count = (number, noun, plural = `${noun}s`) => `${NUMBER.format(number)} ${number === 1 ? noun : plural}`;
+export const count = (number, noun, plural = `${noun}s`) =>
+  `${NUMBER.format(number)} ${number === 1 ? noun : plural}`;
 
 export const number = (value) => NUMBER.format(value);
 
@@ -47,6 +53,9 @@ export const nameOf = (key) => key.name || "(no name)";
 
 /** Return a few names as part of a sentence, such as "a, b and 3 more". */
 export function named(names, most = 3) {
-  const shown = names.slice(0, most).map((name) => (name.length > LONGEST ? `${name.slice(0, LONGEST)}…` : name)).join(", ");
+  const shown = names
+    .slice(0, most)
+    .map((name) => (name.length > LONGEST ? `${name.slice(0, LONGEST)}…` : name))
+    .join(", ");
   return names.length > most ? `${shown} and ${number(names.length - most)} more` : shown;
 }
