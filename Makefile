@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE := 1
 SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
 	test_faults.py test_fuzz.py test_snippets.py
 
-.PHONY: help demo demo-events demo-approval test test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
+.PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
 	pictures check benchmark constraints clean
 
 help: ## show this list
@@ -22,7 +22,13 @@ demo-events: .venv/ready ## run a whole Airflow, which starts DAGs when a sandbo
 demo-approval: .venv/ready ## run a whole Airflow, which asks before it raises the limit of a sandbox's key
 	$(BIN)/python scripts/demo_approval.py
 
-test: .venv/ready ## run the tests, and show what they do not cover
+demo-page: .venv/ready ## run a whole Airflow with the page of a sandbox's account, until Ctrl+C
+	$(BIN)/python scripts/demo_page.py
+
+test: .venv/ready ## run the tests
+	$(BIN)/python -m pytest
+
+coverage: .venv/ready ## run the same tests, and fail if they cover too little
 	$(BIN)/python -m pytest --cov
 
 test-fast: .venv/ready ## run the quick tests

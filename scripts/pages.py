@@ -27,11 +27,11 @@ def running_chromium() -> Iterator[playwright.Browser]:
 
 @contextmanager
 def empty_page(
-    browser: playwright.Browser, airflow: Airflow, *, width: int, height: int
+    browser: playwright.Browser, url: str | None = None, *, width: int, height: int
 ) -> Iterator[playwright.Page]:
-    """Open a page of an Airflow, where nobody has been before."""
+    """Open a page in a browser in which nobody has been before; paths belong to a URL, such as an Airflow's."""
     size = playwright.ViewportSize(width=width, height=height)
-    with browser.new_context(base_url=airflow.url, locale="en-US", viewport=size) as context:
+    with browser.new_context(base_url=url, locale="en-US", viewport=size) as context:
         context.set_default_timeout(PATIENCE)
         yield context.new_page()
 
@@ -54,6 +54,25 @@ def open_task(page: playwright.Page, airflow: Airflow, dag_id: str, task_id: str
     find = "select run_id from dag_run where dag_id = :dag_id order by id"
     (run_id,), *_ = airflow.query(find, dag_id=dag_id)
     page.goto(f"/dags/{dag_id}/runs/{run_id}/tasks/{task_id}/{tab}")
+
+
+def open_openrouter(page: playwright.Page, tab: str = "Keys") -> playwright.FrameLocator:
+    """Open the page OpenRouter by Airflow's menu, wait until a tab of it is read, and return its frame."""
+    page.goto("/")
+    page.get_by_role("button", name="Browse").click()
+    page.get_by_role("menuitem", name="OpenRouter").click()
+    frame = page.frame_locator("iframe")
+    frame.get_by_role("tab", name=tab).click()
+    frame.locator("#overview[aria-busy=false]").wait_for()
+    frame.get_by_role("tabpanel", name=tab).locator(".loading").wait_for(state="hidden")
+    return frame
+
+
+def choose_appearance(page: playwright.Page, mode: str) -> None:
+    """Choose "Light" or "Dark" in Airflow's menu."""
+    page.get_by_role("button", name="User").click()
+    page.get_by_role("menuitem", name="Appearance").click()
+    page.get_by_text(f"{mode} Mode").click()
 
 
 def open_required_action(page: playwright.Page, subject: str) -> None:

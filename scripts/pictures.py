@@ -9,10 +9,13 @@ from pathlib import Path
 
 import playwright.sync_api as playwright
 from airflows import allowing_updates
+from page_account import interesting_account
 from pages import (
     PATIENCE,
     add_connection,
+    choose_appearance,
     empty_page,
+    open_openrouter,
     open_required_action,
     open_task,
     running_chromium,
@@ -37,10 +40,7 @@ def connection_form(page: playwright.Page, airflow: Standalone) -> None:
 
 
 def waiting_sensor(page: playwright.Page, airflow: Standalone) -> None:
-    airflow.wait_for(
-        lambda: airflow.task_states("openrouter_key_limit_alert").get("wait_for_low_key") == "deferred",
-        "the sensor to wait",
-    )
+    airflow.wait_for_deferral("openrouter_key_limit_alert", "wait_for_low_key")
     open_task(page, airflow, "openrouter_key_limit_alert", "wait_for_low_key")
     page.get_by_text("keys watched").nth(2).wait_for()
 
@@ -76,6 +76,20 @@ def approved(page: playwright.Page, airflow: Standalone) -> None:
     page.get_by_text("was raised from").first.wait_for()
 
 
+def page(page: playwright.Page, airflow: Standalone) -> None:
+    open_openrouter(page)
+
+
+def page_dark(page: playwright.Page, airflow: Standalone) -> None:
+    frame = open_openrouter(page)
+    choose_appearance(page, "Dark")
+    frame.locator("html[data-theme=dark]").wait_for()
+
+
+def page_spend(page: playwright.Page, airflow: Standalone) -> None:
+    open_openrouter(page, "Spend").locator(".chart .main-svg").first.wait_for()
+
+
 def take(
     show: Callable[[playwright.Page, Standalone], None],
     browser: playwright.Browser,
@@ -83,7 +97,7 @@ def take(
     height: int,
 ) -> None:
     """Take a picture, of the name of the function that shows it."""
-    with empty_page(browser, airflow, width=WIDTH, height=height) as page:
+    with empty_page(browser, airflow.url, width=WIDTH, height=height) as page:
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         show(page, airflow)
         page.wait_for_load_state("networkidle", timeout=PATIENCE)
@@ -97,16 +111,25 @@ def take(
 def main() -> None:
     began = time.monotonic()
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix="airflow-") as folder, Sandbox(keys=25) as sandbox:
+    with (
+        tempfile.TemporaryDirectory(prefix="airflow-") as folder,
+        Sandbox(keys=25) as sandbox,
+        interesting_account() as account,
+    ):
         home = Path(folder) / "home"
         environment = {
             "AIRFLOW__CORE__TEST_CONNECTION": "Enabled",
             "AIRFLOW_CONN_OPENROUTER_DEFAULT": sandbox.connection,
             "AIRFLOW_CONN_OPENROUTER_UPDATES": allowing_updates(sandbox.connection),
+            "AIRFLOW_CONN_OPENROUTER_PAGE": account.connection,
+            "AIRFLOW__OPENROUTER__PAGE_CONN_ID": "openrouter_page",
             "AIRFLOW_VAR_OPENROUTER_LAKE": (home / "lake").as_uri(),
         }
         print("Starting Airflow", flush=True)
         with Standalone(home, DAGS, environment) as airflow, running_chromium() as browser:
+            take(page, browser, airflow, height=720)
+            take(page_dark, browser, airflow, height=720)
+            take(page_spend, browser, airflow, height=900)
             take(connection_form, browser, airflow, height=900)
             take(waiting_sensor, browser, airflow, height=560)
             take(summary, browser, airflow, height=700)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import sqlalchemy as sa
 from airflow.exceptions import AirflowProviderDeprecationWarning, RemovedInAirflow4Warning
+from support.lines import AIRFLOW_3_0
 
 DAGS = Path(__file__).parent.parent / "dags"
 OURS = [
@@ -60,8 +61,11 @@ import airflow_provider_openrouter as ours
 for category in (DeprecationWarning, PendingDeprecationWarning, FutureWarning):
     warnings.filterwarnings("error", category=category, module=ours.__name__)
 for module in pkgutil.walk_packages(ours.__path__, f"{ours.__name__}."):
+    if AIRFLOW_3_0 and ".page." in module.name:  # nothing imports the page there
+        continue
     print(importlib.import_module(module.name).__name__)
 """
+    program = program.replace("AIRFLOW_3_0", str(AIRFLOW_3_0))
     imported = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
     assert imported.returncode == 0, imported.stderr
     assert "airflow_provider_openrouter.transfers.openrouter_to_sql" in imported.stdout.splitlines()

@@ -12,6 +12,7 @@ from airflow_provider_openrouter.links import keys_page
 from airflow_provider_openrouter.page.account import show_credits
 from airflow_provider_openrouter.page.cached import LONGEST
 from airflow_provider_openrouter.page.keys import show_keys
+from airflow_provider_openrouter.page.memory import release_memory
 from airflow_provider_openrouter.page.problems import Problem, explain
 from airflow_provider_openrouter.page.responses import compress
 from airflow_provider_openrouter.page.settings import PageSettings
@@ -41,6 +42,28 @@ class Readings:
 
     def keys(self, stop: Stop) -> bytes:
         """Return all keys of all workspaces."""
+        try:
+            return self._keys(stop)
+        finally:
+            release_memory()
+
+    def credits(self, stop: Stop) -> bytes:
+        """Return the balance of the account, and how long it lasts."""
+        return compress(show_credits(self._connect(), stop))
+
+    def spend(self, query: SpendQuery, stop: Stop) -> bytes:
+        """Return what was spent on each day."""
+        return compress(
+            show_spend(
+                query,
+                openrouter_conn_id=self._settings.conn_id,
+                connect=self._connect,
+                stop=stop,
+                sql_conn_id=self._settings.sql_conn_id,
+            )
+        )
+
+    def _keys(self, stop: Stop) -> bytes:
         notices, source, page = [self._settings.fault], "live", KEYS_PAGE
         try:
             client = self._connect()
@@ -62,22 +85,6 @@ class Readings:
                 "connection": self._settings.conn_id,
                 "links": {"keys": page, "credits": CREDITS_PAGE},
             }
-        )
-
-    def credits(self, stop: Stop) -> bytes:
-        """Return the balance of the account, and how long it lasts."""
-        return compress(show_credits(self._connect(), stop))
-
-    def spend(self, query: SpendQuery, stop: Stop) -> bytes:
-        """Return what was spent on each day."""
-        return compress(
-            show_spend(
-                query,
-                openrouter_conn_id=self._settings.conn_id,
-                connect=self._connect,
-                stop=stop,
-                sql_conn_id=self._settings.sql_conn_id,
-            )
         )
 
     def _connect(self) -> OpenRouterClient:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sqlalchemy.sql import TableClause
 
 NEEDED = {"snapshot", "source", "workspace_scope", "hash"}
-"""The columns without which a table is none of keys; older tables may lack others."""
+"""The columns that every table of keys has; older ones may lack others."""
 OUTDATED = timedelta(days=1)
 """How much older a snapshot of all workspaces may be than that of some, and still be shown."""
 
@@ -72,8 +72,8 @@ def _columns_of(connection: Connection, name: str, schema: str | None) -> TableC
     present = {each["name"] for each in inspector.get_columns(name, schema=schema)}
     if lacking := NEEDED - present:
         raise AirflowFailException(
-            f"Table {plain(name)} is none of keys: it has no column {', '.join(sorted(lacking))}. Name the one "
-            "that OpenRouterKeysToSqlOperator writes to."
+            f"Table {plain(name)} is no table of keys: it has no column {', '.join(sorted(lacking))}. Name the "
+            "one that OpenRouterKeysToSqlOperator writes to."
         )
     columns: list[Any] = [column(each) for each in KEYS.columns if each in present - {"extra_fields"}]
     return table_clause(name, *columns, schema=schema)

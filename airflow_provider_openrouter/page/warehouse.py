@@ -8,9 +8,8 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from sqlalchemy import case, column, func, inspect, null, select, table, text
+from sqlalchemy import case, column, func, inspect, literal_column, null, select, table, text
 from sqlalchemy.engine import Connection
-from sqlalchemy.sql import ColumnElement
 
 from airflow_provider_openrouter.keys import read_amount
 from airflow_provider_openrouter.page.spend_days import SpendQuery, Spent
@@ -22,20 +21,14 @@ SECONDS = 7
 """How long a question may take: of ten seconds, it leaves some for asking the API instead."""
 
 _EPOCH = date(1970, 1, 1)
-_ACTIVITY = "openrouter_activity_spend"
-_ACTIVITY_ROWS = "openrouter_activity_observations"
+_ACTIVITY = "openrouter_activity_observations"
 _KEYS = "openrouter_key_spend"
-_KEYS_ROWS = "openrouter_key_observations"
-_COLUMNS: dict[str, dict[str, tuple[str, str | None]]] = {
-    _ACTIVITY: {
-        "model": ("model", None),
-        "workspace": ("workspace_id", "workspace_name"),
-        "team": ("prefix", None),
-        "key": ("hash", "name"),
-    },
-    _KEYS: {"workspace": ("workspace_id", None), "team": ("prefix", None), "key": ("hash", "name")},
-}
-"""For each view and what it can be grouped by: the columns of what identifies a group, and of its name."""
+_GROUPS = {_ACTIVITY: ("model", "workspace", "team", "key"), _KEYS: ("workspace", "team", "key")}
+"""What each view can be grouped by; the first that has what is asked is read."""
+_IDENTITY = {"model": "model", "workspace": "workspace_id", "team": "prefix", "key": "hash"}
+_NAMES = {_ACTIVITY: {"workspace": "workspace_name", "key": "name"}, _KEYS: {"key": "name"}}
+_FINEST = {"key": 1, "workspace": 2, "account": 3}
+"""Which rows count of a day that was read more than once: those of the least number."""
 
 
 class NotStoredError(Exception):
@@ -61,9 +54,12 @@ def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stop: St
     """
     Return what the views of the history say.
 
-    Activity comes first. Where there is none, or none by key although it is asked for, the snapshots of the keys
-    say what each key cost. What a key cost over several days is put on the last of them, as in the history, and a
-    snapshot counts at the midnight that is nearest to it.
+    Activity comes first. A day counts once, however often it was read, and names and teams are those of when it
+    was read: the view ``openrouter_activity_spend`` has those of the day, but takes too long for a page.
+
+    Where there is no activity, or none by key although that is asked for, the snapshots of the keys say what each
+    key cost. What it cost over several days is put on the last of them, as in the history, and a snapshot counts
+    at the midnight that is nearest to it.
 
     :param sql_conn_id: the connection to the database.
     :param query: what is asked.
@@ -75,7 +71,7 @@ def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stop: St
     engine = get_engine(sql_conn_id)
     with engine.connect() as connection:
         _set_limit(connection, stop)
-        views = [view for view in _COLUMNS if inspect(connection).has_table(view)]
+        views = [view for view in _GROUPS if inspect(connection).has_table(view)]
         if not views:
             raise NotStoredError(
                 f"Connection {sql_conn_id!r} has no views of the history. Create them with "
@@ -83,7 +79,7 @@ def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stop: St
                 "as docs/spend.md shows."
             )
         for view in views:
-            if query.by in _COLUMNS[view] and (known := _known(connection, view, query, source)):
+            if query.by in _GROUPS[view] and (known := _known(connection, view, query, source)):
                 last = max(each.last for each in known)
                 spent = _read(connection, view, query, [each.source for each in known], last)
                 return Stored(spent=spent, last=last, notice=_notice(known, last))
@@ -101,41 +97,53 @@ class _Known(NamedTuple):
 
 def _known(connection: Connection, view: str, query: SpendQuery, source: str) -> list[_Known]:
     """Return the source that is asked for, or all if it has no rows, each with its newest day."""
-    name: ColumnElement[Any] = column("source")
-    day_number: ColumnElement[Any] = column("day_number")
-    if view == _ACTIVITY:
-        newest = select(name, func.max(day_number)).select_from(table(_ACTIVITY_ROWS))
-        if query.is_about_keys:
-            newest = newest.where(column("grouped_by") == "key")
-        elif query.by == "workspace":
-            newest = newest.where(column("grouped_by") != "account")
-    else:  # a snapshot of the first half of a day ends the day before
-        day_part: ColumnElement[Any] = column("day_part")
-        last = day_number - case(((day_part >= 0.5) & (day_part < 1), 0), else_=1)
-        newest = select(name, func.max(last)).select_from(table(_KEYS_ROWS))
-    known = [_Known(each, _day(last)) for each, last in connection.execute(newest.group_by(name))]
+    name, last, rows = _column("source"), _column("day_number"), view
+    if view == _KEYS:  # as in the view, a snapshot ends the day before the midnight that is nearest to it
+        rows, last = "openrouter_key_observations", func.round(last + _column("day_part")) - 1
+    newest = select(name, func.max(last)).select_from(table(rows)).group_by(name)
+    if view == _ACTIVITY and query.is_about_keys:
+        newest = newest.where(_column("grouped_by") == "key")
+    elif view == _ACTIVITY and query.by == "workspace":
+        newest = newest.where(_column("grouped_by") != "account")
+    known = [_Known(each, _day(last)) for each, last in connection.execute(newest)]
     return [each for each in known if each.source == source] or known
 
 
 def _read(
     connection: Connection, view: str, query: SpendQuery, sources: Sequence[str], last: date
 ) -> list[Spent]:
-    day_number: ColumnElement[Any] = column("day_number") if view == _ACTIVITY else column("next_day_number") - 1
-    identity, name = _COLUMNS[view][query.by]
-    group: ColumnElement[Any] = column(identity)
-    called: ColumnElement[Any] = func.max(column(name)) if name else null()
+    source, hash_ = _column("source"), _column("hash")
+    group: Any = _column(_IDENTITY[query.by])
+    name: Any = null()
+    grouped_by: Any = null()
+    if view == _KEYS:
+        day_number: Any = literal_column("next_day_number - 1")
+        by = [source, day_number, group]
+    else:
+        day_number, grouped_by = _column("day_number"), _column("grouped_by")
+        if query.by == "team":  # what no key accounts for has none
+            group = case((hash_.is_not(None), group))
+        by = [source, day_number, group, grouped_by]
+    if query.by in _NAMES[view]:
+        name = func.max(_column(_NAMES[view][query.by]))
     end = (last - _EPOCH).days
     asked = (
-        select(day_number, group, called, func.sum(column("spend")))
+        select(source, day_number, grouped_by, group, name, func.sum(_column("spend")))
         .select_from(table(view))
-        .where(column("source").in_(sources), day_number > end - query.days, day_number <= end)
-        .group_by(day_number, group)
+        .where(source.in_(sources), day_number > end - query.days, day_number <= end)
+        .group_by(*by)
     )
     if query.key:
-        asked = asked.where(column("hash") == query.key)
+        asked = asked.where(hash_ == query.key)
+    rows = connection.execute(asked).all()
+    finest: dict[tuple[str, Any], int] = {}
+    for of, number, grouped_by, *_ in rows:
+        place = _FINEST.get(grouped_by, 0)
+        finest[of, number] = min(place, finest.get((of, number), place))
     return [
         Spent(_day(number), group, name, Decimal(str(read_amount(amount) or 0)))
-        for number, group, name, amount in connection.execute(asked)
+        for of, number, grouped_by, group, name, amount in rows
+        if _FINEST.get(grouped_by, 0) == finest[of, number]
     ]
 
 
@@ -154,15 +162,19 @@ def _day(number: Any) -> date:
     return _EPOCH + timedelta(days=int(number))
 
 
+def _column(name: str) -> Any:
+    return column(name)
+
+
 def _set_limit(connection: Connection, stop: Stop) -> None:
     """Let no question take longer than may be waited for."""
-    match connection.dialect.name:
-        case "postgresql":
-            connection.execute(text(f"SET LOCAL statement_timeout = '{SECONDS}s'"))
-        case "mysql" if getattr(connection.dialect, "is_mariadb", False):
-            connection.execute(text(f"SET SESSION max_statement_time = {SECONDS}"))
-        case "mysql":
-            connection.execute(text(f"SET SESSION max_execution_time = {SECONDS}000"))
-        case "sqlite":
-            driver: Any = connection.connection.driver_connection
-            driver.set_progress_handler(stop.event().is_set, 10_000)
+    dialect: Any = connection.dialect
+    if dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL statement_timeout = '{SECONDS}s'"))
+    elif dialect.name == "sqlite":
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(stop.event().is_set, 10_000)
+    elif dialect.is_mariadb:
+        connection.execute(text(f"SET SESSION max_statement_time = {SECONDS}"))
+    else:
+        connection.execute(text(f"SET SESSION max_execution_time = {SECONDS}000"))

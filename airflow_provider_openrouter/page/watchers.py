@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable, Collection, Iterator
 from datetime import UTC, datetime
 from pkgutil import resolve_name
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow.configuration import conf
 from airflow.models.asset import AssetEvent, AssetModel
@@ -37,6 +37,9 @@ WATCHES = {
 
 STATES = ("failing", "not running", "unknown", "watching")
 """The states of watchers, in the order in which they are shown."""
+
+STATUSES = ("low", "error", "recovered")
+"""The statuses of events."""
 
 SEARCHED = 5
 """How many of an asset's newest events are searched for one of a watcher; others may send some as well."""
@@ -149,8 +152,16 @@ def _find_report(asset: AssetModel, session: Session) -> dict[str, Any] | None:
         return None
     events = select(AssetEvent).where(AssetEvent.asset_id == asset.id, AssetEvent.source_task_id.is_(None))
     for event in session.scalars(events.order_by(AssetEvent.timestamp.desc()).limit(SEARCHED)):
-        payload = event.extra.get("payload")
-        if event.extra.get("from_trigger") and isinstance(payload, dict) and payload.get("version") == VERSION:
+        payload = event.extra.get("payload") if event.extra.get("from_trigger") else None
+        if _is_ours(payload):
             text = plain(format_line(payload), longest=LONGEST)
             return {"at": event.timestamp.isoformat(), "text": text, "total": payload.get("total")}
     return None
+
+
+def _is_ours(payload: Any) -> TypeGuard[dict[str, Any]]:
+    """Return whether the payload of an event is one of ours."""
+    if not isinstance(payload, dict) or payload.get("version") != VERSION:
+        return False
+    keys = payload.get("keys", [])
+    return payload.get("status") in STATUSES and isinstance(keys, list) and all(isinstance(k, dict) for k in keys)

@@ -65,8 +65,7 @@ def _place(stop: KeyStop) -> tuple[int, float]:
 
 def _stop(key: Key, seen: datetime) -> KeyStop:
     remaining = read_amount(key.get("limit_remaining"))
-    limit = None if remaining is None else read_amount(key.get("limit"))
-    left = KeyLeft(key, inf if remaining is None else remaining, limit, seen)
+    left = KeyLeft(key, inf if remaining is None else remaining, read_amount(key.get("limit")), seen)
     forecast = left.forecast
     return KeyStop(left, forecast, *_why(left, forecast))
 

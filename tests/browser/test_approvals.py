@@ -1,7 +1,7 @@
 """What a person answers about low keys in the pages of a real Airflow, and what becomes of each key."""
 
 import pytest
-from pages import open_required_action
+from pages import open_openrouter, open_required_action
 from support.lines import BEFORE_AIRFLOW_3_3
 
 from airflow_provider_openrouter.api import OpenRouterClient
@@ -50,7 +50,9 @@ def test_each_answer_changes_only_the_key_that_it_is_about(page, airflow, low_ke
     waiting = ["deferred" if BEFORE_AIRFLOW_3_3 else "awaiting_input"] * len(ANSWERS)
     airflow.wait_for(lambda: states(airflow, "ask_asked") == waiting, "all to wait")
     late = page.context.new_page()
-    open_form(late, "asked-raise").fill("70")
+    watchers = open_openrouter(late, "Watchers")
+    watchers.get_by_role("link", name="Answer: Raise the limit of key asked-raise ").click()
+    late.get_by_label("New limit (USD)").fill("70")
     logs = {}
     for name, (option, amount, _) in ANSWERS.items():
         open_form(page, name).fill(amount)

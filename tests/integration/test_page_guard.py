@@ -22,9 +22,11 @@ from airflow.utils.session import create_session
 
 with get_application_builder() as builder:
     manager = builder.sm
-    reader = manager.add_role("ConnectionReader")
-    manager.add_permission_to_role(reader, manager.create_permission("can_read", "Connections"))
-    for name in ("Admin", "Op", "User", "Viewer", "ConnectionReader"):
+    for role, resources in {"Reader": ["Connections"], "Finder": ["Connections", "Plugins"]}.items():
+        role = manager.add_role(role)
+        for resource in resources:
+            manager.add_permission_to_role(role, manager.create_permission("can_read", resource))
+    for name in ("Admin", "Op", "User", "Viewer", "Reader", "Finder"):
         user = name.lower()
         assert manager.add_user(user, user, user, f"{user}@example.org", manager.find_role(name), password=user)
 with create_session() as session:
@@ -100,12 +102,17 @@ def test_the_cookie_of_airflows_ui_is_enough(server):
 
 
 def test_a_role_of_fab_needs_to_read_connections_only(fab, sandbox):
-    user = "connectionreader"
-    assert states(fab, user) == {(200, None)}
-    shown = fab.ask("/api/v2/connections/openrouter_default", user)
+    assert states(fab, "reader") == {(200, None)}
+    shown = fab.ask("/api/v2/connections/openrouter_default", "reader")
     assert shown.json()["connection_id"] == "openrouter_default"
     assert sandbox.token not in shown.text
-    assert fab.ask("/api/v2/connections/openrouter_default", user, method="DELETE").status_code == 403
+    changed = fab.ask("/api/v2/connections/openrouter_default", "reader", method="DELETE")
+    assert changed.status_code == 403
+
+
+@pytest.mark.parametrize(("user", "status"), [("reader", 403), ("finder", 200)])
+def test_a_role_of_fab_needs_to_read_plugins_for_the_menu(fab, user, status):
+    assert fab.ask("/api/v2/plugins", user).status_code == status
 
 
 def test_the_menu_has_it_below_any_path(simple):

@@ -51,7 +51,6 @@ def airflow(sandboxes, metrics, tmp_path_factory):
     environment = {
         **metrics.environment,
         "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "1",
-        "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "5",
         **{
             f"AIRFLOW_CONN_{name.upper()}": connection(sandbox)
             for name, sandbox in sandboxes.items()
@@ -71,7 +70,7 @@ def test_the_alert_outlives_the_triggerer(airflow, sandboxes, metrics):
     source, shorter = re.subn("poke_interval=15", "poke_interval=2", (ROOT / f"dags/{dag_id}.py").read_text())
     assert shorter == 1
     airflow.add({dag_id: source})
-    airflow.wait_for(lambda: airflow.task_states(dag_id).get("wait_for_low_key") == "deferred", "a deferral")
+    airflow.wait_for_deferral(dag_id, "wait_for_low_key")
     worker = len(sandbox.requests)
     airflow.wait_for(lambda: len(sandbox.requests) > worker, "the triggerer's first listing")
     [(run_id,)] = airflow.query("select run_id from dag_run where dag_id = :dag_id", dag_id=dag_id)
@@ -147,6 +146,15 @@ def test_a_dag_starts_once_per_crossing(airflow, sandboxes):
             states = "select value from asset_state_store join asset on id = asset_id where name = 'tenth'"
             airflow.wait_for(lambda: any(key in value for (value,) in airflow.query(states)), "the alert state")
 
+    def status():
+        """Return how the watch is, as it has stored that itself."""
+        states = (
+            "select value from asset_state_store join asset on id = asset_id "
+            "where name = 'tenth' and key like 'openrouter_status:%'"
+        )
+        [status] = [json.loads(value) for (value,) in airflow.query(states)]
+        return status
+
     airflow.add({"watched": WATCHED})
     listed(7)
     intervals = [after - before for before, after in pairwise(sandbox.listings[1:])]
@@ -157,6 +165,7 @@ def test_a_dag_starts_once_per_crossing(airflow, sandboxes):
     runs(1)
     assert airflow.xcom("tenth", "list_low_keys") == ["first"]
     before = parsed()
+    airflow.add({"watched": WATCHED})
     airflow.wait_for(lambda: parsed() > before, "the DAG to be parsed again")
     settled(keys[0])
     assert airflow.run_states("tenth") == ["success"]
@@ -189,10 +198,15 @@ def test_a_dag_starts_once_per_crossing(airflow, sandboxes):
     listed(3)
     intervals = [after - before for before, after in pairwise(sandbox.listings[failed_from:])]
     assert fmean(intervals) > 1.5, "Failed listings are repeated more often than good ones."
+    if not BEFORE_AIRFLOW_3_3:
+        airflow.wait_for(lambda: status()["failing_since"], "the status to say that the watch fails")
+        assert (status()["watched"], status()["low"]) == (2, 2)
+        assert status()["reported"]["text"].startswith("second has $5.00 of $100.00 left")
     sandbox.fails = False
     sandbox.update_key(keys[0], limit_remaining=0.5)
     airflow.wait_for(lambda: airflow.run_states("dollar") == ["success"], "the run of the other rule")
     assert airflow.xcom("dollar", "list_low_keys") == ["first"]
+    assert BEFORE_AIRFLOW_3_3 or not status()["failing_since"]
     assert not airflow.files_with(sandbox.token)
 
 
@@ -254,18 +268,18 @@ HOSTILE_KEY = {
 def test_a_hostile_key_stops_neither_its_waits_nor_others(airflow, sandboxes, tmp_path):
     file, sandbox = tmp_path / "file", sandboxes["hostile"]
 
-    def wait_for(dag_id, state):
-        airflow.wait_for(lambda: airflow.task_states(dag_id).get("wait") == state, f"{dag_id} to be {state}")
+    def succeeds(dag_id):
+        airflow.wait_for(lambda: airflow.task_states(dag_id).get("wait") == "success", f"{dag_id} to succeed")
 
     hostile = sandbox.create_key(**HOSTILE_KEY, limit_remaining=5.0, disabled=False, expires_at=None)
     airflow.add({"hostile": HOSTILE_DAGS.format(path=str(file))})
-    wait_for("unrelated", "deferred")
-    wait_for("sensor", "deferred")
+    for dag_id in ("unrelated", "sensor"):
+        airflow.wait_for_deferral(dag_id, "wait")
     asked = len(sandbox.requests)
     airflow.wait_for(lambda: len(sandbox.requests) > asked + 4, "polls of the triggerer")
 
     sandbox.update_key(hostile, limit_remaining=0.5)
-    wait_for("sensor", "success")
+    succeeds("sensor")
     airflow.wait_for(lambda: airflow.run_states("watcher") == ["success"], "the run of the asset")
     expected = fit(sandbox.get_key(hostile))
     [low] = airflow.xcom("sensor", "wait")
@@ -276,7 +290,7 @@ def test_a_hostile_key_stops_neither_its_waits_nor_others(airflow, sandboxes, tm
     assert (low["limit"], low["field__type"]) == ("100000000000000000000", "timedelta")
 
     file.touch()
-    wait_for("unrelated", "success")
+    succeeds("unrelated")
     assert airflow.xcom("unrelated", "wait") == "resumed"
 
 

@@ -70,8 +70,9 @@ def test_a_raise_that_waits_is_listed_with_its_form(ask, session):
 
 def test_raises_that_wait_longest_come_first(ask, session):
     for map_index, hours in enumerate((1, 3, 2)):
-        ask(f"{hours} h", at=NOW - timedelta(hours=hours), map_index=map_index)
-    assert [each["subject"] for each in listed(session)] == ["3 h", "2 h", "1 h"]
+        ask(f"{hours} h", at=NOW - timedelta(hours=hours), map_index=map_index, key={"hash": f"k{hours}"})
+    said = [(each["subject"], each["key"]) for each in listed(session)]
+    assert said == [("3 h", "k3"), ("2 h", "k2"), ("1 h", "k1")]
 
 
 @pytest.mark.airflow(">=3.3")

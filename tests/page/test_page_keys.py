@@ -120,6 +120,10 @@ def test_a_workspace_without_a_name_is_shown_by_its_id():
 # -- totals
 
 
+PACE = 30.5 / 24
+"""What a key has spent this week that spends a dollar a day."""
+
+
 def test_totals_count_each_key_under_all_that_it_is():
     spend = {"usage_daily": 0.1, "usage_weekly": "0.5", "usage_monthly": 1}
     keys = [
@@ -130,20 +134,24 @@ def test_totals_count_each_key_under_all_that_it_is():
         key("expired", 0, expires_at="2026-11-01"),
         key("disabled and expired", 0, disabled=True, expires_at="2026-11-01"),
         key("fine"),
+        key("fine at its pace", 3.1, usage_weekly=PACE),
+        key("low at its pace", 2.9, usage_weekly=PACE),
+        key("expiring in 7 days", None, expires_at="2026-11-10T06:30:00Z"),
+        key("expiring a minute later", None, expires_at="2026-11-10T06:31:00Z"),
     ]
     shown = show_keys(listing(*keys))
     assert shown["totals"] == {
-        "keys": 7,
-        "active": 4,
-        "low": 2,
-        "expiring": 2,
+        "keys": 11,
+        "active": 8,
+        "low": 3,
+        "expiring": 3,
         "disabled": 2,
         "expired": 2,
         "usage_daily": 0.3,
-        "usage_weekly": 1.5,
+        "usage_weekly": round(1.5 + 2 * PACE, 6),
         "usage_monthly": 3.0,
     }
-    assert [row["hash"] for row in shown["keys"]][:3] == ["low", "low and expiring", "expiring"]
+    assert [row["hash"] for row in shown["keys"]][:3] == ["low", "low and expiring", "low at its pace"]
     assert show_keys(listing())["totals"] == dict.fromkeys(shown["totals"], 0)
 
 

@@ -12,7 +12,7 @@ from support.databases import connection_to, keys, make_schema
 from support.listings import OBSERVED_AT, listing_of
 
 from airflow_provider_openrouter import history
-from airflow_provider_openrouter.keys import team
+from airflow_provider_openrouter.keys import FIELDS, team
 from airflow_provider_openrouter.page.keys import show_keys
 from airflow_provider_openrouter.page.snapshot import newest_listing
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -59,6 +59,7 @@ def test_a_snapshot_is_shown_as_the_listing_that_it_was(database, newest):
     database.write(listed, workspace_id="*", workspace_names=names)
     listing = newest()
     assert (listing.observed_at, listing.scope) == (OBSERVED_AT, WorkspaceScope("*"))
+    assert listing.keys[0].keys() == FIELDS.keys()
     live = shown(listing_of(listed, workspace_id="*", workspace_names=names))
     assert shown(listing) == live
     assert live["keys"][0]["workspace"] == "w2"
@@ -109,7 +110,8 @@ OLD = "CREATE TABLE keys (hash TEXT, snapshot TEXT, source TEXT, workspace_scope
 
 
 def test_an_older_table_is_read_as_it_is(database, newest):
-    database.do(OLD, "INSERT INTO keys VALUES ('f01d', '2026-11-03 00:00:00', 'team', 'default', 'a')")
+    rows = ("('f01d', '2026-11-03 00:00:00', 'team', 'default', 'a')", "('bad', NULL, 'team', 'default', 'b')")
+    database.do(OLD, *(f"INSERT INTO keys VALUES {row}" for row in rows))
     listing = newest()
     assert listing.keys == [{"hash": "f01d", "name": "a"}]
     assert listing.observed_at == datetime(2026, 11, 3, tzinfo=UTC)
@@ -146,7 +148,7 @@ REFUSED = {
     "an empty table": ([OLD], "Table keys has no snapshot yet. OpenRouterKeysToSqlOperator writes them."),
     "another table": (
         ["CREATE TABLE keys (hash TEXT, source TEXT)"],
-        "Table keys is none of keys: it has no column snapshot, workspace_scope. "
+        "Table keys is no table of keys: it has no column snapshot, workspace_scope. "
         "Name the one that OpenRouterKeysToSqlOperator writes to.",
     ),
     "several accounts": (

@@ -242,9 +242,10 @@ def test_the_largest_groups_come_first_and_the_rest_is_one():
 
 
 def test_days_have_no_gaps_and_groups_their_newest_names():
-    spend = stacked((3, "a", "now", "0.1"), (1, "a", "once", "0.2"), (2, "b", "b", "0"), (3, "b", None, "0"))
+    spent = [(2, "a", "now", "0.1"), (1, "a", "once", "0.2"), (3, "a", None, "0"), (2, "b", "b", "0")]
+    spend = stacked(*spent)
     assert spend["days"] == ["2026-11-01", "2026-11-02", "2026-11-03"]
-    assert spend["groups"] == [{"name": "now", "spend": [0.2, 0, 0.1], "total": 0.3}]
+    assert spend["groups"] == [{"name": "now", "spend": [0.2, 0.1, 0], "total": 0.3}]
 
 
 def test_groups_of_the_same_name_are_told_apart():

@@ -1,6 +1,7 @@
 """What an account spent on each day, as the page reads it from the views of the history."""
 
 from collections import defaultdict
+from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -89,8 +90,10 @@ NAMES = {
     "team": lambda entry: NO_KEY if entry["hash"] is None else entry["prefix"] or "(no name)",
     "key": lambda entry: entry["hash"] or NO_KEY,
 }
-LATEST = {"billing-a": "a", "billing-b": "b", "c": "c", "now-d": "d", NO_KEY: NO_KEY}
-"""The hashes of the keys of prod by their newest names."""
+READ_AS = {**{f"now-{hash_}": hash_ for hash_ in "abcd"}, NO_KEY: NO_KEY}
+"""The hashes of the keys of prod by the names that they had when the activity was read."""
+SEEN_AS = {"billing-a": "a", "billing-b": "b", "c": "c"}
+"""The same by those of their newest snapshots; c never had a name."""
 
 
 # -- activity
@@ -100,10 +103,10 @@ LATEST = {"billing-a": "a", "billing-b": "b", "c": "c", "now-d": "d", NO_KEY: NO
 @pytest.mark.parametrize("days", [20, 365])
 def test_the_days_are_those_of_the_activity(spent, show, autumn, by, days):
     spend = show(spent, by=by, days=days)
-    entries = [entry for entry in autumn.entries(days) if entry["source"] == "prod"]
+    entries = [entry for entry in autumn.entries(days, named=False) if entry["source"] == "prod"]
     found = amounts(spend)
     if by == "key":
-        found = {(LATEST[name], day): amount for (name, day), amount in found.items()}
+        found = {(READ_AS[name], day): amount for (name, day), amount in found.items()}
     assert found == summed(((entry, entry["day"], entry["spend"]) for entry in entries), NAMES[by])
     assert (spend["source"], spend["by"], spend["choices"]) == ("warehouse", by, CHOICES)
     assert (len(spend["days"]), spend["days"][-1]) == (days, str(START + timedelta(days=DAYS - 1)))
@@ -112,7 +115,9 @@ def test_the_days_are_those_of_the_activity(spent, show, autumn, by, days):
 
 @pytest.mark.parametrize("by", CHOICES)
 def test_the_days_of_a_key_are_its_own(spent, show, autumn, by):
-    entries = [(entry, entry["day"], entry["spend"]) for entry in autumn.entries(30) if entry["hash"] == "b"]
+    entries = [
+        (entry, entry["day"], entry["spend"]) for entry in autumn.entries(30, named=False) if entry["hash"] == "b"
+    ]
     found = {name for name, _ in amounts(show(spent, by=by, key="b"))}
     assert len(found) == len({NAMES[by](entry) for entry, *_ in entries})
     total = sum(group["total"] for group in show(spent, by=by, key="b")["groups"])
@@ -120,12 +125,20 @@ def test_the_days_of_a_key_are_its_own(spent, show, autumn, by):
     assert show(spent, by=by, key="0e6f")["groups"] == []
 
 
+def test_teams_are_those_of_when_the_activity_was_read(dialect, keep, show):  # noqa: F811
+    seen = [row("k", NIGHT - days * DAY, name="old-name") for days in range(3)]
+    names = {"k": "billing-eu", "l": "billing", "m": None, "n": "-first", None: None}
+    activity = [activity_row(TODAY, key=key, key_name=name, usage=1.0) for key, name in names.items()]
+    groups = show(keep(dialect, seen, activity=activity), by="team")["groups"]
+    assert {group["name"]: group["total"] for group in groups} == {"billing": 2, "(no name)": 2, NO_KEY: 1}
+
+
 def test_other_sources_count_where_the_connection_has_none(spent, show, autumn):
     both = show(spent, source="openrouter_default", by="model", days=365)
     assert sum(group["total"] for group in both["groups"]) == sum(each["spend"] for *_, each in autumn.ledger)
     assert "These are the sums of all sources in the warehouse: prod, research." in both["notice"]
     research = show(spent, source="research", by="team", days=365)
-    assert {group["name"] for group in research["groups"]} == {"billing", "search"}
+    assert {group["name"] for group in research["groups"]} == {"now"}
     assert research["days"][-1] == str(START + timedelta(days=DAYS - 4))
     assert "sources" not in research["notice"]
 
@@ -164,8 +177,7 @@ def test_a_snapshot_shows_what_the_days_before_it_cost(snapshots, show, autumn, 
     spend = show(snapshots, by=by, days=365)
     found = amounts(spend)
     if by == "key":
-        names = {**LATEST, "(no name)": "c"}
-        found = {(names[name], day): amount for (name, day), amount in found.items()}
+        found = {(SEEN_AS[name], day): amount for (name, day), amount in found.items()}
     assert found == summed(steps(autumn, "prod"), NAMES[by])
     assert (spend["source"], spend["days"][-1]) == ("warehouse", str(START + timedelta(days=DAYS - 1)))
 
@@ -181,13 +193,28 @@ def test_a_snapshot_counts_at_the_midnight_nearest_to_it(dialect, keep, show, ho
     assert spend["days"][-1] == str(day)
 
 
-@pytest.mark.parametrize("asked", [{"by": "team"}, {"by": "key"}, {"by": "workspace", "key": "k"}])
-def test_snapshots_know_what_activity_by_workspace_does_not(dialect, keep, show, asked):  # noqa: F811
+def test_a_snapshot_may_be_filed_under_the_day_before_it(dialect, keep, show):  # noqa: F811
+    filed = [
+        row("k", at, snapshot=(at - DAY).replace(minute=0), usage=float(at.day)) for at in (NIGHT - DAY, NIGHT)
+    ]
+    spend = show(keep(dialect, filed), by="key", days=1)
+    assert amounts(spend) == {("k", str(TODAY - DAY)): 1.0}
+
+
+@pytest.mark.parametrize(
+    ("read_by", "asked"),
+    [
+        ("workspace", {"by": "team"}),
+        ("workspace", {"by": "key"}),
+        ("workspace", {"by": "workspace", "key": "k"}),
+        ("account", {"by": "workspace"}),
+    ],
+)
+def test_snapshots_know_what_activity_does_not(dialect, keep, show, read_by, asked):  # noqa: F811
     seen = [row("k", NIGHT - days * DAY, usage=9.0 - days, workspace_id="w1") for days in range(3)]
-    activity = [activity_row(TODAY - DAY, by="workspace", usage=5.0)]
-    history = keep(dialect, seen, activity=activity)
+    history = keep(dialect, seen, activity=[activity_row(TODAY - DAY, by=read_by, usage=5.0)])
     assert show(history, **asked)["groups"][0]["total"] == 2
-    assert show(history, by="workspace")["groups"][0] == {"name": "Default", "spend": [*[0] * 29, 5], "total": 5}
+    assert show(history, by="model")["groups"][0] == {"name": "m", "spend": [*[0] * 29, 5], "total": 5}
 
 
 def test_workspaces_of_snapshots_get_the_names_of_today(dialect, keep, show, sandbox):  # noqa: F811
@@ -222,6 +249,14 @@ def test_a_broken_warehouse_leaves_the_api(show, monkeypatch, broken, log):
     assert (spend["source"], bool(spend["groups"])) == ("activity", True)
     assert spend["notice"] == "Could not read connection 'warehouse': the API server's log says why."
     assert "Could not read what was spent from connection 'warehouse'" in log()
+
+
+def test_a_slow_warehouse_is_given_up(snapshots, show, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.page.warehouse.SECONDS", 0.001)
+    stop = Stop()
+    stop.set()
+    with pytest.raises(CancelledError):  # by the client, which is asked instead
+        show(snapshots, by="workspace", stop=stop)
 
 
 def test_too_many_keys_need_the_warehouse_that_is_broken(monkeypatch, show):

@@ -231,16 +231,18 @@ NEWER = {"from_trigger": True, "payload": EVENT}
     ("extras", "text"),
     [
         ([NEWER], REPORT),
+        ([{"from_trigger": True, "payload": {"version": 1, "status": "recovered"}}, NEWER], REPORT),
         (
             [{"from_trigger": True, "payload": {"version": 1, "status": "recovered"}}],
             "OpenRouter is watched again",
         ),
         ([NEWER, {"from_rest_api": True}], REPORT),
         ([NEWER, {"from_trigger": True, "payload": {"version": 7}}], REPORT),
+        ([NEWER, {"from_trigger": True, "payload": {"version": 1, "status": "low", "keys": ["a"]}}], REPORT),
         ([NEWER, {"from_trigger": True, "payload": "x"}], REPORT),
         ([{"payload": EVENT}], None),
     ],
-    ids=["low", "recovered", "of a person", "of another", "of a stranger", "of a task"],
+    ids=["low", "newest", "recovered", "of a person", "of another", "odd", "of a stranger", "of a task"],
 )
 def test_the_newest_event_says_what_was_reported(extras, text, watch, session):
     _, asset = watch("low")
@@ -252,6 +254,14 @@ def test_the_newest_event_says_what_was_reported(extras, text, watch, session):
     if not BEFORE_AIRFLOW_3_3:
         leave(session, asset, key_trigger(), events=[{"version": 1, "status": "recovered"}])
         assert watchers(session)[0]["reported"]["text"] == "OpenRouter is watched again"
+
+
+def test_events_of_tasks_hide_no_report(watch, session):
+    _, asset = watch("low")
+    rows.add_event(session, asset, NEWER, timestamp=datetime.now(UTC) - timedelta(days=1))
+    for _ in range(10):
+        rows.add_event(session, asset, {}, source_task_id="top_up")
+    assert watchers(session)[0]["reported"]["text"] == REPORT
 
 
 def test_events_of_an_asset_with_two_watchers_are_of_neither(watch, session):

@@ -49,12 +49,10 @@ class ApiServer(Airflow):
             self._tokens[user] = answer.json()["access_token"]
         return self._tokens[user]
 
-    def ask(
-        self, path: str, user: str | None = None, *, method: str = "GET", **arguments: Any
-    ) -> requests.Response:
+    def ask(self, path: str, user: str | None = None, *, method: str = "GET") -> requests.Response:
         """Send a request as a user, or as nobody."""
         headers = {"Authorization": f"Bearer {self.token(user)}"} if user else {}
-        return requests.request(method, self.url + path, headers=headers, timeout=30, **arguments)
+        return requests.request(method, self.url + path, headers=headers, timeout=30)
 
     def _start_all(self) -> None:
         self.run("db", "migrate")

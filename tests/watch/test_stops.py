@@ -9,6 +9,7 @@ from airflow_provider_openrouter.watch.stops import find_stops
 
 THURSDAY = datetime(2026, 11, 26, 12, tzinfo=UTC)
 """Three and a half days of the week have passed. Limits reset at midnight, on Monday the 30th, and on the 1st."""
+MONDAY_FIRST = "resets on Monday before it runs dry"
 
 
 def spender(remaining=10.0, *, days=None, **fields):
@@ -37,13 +38,15 @@ def stop_of(record):
         (spender(days=1 / 48), ("dry", "11-26 12:30", "dry in under an hour")),
         (spender(days=5.9 / 24), ("dry", "11-26 17:54", "dry in 5 h")),
         (spender(days=47.9 / 24), ("dry", "11-28 11:54", "dry in 47 h")),
-        (spender(days=2.5), ("dry", "11-29 00:00", "dry in 2 days")),
+        (spender(days=2), ("dry", "11-28 12:00", "dry in 2 days")),
+        (spender(days=2.9), ("dry", "11-29 09:36", "dry in 2 days")),
         (spender(days=729.5), ("dry", "11-25 00:00", "dry in 729 days")),
+        (spender(days=730), ("dry", "11-25 12:00", "dry in 2 years")),
         (spender(days=1200), ("dry", "03-10 12:00", "dry in 3 years")),
         (spender(days=2.5, limit_reset="weekly"), ("dry", "11-29 00:00", "dry in 2 days")),
         (spender(days=2.5, expires_at="2026-11-29T00:00:01Z"), ("dry", "11-29 00:00", "dry in 2 days")),
         # It is reset before that.
-        (spender(days=4, limit_reset="weekly"), ("reset", "11-30 00:00", "resets on Monday before it runs dry")),
+        (spender(7, days=3.5, limit_reset="weekly"), ("reset", "11-30 00:00", MONDAY_FIRST)),
         (spender(days=1, limit_reset="daily"), ("reset", "11-27 00:00", "resets tomorrow before it runs dry")),
         # It expires.
         (spender(days=3, expires_at="2026-11-29T12:00:00Z"), ("expiry", "11-29 12:00", "expires on Sunday")),
