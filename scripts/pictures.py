@@ -101,6 +101,7 @@ def take(
         page.emulate_media(color_scheme="light", reduced_motion="reduce")
         show(page, airflow)
         page.wait_for_load_state("networkidle", timeout=PATIENCE)
+        page.mouse.move(0, 0)  # so that it points at nothing
         path = IMAGES / f"{show.__name__.replace('_', '-')}.png"
         page.screenshot(path=path, animations="disabled")
     size = path.stat().st_size
