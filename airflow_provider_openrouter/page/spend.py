@@ -24,8 +24,8 @@ from airflow_provider_openrouter.watch.sources import Stop
 
 log = logging.getLogger(__name__)
 
-MOST_KEYS = 300
-"""How many keys are asked one by one: at 0.2 s a response and eight at once, that takes eight seconds of ten."""
+MOST_KEYS = 250
+"""How many keys are asked one by one: at 0.2 s a response and eight at once, it takes eight of ten seconds."""
 
 
 def show_spend(

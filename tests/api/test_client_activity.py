@@ -206,6 +206,19 @@ def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
     assert "Deleted meanwhile: 1 key" in caplog.text
 
 
+def test_the_rows_of_keys_are_those_of_all_days():
+    account = Spenders(3)
+    with Server(account) as server:
+        assert client(server).list_activity_of_keys(["hash-0", "gone", "hash-2"]) == {
+            "hash-0": [row()],
+            "gone": [],
+            "hash-2": [row()],
+        }
+        with pytest.raises(OpenRouterRequestError, match="No key has the hash"):
+            client(server).list_activity_of_keys(["hash-1", "../keys"])
+    assert [request.query.keys() for request in server.requests] == [{"api_key_hash"}] * 3
+
+
 def test_keys_that_spent_more_than_the_account_are_warned_of(caplog):
     account = Spenders(7)
     account.lasting = account.lasting[:3]

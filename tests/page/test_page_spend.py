@@ -173,7 +173,7 @@ def test_too_many_keys_are_not_asked_for():
     account = Account(MOST_KEYS + 1)
     with Server(lambda request: data([]) if request.path == "/activity" else account(request)) as server:
         for by in ("key", "team"):
-            expected = f"Spend by {by} takes a request for each of 301 keys: too many. Set page_sql_conn_id"
+            expected = f"Spend by {by} takes a request for each of 251 keys: too many. Set page_sql_conn_id"
             with pytest.raises(OpenRouterRequestError, match=expected) as caught:
                 shown(server, by=by)
             assert caught.value.status_code is None
