@@ -8,13 +8,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from typing import Generic, TypeVar
 
-from airflow_provider_openrouter.page.problems import Problem, explain
+from airflow_provider_openrouter.page.problems import Problem, explain, too_slow
 from airflow_provider_openrouter.watch.sources import Stop
 
 LONGEST = 10.0
 """Seconds that one reading may take in all."""
-GRACE = 1.0
-"""The last of them: it is told to stop before, so that it can still return what it has."""
+STOPPED_AFTER = 0.8
+"""The part of them after which it is told to stop, so that it can still return what it has."""
 KEPT = 60.0
 """Seconds for which what was read is shown again."""
 KEPT_AT_LEAST = 5.0
@@ -76,18 +76,14 @@ class Cached(Generic[T]):
         stop = Stop()
         self._thread = asyncio.get_running_loop().run_in_executor(self._threads, self._read, stop)
         try:
-            await asyncio.wait([self._thread], timeout=self._longest - GRACE)
+            await asyncio.wait([self._thread], timeout=STOPPED_AFTER * self._longest)
             if not self._thread.done():
                 stop.set()
-                await asyncio.wait([self._thread], timeout=GRACE)
+                await asyncio.wait([self._thread], timeout=(1 - STOPPED_AFTER) * self._longest)
             if self._thread.done() and not self._thread.cancelled():
                 return self._thread.result()
             self._thread.add_done_callback(lambda thread: thread.cancelled() or thread.exception())
-            return Problem(
-                f"This could not be read within {self._longest:g} seconds. Try again in a while.",
-                state="unreachable",
-                status=504,
-            )
+            return too_slow()
         except Exception as error:
             return explain(error)
         finally:

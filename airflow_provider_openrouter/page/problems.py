@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import traceback
+from concurrent.futures import CancelledError
 from typing import Literal, TypeAlias
 
 from airflow.providers.common.compat.sdk import AirflowNotFoundException
@@ -47,6 +48,13 @@ class Problem(Exception):  # noqa: N818  # it is a response, not a fault of the 
         return {"state": self.state, "message": str(self)}
 
 
+def too_slow() -> Problem:
+    """Return what is said of a reading that was stopped."""
+    return Problem(
+        "Reading took too long, so it was stopped. Try again in a while.", state="unreachable", status=504
+    )
+
+
 def explain(error: BaseException) -> Problem:
     """
     Return an error as the browser gets it. One that nobody expects is logged, and not shown.
@@ -55,6 +63,8 @@ def explain(error: BaseException) -> Problem:
     """
     if isinstance(error, Problem):
         return error
+    if isinstance(error, CancelledError):
+        return too_slow()
     if isinstance(error, AirflowNotFoundException):
         return Problem(
             f"{sentence(error)} Create it, or name another one in the option [openrouter] page_conn_id.",

@@ -10,7 +10,7 @@ from airflow_provider_openrouter.connection import CREDITS_PAGE, KEYS_PAGE
 from airflow_provider_openrouter.hooks.openrouter import OpenRouterHook
 from airflow_provider_openrouter.links import keys_page
 from airflow_provider_openrouter.page.account import show_credits
-from airflow_provider_openrouter.page.cached import LONGEST
+from airflow_provider_openrouter.page.cached import LONGEST, STOPPED_AFTER
 from airflow_provider_openrouter.page.keys import show_keys
 from airflow_provider_openrouter.page.memory import release_memory
 from airflow_provider_openrouter.page.problems import Problem, explain
@@ -91,7 +91,7 @@ class Readings:
         """Return the connection's client as one for people who wait: it tries once, and not for long."""
         client = OpenRouterHook(self._settings.conn_id).get_conn()
         client.max_retries = 0
-        client.timeout = min(client.timeout, LONGEST)
+        client.timeout = min(client.timeout, STOPPED_AFTER * LONGEST)
         return client
 
     def _newest_listing(self, problem: Problem) -> KeyListing:

@@ -11,6 +11,8 @@ from support.listings import OBSERVED_AT
 from support.sandboxes import Flaky
 from support.servers import BREAKS, Answer, Server, error
 
+from airflow_provider_openrouter.watch.sources import Stop
+
 pytestmark = pytest.mark.airflow(">=3.1")
 
 database = support.databases.database
@@ -115,6 +117,19 @@ def test_an_outage_shows_the_newest_snapshot(client, monkeypatch, database):
     assert shown["notice"].endswith(alone["message"])
     assert nowhere["state"] == "unreachable"
     assert nowhere["message"].startswith(f"{alone['message']} There is no snapshot to show instead.")
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_listing_that_is_stopped_shows_it_as_well(connection, monkeypatch, database):
+    from airflow_provider_openrouter.page.readings import Readings
+    from airflow_provider_openrouter.page.settings import PageSettings
+
+    database.write(keys(1, 2))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(make_url(database.url)))
+    stop = Stop()
+    stop.set()
+    shown = Readings(PageSettings(sql_conn_id="warehouse", table="keys")).keys(stop)
+    assert json.loads(gzip.decompress(shown))["source"] == "snapshot"
 
 
 def test_a_missing_connection_is_named(client, airflow_database):
