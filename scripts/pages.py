@@ -62,8 +62,8 @@ def open_openrouter(page: playwright.Page, tab: str = "Keys") -> playwright.Fram
     page.get_by_role("button", name="Browse").click()
     page.get_by_role("menuitem", name="OpenRouter").click()
     frame = page.frame_locator("iframe")
+    frame.locator("#overview[aria-busy=false]").wait_for()  # before that, a tab does nothing yet
     frame.get_by_role("tab", name=tab).click()
-    frame.locator("#overview[aria-busy=false]").wait_for()
     frame.get_by_role("tabpanel", name=tab).locator(".loading").wait_for(state="hidden")
     return frame
 
