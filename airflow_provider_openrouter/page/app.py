@@ -61,7 +61,7 @@ def create_app(settings: PageSettings) -> FastAPI:
 def _data(readings: Readings) -> APIRouter:
     """Return the routes that need a user who may see the page."""
     router = APIRouter(prefix="/api", dependencies=[Depends(require_reader)])
-    threads = ThreadPoolExecutor(MOST_READINGS, thread_name_prefix="openrouter-page")
+    threads = ThreadPoolExecutor(MOST_READINGS, thread_name_prefix="openrouter-reading")
     keys, credits_ = Cached(readings.keys, threads), Cached(readings.credits, threads)
 
     @lru_cache(maxsize=MOST_QUERIES)

@@ -62,8 +62,9 @@ class Gate:
 
 
 def listing_threads() -> list[str]:
+    kept = ("openrouter-sandbox", "openrouter-reading")  # the latter by the page, as long as its app
     names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("openrouter-") and name != "openrouter-sandbox"]
+    return [name for name in names if name.startswith("openrouter-") and not name.startswith(kept)]
 
 
 def eventually(true: Callable[[], Any]) -> bool:

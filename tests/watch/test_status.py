@@ -3,6 +3,7 @@
 import asyncio
 from contextlib import aclosing
 from datetime import UTC, datetime, timedelta
+from functools import partial
 
 import pytest
 import support.polling as polling
@@ -57,9 +58,9 @@ def ago(**time):
     return (datetime.now(UTC) - timedelta(**time)).isoformat()
 
 
-def status(**fields):
-    """Return a status as it is stored; of two keys that are watched, none is low."""
-    fine = {"version": 1, "looked_at": ago(minutes=1), "watched": 2, "low": 0, "failures": 0}
+def status(*, minutes=1, **fields):
+    """Return a status as it was stored so long ago; of two keys that are watched, none is low."""
+    fine = {"version": 1, "looked_at": ago(minutes=minutes), "watched": 2, "low": 0, "failures": 0}
     return fine | {"failing_since": None, "error": None, "reported": None} | fields
 
 
@@ -80,21 +81,21 @@ def test_it_is_stored_when_it_changes(outcomes, written):
 @pytest.mark.parametrize(
     ("before", "written"),
     [
-        (status(), "-"),
-        (status(low=1), "w"),
-        (status(looked_at=ago(minutes=4)), "-"),
-        (status(looked_at=ago(minutes=6)), "w"),
-        (status(looked_at=ago(minutes=-1)), "w"),
-        (status(failing_since=ago(hours=1)), "w"),
-        (status(version=2), "w"),
-        (status(failures="many"), "w"),
-        (status(looked_at="x"), "w"),
-        (5, "w"),
+        (status, "-"),
+        (partial(status, low=1), "w"),
+        (partial(status, minutes=4), "-"),
+        (partial(status, minutes=6), "w"),
+        (partial(status, minutes=-1), "w"),
+        (partial(status, failing_since="2026-11-26T12:00:00+00:00"), "w"),
+        (partial(status, version=2), "w"),
+        (partial(status, failures="many"), "w"),
+        (partial(status, looked_at="x"), "w"),
+        (lambda: 5, "w"),
     ],
 )
 def test_after_a_restart_it_is_stored_if_it_is_old_or_differs(before, written):
     store = Store()
-    store.statuses[KEY] = before
+    store.statuses[KEY] = before()
     assert polls(".", store) == written
     assert read_status(store.status)
 
