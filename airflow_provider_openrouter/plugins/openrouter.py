@@ -7,10 +7,13 @@ Every task process imports this, so it imports nothing of its own until the page
 from __future__ import annotations
 
 import asyncio
+import logging
 from threading import Lock
 from typing import Any
 
 from airflow.providers.common.compat.sdk import AirflowPlugin
+
+log = logging.getLogger(__name__)
 
 PREFIX = "/openrouter"
 """Where Airflow mounts the page."""
@@ -77,4 +80,12 @@ def _is_on() -> bool:
         return False
     from airflow_provider_openrouter.page.settings import PageSettings
 
-    return bool(PageSettings.read().conn_id)
+    try:
+        return bool(PageSettings.read().conn_id)
+    except Exception as error:  # it would keep the API server from starting
+        log.error(
+            "The options in the section [openrouter] cannot be read (%s), so there is no page. Correct them, and "
+            "restart the API server.",
+            type(error).__name__,
+        )
+        return False

@@ -47,6 +47,18 @@ def test_there_is_no_page_without_a_connection_or_before_3_1(monkeypatch, conn_i
     assert OpenRouterPlugin().external_views == OpenRouterPlugin().fastapi_apps == []
 
 
+@pytest.mark.airflow(">=3.1")
+def test_options_that_cannot_be_read_turn_the_page_off(monkeypatch, caplog):
+    monkeypatch.setenv("AIRFLOW__OPENROUTER__PAGE_TABLE_CMD", "false")
+    from airflow.configuration import conf
+
+    monkeypatch.setattr(
+        conf, "sensitive_config_values", conf.sensitive_config_values | {("openrouter", "page_table")}
+    )
+    assert OpenRouterPlugin().external_views == OpenRouterPlugin().fastapi_apps == []
+    assert "[openrouter] cannot be read (AirflowConfigException)" in caplog.text
+
+
 def test_it_starts_and_stops_with_the_server():
     messages = iter(["lifespan.startup", "lifespan.shutdown"])
     sent = []
