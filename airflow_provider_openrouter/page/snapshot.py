@@ -72,8 +72,8 @@ def _columns_of(connection: Connection, name: str, schema: str | None) -> TableC
     present = {each["name"] for each in inspector.get_columns(name, schema=schema)}
     if lacking := NEEDED - present:
         raise AirflowFailException(
-            f"Table {plain(name)} is no table of keys: it has no column {', '.join(sorted(lacking))}. Name the "
-            "one that OpenRouterKeysToSqlOperator writes to."
+            f"Table {plain(name)} is not a table of keys: it has no column {', '.join(sorted(lacking))}. Name "
+            "the one that OpenRouterKeysToSqlOperator writes to."
         )
     columns: list[Any] = [column(each) for each in KEYS.columns if each in present - {"extra_fields"}]
     return table_clause(name, *columns, schema=schema)
@@ -92,7 +92,7 @@ def _choose(connection: Connection, snapshots: TableClause, openrouter_conn_id: 
         of_source = snapshots.c.source == newest.source
         if _newest(connection, snapshots, ~of_source) is not None:
             raise AirflowFailException(
-                f"Table {plain(snapshots.name)} has snapshots of several accounts, and none of connection "
+                f"Table {plain(snapshots.name)} has snapshots of several accounts, but none of connection "
                 f"{openrouter_conn_id!r}. Write them with that as the source."
             )
     of_all = _newest(connection, snapshots, of_source, snapshots.c.workspace_scope == ALL_WORKSPACES)
