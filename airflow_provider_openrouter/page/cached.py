@@ -48,7 +48,7 @@ class Cached(Generic[T]):
         self._clock = clock
         self._threads = threads
         self._reading: asyncio.Task[T | Problem] | None = None
-        self._thread: asyncio.Future[T] | None = None
+        self._thread: asyncio.Future[T | Problem] | None = None
         self._ended = 0.0
 
     async def get(self, *, fresh: bool = False) -> T:
@@ -74,17 +74,16 @@ class Cached(Generic[T]):
 
     async def _read_in_time(self) -> T | Problem:
         stop = Stop()
-        self._thread = asyncio.get_running_loop().run_in_executor(self._threads, self._read, stop)
+        self._thread = asyncio.get_running_loop().run_in_executor(self._threads, self._read_or_explain, stop)
+        await asyncio.wait([self._thread], timeout=STOPPED_AFTER * self._longest)
+        if not self._thread.done():
+            stop.set()
+            await asyncio.wait([self._thread], timeout=(1 - STOPPED_AFTER) * self._longest)
+        self._ended = self._clock()
+        return self._thread.result() if self._thread.done() else too_slow()
+
+    def _read_or_explain(self, stop: Stop) -> T | Problem:
         try:
-            await asyncio.wait([self._thread], timeout=STOPPED_AFTER * self._longest)
-            if not self._thread.done():
-                stop.set()
-                await asyncio.wait([self._thread], timeout=(1 - STOPPED_AFTER) * self._longest)
-            if self._thread.done() and not self._thread.cancelled():
-                return self._thread.result()
-            self._thread.add_done_callback(lambda thread: thread.cancelled() or thread.exception())
-            return too_slow()
-        except Exception as error:
+            return self._read(stop)
+        except Exception as error:  # asyncio would take CancelledError for one who leaves
             return explain(error)
-        finally:
-            self._ended = self._clock()

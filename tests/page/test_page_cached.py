@@ -126,3 +126,17 @@ def test_what_a_stopped_reading_returns_in_time_is_shown(source):
         return await source.cached(longest=0.2).get()
 
     assert asyncio.run(ask()) == "a part"
+
+
+def test_it_is_read_again_after_a_reading_that_was_stopped(source):
+    source.hangs = True
+    source.goes_on.set()
+
+    async def ask():
+        cached = source.cached(longest=0.2)
+        with pytest.raises(Problem, match="took too long") as first:
+            await cached.get()
+        source.hangs, source.now = False, source.now + 5
+        return first.value.status, await cached.get()
+
+    assert asyncio.run(ask()) == (504, 2)
