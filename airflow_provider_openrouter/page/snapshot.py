@@ -32,9 +32,9 @@ def newest_listing(sql_conn_id: str, table: str, openrouter_conn_id: str) -> Key
     """
     Return the newest snapshot that ``OpenRouterKeysToSqlOperator`` wrote of an account, as a listing.
 
-    The account is the one whose ``source`` is the connection to OpenRouter; or the only one in the table, if
-    none is. A snapshot of all workspaces is preferred to a newer one of some, unless it is outdated. Fields that
-    this version does not know are left out. The table is only read.
+    The account is the one whose ``source`` is the connection to OpenRouter. If there is none, it is the only one
+    in the table. A snapshot of all workspaces is preferred to a newer one of some, unless it is outdated.
+    Fields that this version does not know are left out. The table is only read.
 
     :param sql_conn_id: the connection to the database.
     :param table: the table, or ``schema.table``.

@@ -54,8 +54,8 @@ def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stop: St
     """
     Return what the views of the history say.
 
-    Activity comes first. A day counts once, however often it was read, and names and teams are those of when it
-    was read: the view ``openrouter_activity_spend`` has those of the day, but takes too long for a page.
+    Activity comes first. A day counts once, however often it was read. Names and teams are those at the time it
+    was read: the view ``openrouter_activity_spend`` has those of the day itself, but takes too long for a page.
 
     Where there is no activity, or none by key although that is asked for, the snapshots of the keys say what each
     key cost. What it cost over several days is put on the last of them, as in the history, and a snapshot counts
