@@ -1,4 +1,4 @@
-"""What a watch leaves about itself in the state store of its asset, for people who look at it."""
+"""The status of a watch, in the state store of its asset, for people who look at the page."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ export function headline(listing, credits) {
     said.push(`${count(stopped.length, "key has", "keys have")} nothing left: ${names(stopped)}.`);
   if (tomorrow.length)
     said.push(`${count(tomorrow.length, "key stops", "keys stop")} within a day: ${names(tomorrow)}.`);
-  if (credits && isWithin(credits.runs_dry_at, 1)) said.push("The account's balance is used up within a day.");
+  if (credits && isWithin(credits.runs_dry_at, 1)) said.push("The account's credits run dry within a day.");
   const tone = stopped.length ? "bad" : said.length || soon.length ? "warn" : "good";
   if (soon.length) {
     const stop = `${count(soon.length, "key stops", "keys stop")} within ${listing.low_within_days} days: ${names(soon)}.`;
