@@ -86,7 +86,7 @@ class Status:
         now = self._now
         now["looked_at"] = at = datetime.now(UTC).isoformat()
         if check:
-            now |= {"watched": check.watched_count, "low": len(check.low)}
+            now |= {"watched": check.watched_count, "low": len({finding.left.id for finding in check.low})}
         if error:
             now["failures"] += 1
             now["failing_since"] = now["failing_since"] or at

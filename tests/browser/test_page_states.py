@@ -3,7 +3,6 @@
 import csv
 
 import pytest
-from airflows import free_ports
 from pages import empty_page
 from support.page import barriers, faults_of, is_too_wide
 from support.sandboxes import Clock
@@ -16,7 +15,7 @@ TABS = ("Keys", "Spend", "Watchers")
 PLOTLY = "**/static/plotly.min.js"
 HOSTILE = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '=HYPERLINK("http://x")', "@SUM(1)")
 REFUSED = {"password": "sk-or-v1-of-a-test-refused"}
-UNREACHABLE = {"host": f"http://127.0.0.1:{free_ports(1)[0]}/api/v1"}
+UNREACHABLE = {"host": "http://127.0.0.1:1/api/v1"}
 STATES = {
     "no_connection": ({"connection": None}, "There is no connection to OpenRouter", "Open connections"),
     "refused": ({"connection": REFUSED}, "The connection does not work", "Open connections"),

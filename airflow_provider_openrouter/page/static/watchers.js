@@ -107,8 +107,8 @@ function sentence({ state, looked_at: looked, failing_since: since, error, failu
   const last = looked ? `It last polled ${ago(looked)}` : "When it last polled is not known";
   if (state === "failing")
     return `${error ?? "It fails."} Failing since ${moment(since)}, ${count(failures, "time")} in a row.`;
-  if (state === "not running") return `Nothing runs it: unpause its DAG, or start the triggerer. ${last}.`;
   if (error) return error;
+  if (state === "not running") return `Nothing runs it: unpause its DAG, or start the triggerer. ${last}.`;
   if (watches === "keys" && looked && watched !== null)
     return `${last}: ${low ?? 0} of ${count(watched, "key")} low.`;
   return `${last}.`;
