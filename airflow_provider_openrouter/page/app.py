@@ -34,7 +34,7 @@ ReaderDep = Annotated[Any, Depends(require_reader)]
 STATIC = Path(__file__).parent / "static"
 PLOTLY = "plotly.min.js"
 MOST_READINGS = 4
-"""How much is read at once for all who see the page."""
+"""How many questions about the spend are read at once for all who see the page."""
 MOST_QUERIES = 16
 """For how many queries about the spend the response is kept."""
 
@@ -61,12 +61,14 @@ def create_app(settings: PageSettings) -> FastAPI:
 def _data(readings: Readings) -> APIRouter:
     """Return the routes that need a user who may see the page."""
     router = APIRouter(prefix="/api", dependencies=[Depends(require_reader)])
-    threads = ThreadPoolExecutor(MOST_READINGS, thread_name_prefix="openrouter-reading")
-    keys, credits_ = Cached(readings.keys, threads), Cached(readings.credits, threads)
+    account = ThreadPoolExecutor(2, thread_name_prefix="openrouter-reading")
+    keys, credits_ = Cached(readings.keys, account), Cached(readings.credits, account)
+    # Threads of its own: what hangs here, such as a database, does not keep the keys waiting.
+    days = ThreadPoolExecutor(MOST_READINGS, thread_name_prefix="openrouter-reading")
 
     @lru_cache(maxsize=MOST_QUERIES)
     def spend(query: SpendQuery) -> Cached[bytes]:
-        return Cached(partial(readings.spend, query), threads)
+        return Cached(partial(readings.spend, query), days)
 
     @router.get("/keys")
     async def get_keys(request: Request, fresh: bool = False) -> Response:

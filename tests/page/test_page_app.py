@@ -2,6 +2,8 @@
 
 import gzip
 import json
+import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import support.databases
@@ -9,7 +11,7 @@ from sqlalchemy.engine import make_url
 from support.databases import connection_to, keys
 from support.listings import OBSERVED_AT
 from support.sandboxes import Flaky
-from support.servers import BREAKS, Answer, Server, error
+from support.servers import BREAKS, HANGS, Answer, Server, data, error
 
 from airflow_provider_openrouter.watch.sources import Stop
 
@@ -130,6 +132,20 @@ def test_a_listing_that_is_stopped_shows_it_as_well(connection, monkeypatch, dat
     stop.set()
     shown = Readings(PageSettings(sql_conn_id="warehouse", table="keys")).keys(stop)
     assert json.loads(gzip.decompress(shown))["source"] == "snapshot"
+
+
+def test_spend_that_hangs_does_not_keep_the_keys_waiting(client, monkeypatch):
+    def answer(request):
+        return HANGS if request.path.endswith("/activity") else data([])
+
+    page = client()
+    with ThreadPoolExecutor(6) as people, Server(answer) as server:
+        connect(monkeypatch, host=server.base_url)
+        asked = [people.submit(page.get, f"/api/spend?days={days}") for days in range(1, 7)]
+        while len(server.requests) < 4:
+            time.sleep(0.01)
+        assert page.get("/api/keys").json()["keys"] == []
+        assert not any(each.done() for each in asked)
 
 
 def test_a_missing_connection_is_named(client, airflow_database):
