@@ -60,13 +60,14 @@ pictures: .venv/ready ## take the pictures of the docs in a whole Airflow (needs
 check: .venv/ready ## check the code with ruff, mypy and bandit
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never
 
-benchmark: .venv/ready ## compare listing, waiting and writing with the alternatives and print the tables
+benchmark: .venv/ready ## compare listing, waiting, writing and the page with the alternatives (needs chromium)
 	$(INSTALL) -e '.[benchmark]'
 	$(BIN)/python tests/benchmarks/listing.py
 	$(BIN)/python tests/benchmarks/waiting.py
 	$(BIN)/python tests/benchmarks/writing.py
 	$(BIN)/python tests/benchmarks/growth.py
 	$(BIN)/python tests/benchmarks/activity.py
+	$(BIN)/python tests/benchmarks/page.py
 
 constraints: ## compile constraints.txt again; needs no .venv
 	$(PYTHON) -m venv build/tools

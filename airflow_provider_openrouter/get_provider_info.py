@@ -69,17 +69,18 @@ def get_provider_info() -> dict[str, Any]:
                 "description": "The page of OpenRouter in Airflow's UI.",
                 "options": {
                     "page_conn_id": _option(
-                        "The connection to OpenRouter whose keys the page shows, to users who may read it. "
-                        "Without one there is no page.",
+                        "The connection to OpenRouter that the page reads with. Only users who may read this "
+                        "connection see the page. If it is empty, there is no page.",
                         default=connection.DEFAULT_CONN_ID,
                     ),
                     "page_sql_conn_id": _option(
-                        "The connection to the database that keeps the history: its views, which tell what was "
-                        "spent, and the table of page_table.",
+                        "The connection to the database that keeps the history. The page reads spend from its "
+                        "views, and snapshots from the table in page_table.",
                         example="warehouse",
                     ),
                     "page_table": _option(
-                        "The table of snapshots. While OpenRouter cannot be reached, the page shows the newest.",
+                        "The table of keys in that database. If OpenRouter cannot be reached, the page shows the "
+                        "newest snapshot in it.",
                         example="openrouter_keys",
                     ),
                 },

@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than there are cores, because tests often wait."""
-    return (os.cpu_count() or 1) + 2
+    """Return four more than there are cores, because tests often wait."""
+    return (os.cpu_count() or 1) + 4
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

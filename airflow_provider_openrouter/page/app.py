@@ -36,7 +36,7 @@ PLOTLY = "plotly.min.js"
 MOST_READINGS = 4
 """How many questions about the spend are read at once for all who see the page."""
 MOST_QUERIES = 16
-"""For how many questions about the spend the response is kept."""
+"""For how many queries about the spend the response is kept."""
 
 
 def create_app(settings: PageSettings) -> FastAPI:
@@ -113,17 +113,15 @@ def _on_problem(_: Request, problem: Any) -> Response:
 
 
 def _on_http_exception(_: Request, error: Any) -> Response:
-    """Respond to one who is not logged in or whose session is not valid, or to a wrong address."""
+    """Respond to a user who is not logged in or whose session is not valid, or to a wrong address."""
     if error.status_code in (401, 403):
         return send_problem(
             Problem("You are logged out of Airflow. Log in, then try again.", state="logged_out", status=401)
         )
-    said = "Only GET is possible here." if error.status_code == 405 else "There is nothing at this address."
+    said = "Only GET requests are possible." if error.status_code == 405 else "There is nothing at this address."
     return send_problem(Problem(said, state="bad_request", status=error.status_code))
 
 
 def _on_invalid(_: Request, error: Any) -> Response:
     names = ", ".join(str(each["loc"][-1]) for each in error.errors())
-    return send_problem(
-        Problem(f"What was asked for makes no sense. Check {names}.", state="bad_request", status=400)
-    )
+    return send_problem(Problem(f"The request is not valid. Check {names}.", state="bad_request", status=400))

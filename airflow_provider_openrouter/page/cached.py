@@ -1,4 +1,4 @@
-"""What was read for one person is shown to others for a while."""
+"""Reads something once for everybody who asks, and keeps it for a minute."""
 
 from __future__ import annotations
 

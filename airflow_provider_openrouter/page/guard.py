@@ -19,7 +19,7 @@ from airflow_provider_openrouter.page.problems import Problem
 
 def require_reader(request: Request, user: GetUserDep) -> Any:
     """
-    Return the user who asks, if that one may see the page. Airflow itself guards no route of a plugin.
+    Return the user who asks, if they may see the page. Airflow itself guards no route of a plugin.
 
     :raises fastapi.HTTPException: if nobody is logged in.
     :raises Problem: if the user may not read the connection.

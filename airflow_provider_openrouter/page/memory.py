@@ -1,4 +1,4 @@
-"""The memory of the API server, which lives long and looks at many keys for a moment."""
+"""The memory of the API server, which runs for long and reads many keys now and then."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ def release_memory() -> None:
     """
     Give free memory back to the system.
 
-    By itself, glibc keeps part of what a listing took, in the arenas of threads that have ended: of ten thousand
-    keys 8 MB.
+    By itself, glibc keeps part of what a listing took, in the arenas of threads that have ended: 8 MB for 10,000
+    keys.
     """
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)

@@ -49,15 +49,13 @@ class Problem(Exception):  # noqa: N818  # it is a response, not a fault of the 
 
 
 def too_slow() -> Problem:
-    """Return what is said of a reading that was stopped."""
-    return Problem(
-        "Reading took too long, so it was stopped. Try again in a while.", state="unreachable", status=504
-    )
+    """Return the problem of a reading that was stopped."""
+    return Problem("Reading took too long, so it was stopped. Try again later.", state="unreachable", status=504)
 
 
 def explain(error: BaseException) -> Problem:
     """
-    Return an error as the browser gets it. One that nobody expects is logged, and not shown.
+    Return an error as the browser gets it. An unexpected one is logged, and not shown.
 
     :param error: what reading raised.
     """
@@ -79,8 +77,8 @@ def explain(error: BaseException) -> Problem:
         return Problem(sentence(error), state="unreachable", status=504)
     if isinstance(error, OpenRouterError):
         return Problem(sentence(error), state="unreachable", status=502)
-    told = "".join(traceback.format_exception(error))
-    log.error("The page of OpenRouter failed.\n%s", _KEY.sub("***", told))
+    trace = "".join(traceback.format_exception(error))
+    log.error("The page of OpenRouter failed.\n%s", _KEY.sub("***", trace))
     return Problem(
         "Something unexpected went wrong. The log of Airflow's API server says what.",
         state="failed",

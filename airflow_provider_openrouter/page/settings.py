@@ -15,8 +15,8 @@ class PageSettings:
     What the page shows.
 
     :param conn_id: the connection to OpenRouter; without one there is no page.
-    :param sql_conn_id: the connection to the database that keeps the history, or empty; its views tell the spend.
-    :param table: the table of snapshots in it, or empty.
+    :param sql_conn_id: the connection to the database that keeps the history, or empty; its views have the spend.
+    :param table: the table of keys in it, or empty.
     """
 
     conn_id: str = DEFAULT_CONN_ID

@@ -32,9 +32,9 @@ def newest_listing(sql_conn_id: str, table: str, openrouter_conn_id: str) -> Key
     """
     Return the newest snapshot that ``OpenRouterKeysToSqlOperator`` wrote of an account, as a listing.
 
-    The account is the one whose ``source`` is the connection to OpenRouter; or the only one in the table, if
-    none is. A snapshot of all workspaces is preferred to a newer one of some, unless it is outdated. Fields that
-    this version does not know are left out. The table is only read.
+    The account is the one whose ``source`` is the connection to OpenRouter. If there is none, it is the only one
+    in the table. A snapshot of all workspaces is preferred to a newer one of some, unless it is outdated.
+    Fields that this version does not know are left out. The table is only read.
 
     :param sql_conn_id: the connection to the database.
     :param table: the table, or ``schema.table``.
@@ -72,8 +72,8 @@ def _columns_of(connection: Connection, name: str, schema: str | None) -> TableC
     present = {each["name"] for each in inspector.get_columns(name, schema=schema)}
     if lacking := NEEDED - present:
         raise AirflowFailException(
-            f"Table {plain(name)} is no table of keys: it has no column {', '.join(sorted(lacking))}. Name the "
-            "one that OpenRouterKeysToSqlOperator writes to."
+            f"Table {plain(name)} is not a table of keys: it has no column {', '.join(sorted(lacking))}. Name "
+            "the one that OpenRouterKeysToSqlOperator writes to."
         )
     columns: list[Any] = [column(each) for each in KEYS.columns if each in present - {"extra_fields"}]
     return table_clause(name, *columns, schema=schema)
@@ -92,7 +92,7 @@ def _choose(connection: Connection, snapshots: TableClause, openrouter_conn_id: 
         of_source = snapshots.c.source == newest.source
         if _newest(connection, snapshots, ~of_source) is not None:
             raise AirflowFailException(
-                f"Table {plain(snapshots.name)} has snapshots of several accounts, and none of connection "
+                f"Table {plain(snapshots.name)} has snapshots of several accounts, but none of connection "
                 f"{openrouter_conn_id!r}. Write them with that as the source."
             )
     of_all = _newest(connection, snapshots, of_source, snapshots.c.workspace_scope == ALL_WORKSPACES)

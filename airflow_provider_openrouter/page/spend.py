@@ -25,7 +25,7 @@ from airflow_provider_openrouter.watch.sources import Stop
 log = logging.getLogger(__name__)
 
 MOST_KEYS = 250
-"""How many keys are asked one by one: at 0.2 s a response and eight at once, it takes eight of ten seconds."""
+"""For how many keys the API is asked one by one: at 0.2 s a response and eight at once, that takes 8 of 10 s."""
 
 
 def show_spend(
@@ -47,7 +47,7 @@ def show_spend(
     :param connect: returns its client; called where the warehouse is not enough.
     :param stop: ends the read.
     :param sql_conn_id: the connection to the warehouse, None or empty if there is none.
-    :raises OpenRouterRequestError: if too many keys would have to be asked.
+    :raises OpenRouterRequestError: if too many keys would have to be asked for.
     :raises OpenRouterError: if the API cannot be read.
     :raises concurrent.futures.CancelledError: if it was stopped before the end.
     """
@@ -66,10 +66,10 @@ def show_spend(
     notices = [missing]
     if query.days > DAYS:
         query = replace(query, days=DAYS)
-        notices.append(f"The API knows the last {DAYS} days; page_sql_conn_id can lead to more.")
+        notices.append(f"The API knows only the last {DAYS} days. A database in page_sql_conn_id can have more.")
     _, last = remembered_days()
     if query.by in ("team", "key"):
-        spent = _read_keys(query, connect(), stop, missing or "Set page_sql_conn_id to a warehouse that has it.")
+        spent = _read_keys(query, connect(), stop, missing or "Set page_sql_conn_id to a database that has it.")
     else:
         spent = _read_account(query, connect(), stop)
     return stack(spent, query, last=last, source="activity", notices=notices)
@@ -89,7 +89,7 @@ def _read_account(query: SpendQuery, client: OpenRouterClient, stop: Stop) -> li
 
 def _read_keys(query: SpendQuery, client: OpenRouterClient, stop: Stop, instead: str) -> list[Spent]:
     """
-    Return what each key spent, or its team: the API tells neither, so each key is asked for.
+    Return what each key or team spent. The API has no such list, so each key takes a request.
 
     :param instead: what to do if there are too many keys for that, in a sentence.
     """
@@ -104,13 +104,13 @@ def _read_keys(query: SpendQuery, client: OpenRouterClient, stop: Stop, instead:
     keys = count(len(hashes), "key")
     if len(hashes) > MOST_KEYS:
         raise OpenRouterRequestError(
-            f"Spend by {query.by} takes a request for each of {keys}: too many. {instead}"
+            f"Spend by {query.by} takes one request per key, and {keys} are too many. {instead}"
         )
     account = [] if query.key else client.list_activity(stopped=stop.event())
     try:
         rows_of = client.list_activity_of_keys(hashes, stopped=stop.event())
     except CancelledError:
-        raise OpenRouterConnectionError(f"Spend of each of {keys} took too long to read. {instead}") from None
+        raise OpenRouterConnectionError(f"Reading the spend of {keys} took too long. {instead}") from None
     spent = []
     for hash_, rows in rows_of.items():
         group, name = hash_, names.get(hash_)

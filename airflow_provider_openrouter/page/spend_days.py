@@ -1,4 +1,4 @@
-"""What is asked of an account's spend, and its days, stacked by group."""
+"""What a request for spend asks, and the days of spend, stacked by group."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_DAYS = 365
 @dataclass(frozen=True, kw_only=True)
 class SpendQuery:
     """
-    What is asked.
+    What a request for spend asks.
 
     :param by: what the days are grouped by: ``"model"``, ``"workspace"``, ``"team"`` (what the history calls
         ``prefix``) or ``"key"``.
@@ -44,7 +44,7 @@ class SpendQuery:
         """
         Read the parameters of a request; an empty key is none.
 
-        :raises OpenRouterRequestError: if one of them makes no sense.
+        :raises OpenRouterRequestError: if one of them is not valid.
         """
         if by not in NOBODY:
             raise OpenRouterRequestError(f"by must be one of {', '.join(NOBODY)}, not {plain(repr(by))}.")

@@ -18,7 +18,7 @@ from airflow_provider_openrouter.text import plain
 from airflow_provider_openrouter.watch.sources import Stop
 
 SECONDS = 7
-"""How long a question may take: of ten seconds, it leaves some for asking the API instead."""
+"""How long a query may take. It leaves some of the ten seconds to ask the API instead."""
 
 _EPOCH = date(1970, 1, 1)
 _ACTIVITY = "openrouter_activity_observations"
@@ -32,7 +32,7 @@ _FINEST = {"key": 1, "workspace": 2, "account": 3}
 
 
 class NotStoredError(Exception):
-    """The warehouse does not have what is asked; the message says in a sentence why, and what would help."""
+    """The warehouse does not have what is asked for. The message says why, and what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,8 +54,8 @@ def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stop: St
     """
     Return what the views of the history say.
 
-    Activity comes first. A day counts once, however often it was read, and names and teams are those of when it
-    was read: the view ``openrouter_activity_spend`` has those of the day, but takes too long for a page.
+    Activity comes first. A day counts once, however often it was read. Names and teams are those at the time it
+    was read: the view ``openrouter_activity_spend`` has those of the day itself, but takes too long for a page.
 
     Where there is no activity, or none by key although that is asked for, the snapshots of the keys say what each
     key cost. What it cost over several days is put on the last of them, as in the history, and a snapshot counts
@@ -152,9 +152,9 @@ def _notice(known: Sequence[_Known], last: date) -> str | None:
     said = []
     if len(known) > 1:
         names = ", ".join(sorted(plain(each.source) for each in known))
-        said.append(f"These are the sums of all sources in the warehouse: {names}.")
+        said.append(f"These are the sums of all sources in the database: {names}.")
     if last < datetime.now(UTC).date() - timedelta(days=2):
-        said.append(f"The warehouse ends on {last}: nothing newer is stored.")
+        said.append(f"The history ends on {last}: nothing newer is stored.")
     return " ".join(said) or None
 
 
@@ -167,7 +167,7 @@ def _column(name: str) -> Any:
 
 
 def _set_limit(connection: Connection, stop: Stop) -> None:
-    """Let no question take longer than may be waited for."""
+    """Limit how long a query may take."""
     dialect: Any = connection.dialect
     if dialect.name == "postgresql":
         connection.execute(text(f"SET LOCAL statement_timeout = '{SECONDS}s'"))

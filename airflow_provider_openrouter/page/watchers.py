@@ -45,14 +45,17 @@ SEARCHED = 5
 """How many of an asset's newest events are searched for one of a watcher; others may send some as well."""
 
 KEPT_NOWHERE = (
-    "Airflow keeps the state of watchers since 3.3 only: it is not known here when they looked last, and whether "
-    "they fail. What they report starts DAG runs all the same."
+    "Before version 3.3, Airflow does not keep the state of watchers. The page cannot know when they last polled "
+    "or whether they fail. What they report starts DAG runs all the same."
 )
 KEPT_ELSEWHERE = (
-    "Airflow keeps the state of watchers outside of its database ([workers] state_store_backend): it is not "
-    "known here when they looked last, and whether they fail."
+    "Airflow keeps the state of watchers outside its database, because [workers] state_store_backend is set. The "
+    "page cannot know when they last polled or whether they fail."
 )
-SHARED = "Several assets share this watcher, so Airflow keeps no state for it. Give each asset one that differs."
+SHARED = (
+    "Several assets share this watcher, so Airflow keeps no state for it. Give each asset a trigger with other "
+    "arguments."
+)
 UNREADABLE = (
     "The arguments of this watcher cannot be read: {} Run the same release of airflow-provider-openrouter, with "
     "the same Fernet key, on the API server and the triggerer."

@@ -1,4 +1,4 @@
-"""What a watch leaves about itself in the state store of its asset, for people who look at it."""
+"""The status of a watch, in the state store of its asset, for people who look at the page."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Status:
         now = self._now
         now["looked_at"] = at = datetime.now(UTC).isoformat()
         if check:
-            now |= {"watched": check.watched_count, "low": len(check.low)}
+            now |= {"watched": check.watched_count, "low": len({finding.left.id for finding in check.low})}
         if error:
             now["failures"] += 1
             now["failing_since"] = now["failing_since"] or at

@@ -1,4 +1,4 @@
-"""When each key stops working next, why, and in what order they do. Pure: no clock, no network, no Airflow."""
+"""When and why each key stops working next. Pure: no clock, no network, no Airflow."""
 
 from __future__ import annotations
 

@@ -3,7 +3,6 @@
 import csv
 
 import pytest
-from airflows import free_ports
 from pages import empty_page
 from support.page import barriers, faults_of, is_too_wide
 from support.sandboxes import Clock
@@ -16,10 +15,10 @@ TABS = ("Keys", "Spend", "Watchers")
 PLOTLY = "**/static/plotly.min.js"
 HOSTILE = ("<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '=HYPERLINK("http://x")', "@SUM(1)")
 REFUSED = {"password": "sk-or-v1-of-a-test-refused"}
-UNREACHABLE = {"host": f"http://127.0.0.1:{free_ports(1)[0]}/api/v1"}
+UNREACHABLE = {"host": "http://127.0.0.1:1/api/v1"}
 STATES = {
     "no_connection": ({"connection": None}, "There is no connection to OpenRouter", "Open connections"),
-    "refused": ({"connection": REFUSED}, "OpenRouter refused the key", "Open connections"),
+    "refused": ({"connection": REFUSED}, "The connection does not work", "Open connections"),
     "unreachable": ({"connection": UNREACHABLE}, "OpenRouter could not be reached", None),
     "logged_out": ({"role": None}, "You are logged out", "Log in to Airflow"),
     "not_allowed": ({"role": "viewer"}, "You may not see this page", None),
@@ -114,7 +113,7 @@ def test_an_empty_account_says_so_in_every_tab(page, serve, opened, expect):
     # What keys spent that are no longer there is long ago, too.
     with Sandbox(keys=0, balance=0, now=Clock("2025-06-01")) as sandbox:
         url = serve(sandbox)
-        for tab, said in zip(TABS, ("No keys yet", "No spend in these days", "Nobody watches yet"), strict=True):
+        for tab, said in zip(TABS, ("No keys yet", "No spend on these days", "No watchers yet"), strict=True):
             expect(opened(url, tab).locator(".state.empty").get_by_role("heading")).to_have_text(said)
             assert (is_too_wide(page), barriers(page)) == (False, ""), tab
 

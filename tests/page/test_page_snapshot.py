@@ -148,12 +148,12 @@ REFUSED = {
     "an empty table": ([OLD], "Table keys has no snapshot yet. OpenRouterKeysToSqlOperator writes them."),
     "another table": (
         ["CREATE TABLE keys (hash TEXT, source TEXT)"],
-        "Table keys is no table of keys: it has no column snapshot, workspace_scope. "
+        "Table keys is not a table of keys: it has no column snapshot, workspace_scope. "
         "Name the one that OpenRouterKeysToSqlOperator writes to.",
     ),
     "several accounts": (
         [OLD, *(f"INSERT INTO keys VALUES ('f01d', '2026-11-03', '{source}', '*', 'a')" for source in "ab")],
-        "Table keys has snapshots of several accounts, and none of connection 'team'. "
+        "Table keys has snapshots of several accounts, but none of connection 'team'. "
         "Write them with that as the source.",
     ),
 }

@@ -136,7 +136,7 @@ def test_teams_are_those_of_when_the_activity_was_read(dialect, keep, show):  # 
 def test_other_sources_count_where_the_connection_has_none(spent, show, autumn):
     both = show(spent, source="openrouter_default", by="model", days=365)
     assert sum(group["total"] for group in both["groups"]) == sum(each["spend"] for *_, each in autumn.ledger)
-    assert "These are the sums of all sources in the warehouse: prod, research." in both["notice"]
+    assert "These are the sums of all sources in the database: prod, research." in both["notice"]
     research = show(spent, source="research", by="team", days=365)
     assert {group["name"] for group in research["groups"]} == {"now"}
     assert research["days"][-1] == str(START + timedelta(days=DAYS - 4))
@@ -145,7 +145,7 @@ def test_other_sources_count_where_the_connection_has_none(spent, show, autumn):
 
 def test_what_is_stored_may_be_old(spent, show):
     last = START + timedelta(days=DAYS - 1)
-    assert show(spent)["notice"] == f"The warehouse ends on {last}: nothing newer is stored."
+    assert show(spent)["notice"] == f"The history ends on {last}: nothing newer is stored."
 
 
 def test_days_up_to_the_day_before_yesterday_are_new(dialect, keep, show):  # noqa: F811

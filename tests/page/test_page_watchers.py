@@ -153,7 +153,7 @@ def test_state_that_is_kept_elsewhere_is_said_to_be(watch, session, monkeypatch)
 def test_before_airflow_3_3_the_notice_says_what_is_not_known(watch, session):
     watch("low")
     seen = shown(session)
-    assert seen["notice"].startswith("Airflow keeps the state of watchers since 3.3 only")
+    assert seen["notice"].startswith("Before version 3.3, Airflow does not keep the state of watchers.")
     assert (seen["watchers"][0]["state"], seen["watchers"][0]["error"]) == ("unknown", None)
 
 

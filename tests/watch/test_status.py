@@ -114,6 +114,14 @@ def test_it_says_what_is_watched_low_and_reported():
     assert seen == status(looked_at=at, low=1, reported={"at": at, "text": text, "total": 1})
 
 
+def test_a_key_that_is_low_and_expires_counts_once():
+    at = datetime.now(UTC)
+    both = key("k", 3.4, expires_at=(at + timedelta(days=1)).isoformat())
+    check = LimitRule(threshold=5, expires_within="7 days").check(listing(both, observed_at=at))
+    asyncio.run(Status(KEY, store := Store()).store(check, None, []))
+    assert (store.status["watched"], store.status["low"]) == (1, 1)
+
+
 def test_it_says_why_and_since_when_it_fails():
     polls(".x", store := Store())
     seen = store.status

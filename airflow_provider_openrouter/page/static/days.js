@@ -24,7 +24,7 @@ export function daysChart(spend) {
     });
     return drawing("g", {}, drawing("title", {}, `${spend.days[place]}: ${usd(sum)}`), parts);
   });
-  const label = `Spend of ${count(spend.days.length, "day")}, ${usd(most)} on the most expensive`;
+  const label = `Spend of ${count(spend.days.length, "day")}, at most ${usd(most)} a day`;
   const box = {
     viewBox: `0 0 ${spend.days.length} ${HEIGHT}`,
     preserveAspectRatio: "none",

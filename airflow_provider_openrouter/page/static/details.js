@@ -115,12 +115,12 @@ function time(value, otherwise = null) {
 async function showDays(key, section) {
   const title = element("h3", { id: "details-days" }, "Days");
   section.ariaBusy = "true";
-  section.replaceChildren(title, loadingState("Reading the days of this key…"));
+  section.replaceChildren(title, loadingState("Reading this key's spend by day…"));
   try {
     const spend = await read("spend", { by: "model", key: key.hash });
     const drawn = spend.groups.length
       ? [daysChart(spend), groupsTable(spend)]
-      : [element("p", { class: "quiet" }, "This key spent nothing in these days.")];
+      : [element("p", { class: "quiet" }, "This key spent nothing on these days.")];
     section.replaceChildren(title, ...(spend.notice ? [notice(spend.notice)] : []), ...drawn);
   } catch (problem) {
     section.replaceChildren(title, notice(problem.message));

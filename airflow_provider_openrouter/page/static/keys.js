@@ -52,7 +52,7 @@ export class KeysTab {
     if (!listing.keys.length) {
       const link = siteLink("Create a key", listing.links.keys, { class: "button primary" });
       return this.#panel.replaceChildren(
-        emptyState("No keys yet", "Keys of this account show here once there are some.", link),
+        emptyState("No keys yet", "The keys of this account show here once it has some.", link),
       );
     }
     this.#filters.offer(listing.keys);
@@ -89,7 +89,7 @@ export class KeysTab {
     this.#nothing.replaceChildren(
       ...(shown.length
         ? []
-        : [emptyState("No key matches", "Search for something else, or take the filters away.", clear)]),
+        : [emptyState("No key matches", "Search for something else, or clear the filters.", clear)]),
     );
   }
 }

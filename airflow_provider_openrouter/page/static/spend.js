@@ -62,7 +62,7 @@ export class SpendTab {
     if (!spend.groups.length) {
       return this.#content.replaceChildren(
         ...remark,
-        emptyState("No spend in these days", "What is spent shows here once its day is over (UTC)."),
+        emptyState("No spend on these days", "A day's spend shows here once the day is over (UTC)."),
       );
     }
     const sum = totals(spend).reduce((one, other) => one + other, 0);

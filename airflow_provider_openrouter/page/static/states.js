@@ -12,7 +12,7 @@ const PROBLEMS = {
     mark: "unknown",
     link: ["Open connections", "connections"],
   },
-  refused: { title: "OpenRouter refused the key", mark: "stopped", link: ["Open connections", "connections"] },
+  refused: { title: "The connection does not work", mark: "stopped", link: ["Open connections", "connections"] },
   unreachable: { title: "OpenRouter could not be reached", mark: "warning" },
   bad_request: { title: "This cannot be shown", mark: "unknown" },
   offline: { title: "Airflow could not be reached", mark: "warning" },

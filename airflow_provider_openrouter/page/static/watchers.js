@@ -48,8 +48,8 @@ export class WatchersTab {
       ...(urgent ? [element("span", { class: "tally" }, number(urgent), meaning)] : []),
     );
     const nobody = emptyState(
-      "Nobody watches yet",
-      "A DAG that is scheduled on an asset with a key-limit trigger shows here: see “Wait for low keys” in the docs.",
+      "No watchers yet",
+      "Event triggers that watch keys or credits show here: see “Start a DAG when a key runs low” in the docs.",
     );
     this.#panel.replaceChildren(
       ...(remark ? [notice(remark)] : []),
@@ -104,11 +104,11 @@ function watcher(seen) {
 
 /** Return what state a watcher is in, as a sentence. */
 function sentence({ state, looked_at: looked, failing_since: since, error, failures, watched, low, watches }) {
-  const last = looked ? `It last looked ${ago(looked)}` : "When it last looked is not known";
+  const last = looked ? `It last polled ${ago(looked)}` : "When it last polled is not known";
   if (state === "failing")
     return `${error ?? "It fails."} Failing since ${moment(since)}, ${count(failures, "time")} in a row.`;
-  if (state === "not running") return `Nothing runs it: unpause its DAG, or start the triggerer. ${last}.`;
   if (error) return error;
+  if (state === "not running") return `Nothing runs it: unpause its DAG, or start the triggerer. ${last}.`;
   if (watches === "keys" && looked && watched !== null)
     return `${last}: ${low ?? 0} of ${count(watched, "key")} low.`;
   return `${last}.`;
@@ -128,7 +128,7 @@ function facts(seen) {
         .join(", "),
     ],
     ["Rule", seen.rule],
-    ["Looks", seen.poll_interval && `every ${duration(seen.poll_interval)}`],
+    ["Polls", seen.poll_interval && `every ${duration(seen.poll_interval)}`],
     ["Last report", report ?? "none known"],
     [
       dags.length === 1 ? "DAG" : "DAGs",
