@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from textwrap import shorten
 from typing import Any
 
 from airflow_provider_openrouter.keys import read_time
@@ -90,12 +91,11 @@ class Status:
         if error:
             now["failures"] += 1
             now["failing_since"] = now["failing_since"] or at
-            now["error"] = sentence(plain(text_of(error), longest=LONGEST))
+            now["error"] = _short(sentence(text_of(error)))
         else:
             now |= {"failures": 0, "failing_since": None, "error": None}
         for event in events:
-            text = plain(format_line(event), longest=LONGEST)
-            now["reported"] = {"at": at, "text": text, "total": event.get("total")}
+            now["reported"] = {"at": at, "text": _short(format_line(event)), "total": event.get("total")}
 
     def _continue(self, stored: dict[str, Any]) -> None:
         """Go on from what was stored before a restart."""
@@ -113,6 +113,11 @@ class Status:
             return True
         at, stored_at = (read_time(state.get("looked_at")) for state in (self._now, self._stored))
         return not (at and stored_at and 0 <= (at - stored_at).total_seconds() < MAX_AGE)
+
+
+def _short(text: str) -> str:
+    """Return a text in one line, and no longer than is kept."""
+    return shorten(plain(text, longest=LONGEST * 10), LONGEST, placeholder=" …")
 
 
 def read_status(state: Any) -> dict[str, Any] | None:

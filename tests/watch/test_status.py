@@ -133,7 +133,7 @@ def test_it_says_why_and_since_when_it_fails():
 @pytest.mark.parametrize(
     ("failure", "said"),
     [
-        (OpenRouterServerError("a\nb " * 1000, status_code=500), "a b " * 74 + "a b."),
+        (OpenRouterServerError("a\nb " * 1000, status_code=500), "a b " * 74 + "a …"),
         (KeyError("sk-or-v1-secret"), "An unexpected KeyError. The triggerer's log has the traceback."),
     ],
     ids=["long", "unexpected"],
