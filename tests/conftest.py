@@ -49,8 +49,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return four more than there are cores, because tests often wait."""
-    return (os.cpu_count() or 1) + 4
+    """Return two more than there are cores, because tests often wait."""
+    return (os.cpu_count() or 1) + 2
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -72,7 +72,9 @@ def _turn(item: pytest.Item) -> int:
 def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object]:
     """Measure no coverage of tests that take the paths of other tests many times over: that makes them slow."""
     coverage = Coverage.current()
-    if not coverage or not (item.get_closest_marker("hypothesis") or item.get_closest_marker("xdist_group")):
+    # The page's tests have groups too, for what they read, but take paths of their own.
+    is_grouped = item.get_closest_marker("xdist_group") and "page" not in item.path.parts
+    if not coverage or not (item.get_closest_marker("hypothesis") or is_grouped):
         return (yield)
     coverage.stop()
     try:

@@ -105,9 +105,9 @@ def new_key(sandbox, **fields) -> str:
 
 
 def pauses(beginnings: list[float], server: Server) -> list[float]:
-    """Return how far apart the beginnings are of the listings that a server has seen."""
+    """Return how far apart the beginnings are of the listings that a server has seen, which come in any order."""
     assert 0 <= begun(server) - len(beginnings) <= 1  # the last one may have been given up
-    return [after - before + ROUNDING for before, after in pairwise(beginnings)]
+    return [after - before + ROUNDING for before, after in pairwise(sorted(beginnings))]
 
 
 async def polled(server, times: int = 1) -> None:
