@@ -12,6 +12,7 @@ from airflow_provider_openrouter.links import keys_page
 from airflow_provider_openrouter.page.account import show_credits
 from airflow_provider_openrouter.page.cached import LONGEST, STOPPED_AFTER
 from airflow_provider_openrouter.page.keys import show_keys
+from airflow_provider_openrouter.page.listing import list_every_key
 from airflow_provider_openrouter.page.memory import release_memory
 from airflow_provider_openrouter.page.problems import Problem, explain
 from airflow_provider_openrouter.page.responses import compress
@@ -68,9 +69,7 @@ class Readings:
         try:
             client = self._connect()
             page = keys_page(client.base_url)
-            listing = client.get_key_listing(
-                include_disabled=True, include_expired=True, workspace_id="*", stopped=stop.event()
-            )
+            listing = list_every_key(client, stop)
         except Exception as error:
             problem = explain(error)
             if problem.state not in ELSEWHERE or not self._settings.table or not self._settings.sql_conn_id:

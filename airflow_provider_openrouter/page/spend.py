@@ -17,6 +17,7 @@ from airflow_provider_openrouter.activity import DAYS, NEGLIGIBLE, Row, may_have
 from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.exceptions import OpenRouterConnectionError, OpenRouterRequestError
 from airflow_provider_openrouter.keys import read_date, read_text, team
+from airflow_provider_openrouter.page.listing import list_every_key
 from airflow_provider_openrouter.page.spend_days import SpendQuery, Spent, stack
 from airflow_provider_openrouter.page.warehouse import NotStoredError, read_warehouse
 from airflow_provider_openrouter.text import count
@@ -93,9 +94,7 @@ def _read_keys(query: SpendQuery, client: OpenRouterClient, stop: Stop, instead:
 
     :param instead: what to do if there are too many keys for that, in a sentence.
     """
-    listing = client.get_key_listing(
-        include_disabled=True, include_expired=True, workspace_id="*", stopped=stop.event()
-    )
+    listing = list_every_key(client, stop)
     names = {key["hash"]: read_text(key.get("name")) for key in listing.keys}
     first, last = remembered_days()
     hashes = [key["hash"] for key in listing.keys if may_have_spent(key, first, last)]

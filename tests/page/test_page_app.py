@@ -4,6 +4,7 @@ import gzip
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from threading import Event
 
 import pytest
 import support.databases
@@ -146,6 +147,25 @@ def test_spend_that_hangs_does_not_keep_the_keys_waiting(client, monkeypatch):
             time.sleep(0.01)
         assert page.get("/api/keys").json()["keys"] == []
         assert not any(each.done() for each in asked)
+
+
+def test_only_one_listing_runs_at_a_time(client, monkeypatch):
+    goes_on = Event()
+
+    def answer(request):
+        assert goes_on.wait(20)
+        return data([])
+
+    page = client()
+    with ThreadPoolExecutor(2) as people, Server(answer) as server:
+        connect(monkeypatch, host=server.base_url)
+        asked = [people.submit(page.get, f"/api/{what}") for what in ("keys", "spend?by=team")]
+        while not server.requests:
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert len(server.requests) == 1
+        goes_on.set()
+        assert [each.result().status_code for each in asked] == [200, 200]
 
 
 def test_a_missing_connection_is_named(client, airflow_database):
