@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
+from support.activity import shown_amounts
 from support.servers import HANGS, TOKEN, Account, Server, data
 
 from airflow_provider_openrouter.api import OpenRouterClient
@@ -31,16 +32,6 @@ def shown(server, *, stop=None, sql_conn_id=None, **query):
         stop=stop or Stop(),
         sql_conn_id=sql_conn_id,
     )
-
-
-def amounts(spend):
-    """Return what each group spent on each day, without zeros."""
-    return {
-        (group["name"], day): amount
-        for group in spend["groups"]
-        for day, amount in zip(spend["days"], group["spend"], strict=True)
-        if amount
-    }
 
 
 # -- the sums are those of the API
@@ -99,7 +90,7 @@ def test_the_days_are_those_of_the_apis_activity(spenders, by):
     summed = defaultdict(Decimal)
     for (name, day), amount in expected.items():
         summed[name if name in names else "Others", day] += amount
-    assert amounts(spend) == {place: round(float(amount), 6) for place, amount in summed.items()}
+    assert shown_amounts(spend) == {place: round(float(amount), 6) for place, amount in summed.items()}
     totals = defaultdict(Decimal)
     for (name, _), amount in summed.items():
         totals[name] += amount
@@ -117,7 +108,7 @@ def test_the_days_of_one_key_are_its_own(spenders, by):
     key = max(keys, key=lambda key: len({name for name, _ in truth(spenders, "model", key["hash"])}))
     expected = truth(spenders, by, key["hash"])
     assert len({name for name, _ in expected}) >= (2 if by == "model" else 1)
-    assert amounts(shown(spenders, by=by, key=key["hash"])) == {
+    assert shown_amounts(shown(spenders, by=by, key=key["hash"])) == {
         place: round(float(amount), 6) for place, amount in expected.items()
     }
 
@@ -155,7 +146,7 @@ def test_odd_rows_do_no_harm(by):
         "key": {"hash-0": 1.875},
     }
     assert {group["name"]: group["total"] for group in spend["groups"]} == named[by]
-    assert {day for _, day in amounts(spend)} == {str(ago(0))}
+    assert {day for _, day in shown_amounts(spend)} == {str(ago(0))}
     assert spend["notice"] == "$6.00 is left out, as its day cannot be read."
 
 
@@ -163,7 +154,7 @@ def test_keys_that_have_more_than_the_account_take_it_back():
     account, row = Account(2), {"date": str(ago(0)), "model": "a", "usage": 1.0}
     with Server(lambda request: data([row]) if request.path == "/activity" else account(request)) as server:
         spend = shown(server, by="key")
-    assert amounts(spend)[NO_KEY, str(ago(0))] == -1.0
+    assert shown_amounts(spend)[NO_KEY, str(ago(0))] == -1.0
 
 
 # -- keys that are asked for one by one

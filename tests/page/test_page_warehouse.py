@@ -5,6 +5,7 @@ from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.activity import shown_amounts
 from support.autumn import DAYS, START, Autumn, activity_row
 from support.databases import connection_to
 from support.histories import NIGHT, keep, row  # noqa: F401
@@ -66,16 +67,6 @@ def show(monkeypatch, sandbox):
     return show
 
 
-def amounts(spend):
-    """Return what each group spent on each day, without zeros."""
-    return {
-        (group["name"], day): amount
-        for group in spend["groups"]
-        for day, amount in zip(spend["days"], group["spend"], strict=True)
-        if amount
-    }
-
-
 def summed(entries, name_of):
     """Return the sums of pairs of a day's number and an amount, by name and day."""
     sums = defaultdict(float)
@@ -104,7 +95,7 @@ SEEN_AS = {"billing-a": "a", "billing-b": "b", "c": "c"}
 def test_the_days_are_those_of_the_activity(spent, show, autumn, by, days):
     spend = show(spent, by=by, days=days)
     entries = [entry for entry in autumn.entries(days, named=False) if entry["source"] == "prod"]
-    found = amounts(spend)
+    found = shown_amounts(spend)
     if by == "key":
         found = {(READ_AS[name], day): amount for (name, day), amount in found.items()}
     assert found == summed(((entry, entry["day"], entry["spend"]) for entry in entries), NAMES[by])
@@ -118,7 +109,7 @@ def test_the_days_of_a_key_are_its_own(spent, show, autumn, by):
     entries = [
         (entry, entry["day"], entry["spend"]) for entry in autumn.entries(30, named=False) if entry["hash"] == "b"
     ]
-    found = {name for name, _ in amounts(show(spent, by=by, key="b"))}
+    found = {name for name, _ in shown_amounts(show(spent, by=by, key="b"))}
     assert len(found) == len({NAMES[by](entry) for entry, *_ in entries})
     total = sum(group["total"] for group in show(spent, by=by, key="b")["groups"])
     assert total == sum(amount for *_, amount in entries)
@@ -175,7 +166,7 @@ def steps(autumn, source):
 @pytest.mark.parametrize("by", ["team", "key"])
 def test_a_snapshot_shows_what_the_days_before_it_cost(snapshots, show, autumn, by):
     spend = show(snapshots, by=by, days=365)
-    found = amounts(spend)
+    found = shown_amounts(spend)
     if by == "key":
         found = {(SEEN_AS[name], day): amount for (name, day), amount in found.items()}
     assert found == summed(steps(autumn, "prod"), NAMES[by])
@@ -189,7 +180,7 @@ def test_a_snapshot_counts_at_the_midnight_nearest_to_it(dialect, keep, show, ho
     at = NIGHT.replace(minute=0) + DAY * hours / 24
     history = keep(dialect, [row("k", at - 3 * DAY, usage=1.0), row("k", at, usage=3.0)])
     spend = show(history, by="key", days=3)
-    assert amounts(spend) == {("k", str(day)): 2.0}
+    assert shown_amounts(spend) == {("k", str(day)): 2.0}
     assert spend["days"][-1] == str(day)
 
 
@@ -198,7 +189,7 @@ def test_a_snapshot_may_be_filed_under_the_day_before_it(dialect, keep, show):  
         row("k", at, snapshot=(at - DAY).replace(minute=0), usage=float(at.day)) for at in (NIGHT - DAY, NIGHT)
     ]
     spend = show(keep(dialect, filed), by="key", days=1)
-    assert amounts(spend) == {("k", str(TODAY - DAY)): 1.0}
+    assert shown_amounts(spend) == {("k", str(TODAY - DAY)): 1.0}
 
 
 @pytest.mark.parametrize(

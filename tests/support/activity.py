@@ -26,3 +26,13 @@ def day_of(*rows: Row, of_key: dict[str, list[Row]] | None = None, **fields: Any
 
 def frame_of(activity: Activity, source: str = "team"):
     return activity_frame(activity, ActivityPartition(activity.day, source, activity.grouped_by))
+
+
+def shown_amounts(spend: dict[str, Any]) -> dict[tuple[str, str], float]:
+    """Return what each group of the page's spend cost on each day, without zeros."""
+    return {
+        (group["name"], day): amount
+        for group in spend["groups"]
+        for day, amount in zip(spend["days"], group["spend"], strict=True)
+        if amount
+    }
