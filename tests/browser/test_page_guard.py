@@ -7,11 +7,7 @@ import requests
 from support.api_servers import ApiServer
 from support.sandboxes import Flaky
 
-pytestmark = [
-    pytest.mark.airflow(">=3.1"),
-    pytest.mark.xdist_group("airflow page"),
-    pytest.mark.timeout(300),
-]
+pytestmark = pytest.mark.airflow(">=3.1")
 
 DATA = ("keys", "credits", "spend", "watchers")
 
