@@ -2,6 +2,7 @@
 
 import logging
 import os
+import subprocess
 import tempfile
 from collections.abc import Callable, Generator, Iterator
 from importlib.metadata import version
@@ -165,3 +166,12 @@ def postgresql() -> Iterator[str]:
     """The SQLAlchemy URL of a PostgreSQL that only this process uses."""
     with running_postgresql() as server:
         yield server.get_uri(driver="psycopg2")
+
+
+@pytest.fixture(scope="session")
+def writing_process() -> Iterator[subprocess.Popen[str]]:
+    """A process for :func:`support.databases.killable_writer`: one for all tests, because it starts slowly."""
+    from support.databases import writing_process
+
+    with writing_process() as process:
+        yield process

@@ -196,7 +196,7 @@ def test_a_partition_written_by_three_at_once_is_there_once(database):
     assert len(database.rows("own")) == 1_500
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
+def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database, writing_process):
     rows = 3_000
 
     def versions(table):
@@ -207,15 +207,15 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
         assert [count for _, count in found] == [rows] * len(found)
         return {version for version, _ in found}
 
-    with killable_writer(database, rows) as write:
-        last = write(1, "measure")
-        for number in range(1, last + 1):
-            assert write(2, last=number) == KILLED
-            assert versions("keys") == set()
-        write(3)
-        for number in range(1, write(1, "measure") + 1):
-            assert write(4, last=number) == KILLED
-            assert versions("keys") == {3}
+    write = killable_writer(writing_process, database, rows)
+    last = write(1, "measure")
+    for number in range(1, last + 1):
+        assert write(2, last=number) == KILLED
+        assert versions("keys") == set()
+    write(3)
+    for number in range(1, write(1, "measure") + 1):
+        assert write(4, last=number) == KILLED
+        assert versions("keys") == {3}
     database.write(keys(1), observed_at=OBSERVED_AT + timedelta(days=1))  # no lock is left
     assert len(database.rows()) == rows + 1
 

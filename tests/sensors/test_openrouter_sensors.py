@@ -797,18 +797,30 @@ def test_it_defers_with_plain_json_its_timeout_and_no_secret(serve):
     }
 
 
-@pytest.mark.parametrize("default", ["true", "false", None])
-def test_whether_it_defers_is_what_the_configuration_says(default):
-    code = (
-        "from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor as Sensor\n"
-        "print(*(Sensor(task_id='x', threshold=1, **more).deferrable"
-        " for more in ({}, {'deferrable': True}, {'deferrable': False})))"
-    )
-    said = {} if default is None else {"AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": default}
-    run = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | said
-    )
-    assert run.stdout.splitlines()[-1] == f"{default == 'true'} True False"
+DEFAULTS = """
+import os
+import airflow.sdk
+
+for default in ("true", "false", None):
+    if not os.fork():  # because the sensor's module reads the configuration once
+        if default:
+            os.environ["AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE"] = default
+        from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor as Sensor
+
+        given = ({}, {"deferrable": True}, {"deferrable": False})
+        defers = [Sensor(task_id="x", threshold=1, **more).deferrable for more in given]
+        print("defers", default, *defers, flush=True)
+        os._exit(0)
+    os.wait()
+"""
+
+
+def test_whether_it_defers_is_what_the_configuration_says():
+    run = subprocess.run([sys.executable, "-c", DEFAULTS], capture_output=True, text=True, check=True)
+    said = [line.split() for line in run.stdout.splitlines() if line.startswith("defers")]
+    assert said == [
+        ["defers", str(default), str(default == "true"), "True", "False"] for default in ("true", "false", None)
+    ]
 
 
 # -- what it makes of the trigger's event

@@ -63,19 +63,20 @@ def test_writers_take_turns(database):
     assert len(database.rows("activity")) == 500
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_day(database):
+@pytest.mark.xdist_group("killed writers")
+def test_a_writer_killed_at_any_moment_leaves_a_whole_day(database, writing_process):
     chance, rows = random.Random(), 2_000
     database.write_activity(day_of(row("other")), source="other")
-    with killable_writer(database, rows, what="activity") as write:
-        statements = write(1, "activity")
-        version = 1
-        for last in [*range(1, statements + 1), *(chance.randint(1, statements) for _ in range(2))]:
-            fate = write(version + 1, "activity", last=last, seconds=chance.choice([0, 0.02]))
-            with database.engine.connect() as connection:
-                query = "SELECT usage, count(*) FROM activity WHERE source = 'team' GROUP BY usage"
-                ((found, count),) = connection.exec_driver_sql(query)
-            assert count == rows
-            assert found in (version, version + 1)
-            assert fate == KILLED or found == version + 1
-            version = found
+    write = killable_writer(writing_process, database, rows, what="activity")
+    statements = write(1, "activity")
+    version = 1
+    for last in [*range(1, statements + 1), *(chance.randint(1, statements) for _ in range(2))]:
+        fate = write(version + 1, "activity", last=last, seconds=chance.choice([0, 0.02]))
+        with database.engine.connect() as connection:
+            query = "SELECT usage, count(*) FROM activity WHERE source = 'team' GROUP BY usage"
+            ((found, count),) = connection.exec_driver_sql(query)
+        assert count == rows
+        assert found in (version, version + 1)
+        assert fate == KILLED or found == version + 1
+        version = found
     assert [each["model"] for each in database.rows("activity", source="other")] == ["other"]

@@ -355,20 +355,21 @@ def test_two_writers_upgrade_one_table_at_once(database):
     assert len(database.rows()) == 1_000 + 2 * 500
 
 
-def test_a_writer_killed_while_it_upgrades_changes_nothing(database):
+@pytest.mark.xdist_group("killed writers")
+def test_a_writer_killed_while_it_upgrades_changes_nothing(database, writing_process):
     for table in ("keys", "measure"):
         old_table(database, table)
         old_rows(database, MIDNIGHT, SIX, table=table, rows=OLD_ROWS // 2)
     before, columns = database.rows(), columns_of(database)
-    with killable_writer(database, 3) as write:
-        statements = write(1, "measure")
-        for last in range(1, statements + 1):
-            assert write(1, last=last) == KILLED
-            assert columns_of(database) == columns
-            assert primary_key(database) == OLD_IDENTITY
-            assert database.rows() == before
-        for _ in range(2):
-            write(2)
+    write = killable_writer(writing_process, database, 3)
+    statements = write(1, "measure")
+    for last in range(1, statements + 1):
+        assert write(1, last=last) == KILLED
+        assert columns_of(database) == columns
+        assert primary_key(database) == OLD_IDENTITY
+        assert database.rows() == before
+    for _ in range(2):
+        write(2)
     assert primary_key(database) == IDENTITY
     old = database.rows(name="old")
     assert [{name: row[name] for name in before[0]} for row in old] == before

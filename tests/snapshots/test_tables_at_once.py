@@ -75,7 +75,8 @@ def test_writers_with_and_without_the_schema_take_turns(database):
 SCHEMAS = (None, "public")
 
 
-def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
+@pytest.mark.xdist_group("killed writers")
+def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database, writing_process):
     others, seed = keys(1, 2, 3), random.randrange(1_000_000)
     rows = MANY if database.name == "sqlite" else 500  # two batches there; elsewhere statements are larger
     chance = random.Random(seed)
@@ -89,23 +90,23 @@ def test_a_writer_killed_at_any_moment_leaves_a_whole_partition(database):
         assert count == rows, seed
         return version
 
-    with killable_writer(database, rows) as write:
-        to_create, to_replace = write(1, "measure"), write(1, "measure")
-        for last in range(1, to_create + 1):
-            assert write(2, last=last) == KILLED
-            assert version_of_the_partition() == 0
-        assert write(3) == to_create
-        database.write(others, source="other")
-        for last in range(1, to_replace + 1):
-            assert write(4, last=last) == KILLED
-            assert version_of_the_partition() == 3
-        before = 3
-        for version in range(5, 9):  # amid a statement
-            fate = write(version, last=chance.randint(1, to_replace), seconds=chance.uniform(0, 0.1))
-            after = version_of_the_partition()
-            assert before <= after <= version, seed
-            assert fate == KILLED or after == version, seed
-            before = after
+    write = killable_writer(writing_process, database, rows)
+    to_create, to_replace = write(1, "measure"), write(1, "measure")
+    for last in range(1, to_create + 1):
+        assert write(2, last=last) == KILLED
+        assert version_of_the_partition() == 0
+    assert write(3) == to_create
+    database.write(others, source="other")
+    for last in range(1, to_replace + 1):
+        assert write(4, last=last) == KILLED
+        assert version_of_the_partition() == 3
+    before = 3
+    for version in range(5, 9):  # amid a statement
+        fate = write(version, last=chance.randint(1, to_replace), seconds=chance.uniform(0, 0.1))
+        after = version_of_the_partition()
+        assert before <= after <= version, seed
+        assert fate == KILLED or after == version, seed
+        before = after
     database.write(keys(*range(rows)))
     for source, sent in (("other", others), ("team", keys(*range(rows)))):
         database.write(sent, source=source, table="clean")

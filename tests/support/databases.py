@@ -213,27 +213,34 @@ def at_once(*works: Callable[[], Any]) -> None:
 
 
 @contextmanager
-def killable_writer(database: Database, rows: int, what: str = "keys") -> Iterator[Callable[..., int]]:
+def writing_process() -> Iterator[subprocess.Popen[str]]:
+    """A process that writes in its children, for :func:`killable_writer`."""
+    program = [sys.executable, "-m", "support.databases"]
+    pipe = subprocess.PIPE
+    folder = Path(__file__).parents[1]
+    with subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, cwd=folder) as process:
+        assert process.stdout.readline() == "ready\n"
+        yield process
+        process.stdin.close()
+
+
+def killable_writer(
+    process: subprocess.Popen[str], database: Database, rows: int, what: str = "keys"
+) -> Callable[..., int]:
     """
-    Give a function that writes keys or activity in a process of its own, and kills that at a statement or commit.
+    Return a function that writes keys or activity in a process, and kills that at a statement or commit.
 
     It takes the version, which the rows have as their usage, the table, the number of the statement, and how long
     after it the process is killed. It returns -9, or how many statements there were.
     """
     url = make_url(database.url).render_as_string(hide_password=False)
-    program = [sys.executable, "-m", "support.databases", url, str(rows), what]
-    pipe = subprocess.PIPE
-    folder = Path(__file__).parents[1]
-    with subprocess.Popen(program, stdin=pipe, stdout=pipe, text=True, cwd=folder) as process:
 
-        def write(version: float, table: str = "keys", *, last: int = 0, seconds: float = 0.0) -> int:
-            process.stdin.write(f"{version} {table} {last} {seconds}\n")
-            process.stdin.flush()
-            return int(process.stdout.readline())
+    def write(version: float, table: str = "keys", *, last: int = 0, seconds: float = 0.0) -> int:
+        process.stdin.write(json.dumps([url, rows, what, version, table, last, seconds]) + "\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
 
-        assert process.stdout.readline() == "ready\n"
-        yield write
-        process.stdin.close()
+    return write
 
 
 def _die() -> None:
@@ -257,15 +264,14 @@ def _write_until(url: str, rows: int, what: str, version: float, table: str, las
     os._exit(next(begun) - 1)
 
 
-def _main(url: str, rows: str, what: str) -> None:
+def _main() -> None:
     warnings.simplefilter("ignore", DeprecationWarning)  # Python 3.12 warns of the fork, and Airflow prints that
     print("ready", flush=True)  # noqa: T201
     for line in sys.stdin:
-        version, table, last, seconds = line.split()
         if not os.fork():
-            _write_until(url, int(rows), what, float(version), table, int(last), float(seconds))
+            _write_until(*json.loads(line))
         print(os.waitstatus_to_exitcode(os.wait()[1]), flush=True)  # noqa: T201
 
 
 if __name__ == "__main__":
-    _main(*sys.argv[1:])
+    _main()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import threading
 import time
@@ -40,7 +41,10 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 def nothing_is_left(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     """Check that each test leaves no thread, no forgotten task, and no key in the log."""
     caplog.set_level(DEBUG)
+    gc.freeze()  # so that only what the test leaves is looked at
     yield
+    gc.collect()  # so that asyncio complains of the tasks that were forgotten
+    gc.unfreeze()
     assert eventually(lambda: not listing_threads()), listing_threads()
     logged = [each for phase in ("call", "teardown") for each in caplog.get_records(phase)]
     shown = "\n".join([*map(caplog.handler.format, logged), *capfd.readouterr()])

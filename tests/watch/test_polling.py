@@ -58,15 +58,6 @@ class Slow:
         return answer
 
 
-@pytest.fixture(autouse=True)
-def collected(nothing_is_left):
-    """Let asyncio complain of the tasks that were forgotten."""
-    gc.freeze()  # so that only what the test leaves is looked at
-    yield
-    gc.collect()
-    gc.unfreeze()
-
-
 @pytest.fixture
 def rests(monkeypatch):
     """The moments of which those who take polls await the later one, each time."""
