@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeAlias
 
 ONE = "openrouter_one"
 SENSORS_OF_EACH = 4
@@ -29,6 +29,9 @@ MILLION = 1_000_000.0
 BALANCE = 50 * MILLION
 """So much that what keys spend does not count."""
 LONG_AGO = "2023-01-01T00:00:00+00:00"
+
+Group: TypeAlias = tuple[bool, str]
+"""Whether sensors wait on the one connection, and whether for keys or credits."""
 
 
 @dataclass(frozen=True)
@@ -110,9 +113,13 @@ class Sensor:
         return "credits" if self.kind in CREDITS else "keys"
 
     @property
-    def source(self) -> tuple[str, str]:
-        """What it polls: one of these is shared by many sensors."""
-        return self.connection, self.kind if self.kind in CREDITS else "keys"
+    def group(self) -> Group:
+        return self.connection == ONE, self.task
+
+    @property
+    def source(self) -> tuple[Group, str, str]:
+        """What it polls: sensors of equal sources share their polls."""
+        return self.group, self.connection, self.kind if self.kind in CREDITS else "keys"
 
     @property
     def arguments(self) -> dict[str, Any]:

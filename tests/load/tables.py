@@ -6,59 +6,61 @@ import math
 import statistics
 from collections import Counter, defaultdict
 
-from outcomes import Waking
-from plan import ONE, REASONS, Plan, Sensor
+from outcomes import Crossings, Waking
+from plan import ONE, REASONS, Group, Plan, Sensor
 from triggerers import Cost
 
-PAGE = 100
+PAGE_SIZE = 100
 TOO_MANY = 1.5
 
 
 def print_requests(
     asked: list[tuple[str, str]],
-    plan: Plan,
+    crossings: Crossings,
     sensors: list[Sensor],
     wakings: list[Waking],
     *,
-    began: float,
-    minutes: float,
+    seconds: float,
     interval: float,
 ) -> list[str]:
     """Print how many polls and requests there were, and return what is wrong with that."""
     wrong = []
-    ideals = ideal_polls(sensors, wakings, began=began, polls=minutes * 60 / interval, interval=interval)
-    requests, polls = Counter[tuple[bool, str]](), Counter[tuple[bool, str]]()
+    waiting = Counter(sensor.group for sensor in sensors)
+    requests, polls = Counter[Group](), Counter[Group]()
     for name, target in asked:
-        what = name == ONE, "keys" if "/keys" in target else "credits"
-        requests[what] += 1
-        polls[what] += target.endswith(("offset=0", "/credits"))
+        group = name == ONE, "keys" if "/keys" in target else "credits"
+        requests[group] += 1
+        polls[group] += target.endswith(("offset=0", "/credits"))
+    ideals = ideal_polls(sensors, wakings, began=crossings.began, seconds=seconds, interval=interval)
+    pages = {"keys": math.ceil(len(crossings.plan.keys) / PAGE_SIZE), "credits": 1}
+    minutes = seconds / 60
+
     print("\n| | sensors | polls a minute | ideal | of the ideal | requests a minute | ideal |")
     print("|---|--:|--:|--:|--:|--:|--:|")
-    for what, waiting in sorted(Counter((each.connection == ONE, each.task) for each in sensors).items())[::-1]:
-        connections = 1 if what[0] else len(plan.many)
-        name = f"{what[1]}, {connections} connection{'s' * (connections > 1)}"
-        ideal, polled = ideals[what] / minutes, polls[what] / minutes
-        needed = ideal * (math.ceil(len(plan.keys) / PAGE) if what[1] == "keys" else 1)
-        print(
-            f"| {name} | {waiting:,} | {polled:.1f} | {ideal:.1f} | {polled / ideal:.2f} "
-            f"| {requests[what] / minutes:.1f} | {needed:.1f} |"
-        )
+    for group in sorted(waiting, reverse=True):
+        is_one, task = group
+        count = 1 if is_one else len(crossings.plan.many)
+        name = f"{task}, {count} connection{'s' * (count > 1)}"
+        polled, ideal = polls[group] / minutes, ideals[group] / minutes
+        print(f"| {name} | {waiting[group]:,} | {polled:.1f} | {ideal:.1f} | {polled / ideal:.2f}", end=" ")
+        print(f"| {requests[group] / minutes:.1f} | {ideal * pages[task]:.1f} |")
         if not 0 < polled <= TOO_MANY * ideal:
             wrong.append(f"{name}: {polled:.1f} polls a minute where {ideal:.1f} are ideal.")
     return wrong
 
 
 def ideal_polls(
-    sensors: list[Sensor], wakings: list[Waking], *, began: float, polls: float, interval: float
-) -> dict[tuple[bool, str], float]:
+    sensors: list[Sensor], wakings: list[Waking], *, began: float, seconds: float, interval: float
+) -> dict[Group, float]:
     """Return how many polls are needed: one per interval and source, until none of its sensors waits."""
-    ended = {id(waking.sensor): 1 + (waking.polled - began) // interval for waking in wakings}
-    needed: dict[tuple[str, str], float] = defaultdict(float)
+    woken = {id(waking.sensor): 1 + (waking.polled - began) // interval for waking in wakings}
+    most = seconds / interval
+    needed = defaultdict[tuple[Group, str, str], float](float)
     for sensor in sensors:
-        needed[sensor.source] = max(needed[sensor.source], min(polls, ended.get(id(sensor), polls)))
-    ideals: dict[tuple[bool, str], float] = defaultdict(float)
-    for (connection, polled), number in needed.items():
-        ideals[connection == ONE, polled.partition(",")[0]] += number
+        needed[sensor.source] = max(needed[sensor.source], min(most, woken.get(id(sensor), most)))
+    ideals = defaultdict[Group, float](float)
+    for (group, *_), polls in needed.items():
+        ideals[group] += polls
     return ideals
 
 

@@ -75,9 +75,7 @@ def main() -> None:
         asked = account.asked(crossings.began, crossings.began + seconds)
 
     print(f"{machine()}; {options.minutes:g} minutes, {interval:g} s between polls, {len(plan.keys)} keys")
-    wrong += print_requests(
-        asked, plan, sensors, wakings, began=crossings.began, minutes=options.minutes, interval=interval
-    )
+    wrong += print_requests(asked, crossings, sensors, wakings, seconds=seconds, interval=interval)
     print_waking(plan, sensors, wakings)
     print("\n| | triggers | s until all wait | CPU % | of it the loop's process", end=" ")
     print("| p50 lag, ms | p99 lag, ms | max lag, ms | kB |\n|---|--:|--:|--:|--:|--:|--:|--:|--:|")
