@@ -25,7 +25,7 @@ from writing import memory
 NOW = datetime.now(UTC)
 DAY = (NOW - timedelta(days=1)).date()
 SCENES = (
-    ("2,000 keys, 50 ms an answer", ("--latency=0.05",), 2_000, ("side_by_side", "one_by_one")),
+    ("2,000 keys, 50 ms per response", ("--latency=0.05",), 2_000, ("side_by_side", "one_by_one")),
     ("300 keys, 10 requests a second (ideal: 30 s)", ("--latency=0.05", "--rate=10"), 300, ("side_by_side",)),
 )
 

@@ -25,7 +25,7 @@ from machine import machine
 from writing import memory, our_frame
 
 COUNTS = (100, 1_000, 10_000, 100_000)
-SCENES = (("50 ms an answer, 100 ms a connection", SLOW), ("without latency", ()))
+SCENES = (("50 ms per response, 100 ms per connection", SLOW), ("without latency", ()))
 STEPS = ("list", "frame", "write")
 
 
@@ -110,7 +110,7 @@ def main() -> None:
         return
     print(f"{machine()}; medians of {options.rounds} rounds\n")
     print(
-        "| | keys | | list s | frame s | write s | in all s | provider / it | ms per 1,000 keys "
+        "| | keys | | list s | frame s | write s | total s | provider / it | ms per 1,000 keys "
         "| peak MB | provider / it | kB per key |"
     )
     print("|---|--:|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")

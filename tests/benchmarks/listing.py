@@ -22,9 +22,10 @@ HERE = Path(__file__).parent
 PEERS = ("session_loop", "sdk_loop", "http_operator")
 SLOW = ("--latency=0.05", "--connect-latency=0.1")
 SCENES = (
-    ("10,000 keys, 50 ms an answer, 100 ms a connection", ("--keys=10000", *SLOW), PEERS),
+    ("10,000 keys, 50 ms per response, 100 ms per connection", ("--keys=10000", *SLOW), PEERS),
     ("100,000 keys, the same", ("--keys=100000", *SLOW), PEERS[:1]),
     ("100 keys, the same", ("--keys=100", *SLOW), PEERS[:1]),
+    ("99 keys, the same", ("--keys=99", *SLOW), PEERS[:1]),
     ("10,000 keys, without latency", ("--keys=10000",), PEERS[:1]),
     ("10,000 keys, 10 requests a second (ideal: 10 s)", ("--keys=10000", "--latency=0.05", "--rate=10"), ()),
 )

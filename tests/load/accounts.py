@@ -10,6 +10,8 @@ from multiprocessing.managers import BaseManager
 from threading import Thread
 from typing import Any
 
+from plan import BALANCE
+
 from airflow_provider_openrouter.sandbox import Sandbox
 
 
@@ -17,7 +19,8 @@ class Account(Sandbox):
     """Serves a sandbox, distinguishes connections by their management keys, and records their requests."""
 
     def __init__(self) -> None:
-        super().__init__(keys=0)
+        super().__init__(keys=0, balance=BALANCE)
+        self._spender = self.create_key(limit=None, disabled=True)  # never listed
         self._asked: list[tuple[float, str, str]] = []
 
     def start(self) -> None:
@@ -35,9 +38,15 @@ class Account(Sandbox):
         """Return who sent which request between two moments."""
         return [(name, target) for moment, name, target in self._asked if began <= moment < ended]
 
-    def lower(self, hash_: str, limit_remaining: float) -> float:
-        """Lower what is left of a key, and return when that was."""
-        self.update_key(hash_, limit_remaining=limit_remaining)
+    def change_key(self, hash_: str, **fields: Any) -> float:
+        """Change a key, and return when that was."""
+        self.update_key(hash_, **fields)
+        return time.time()
+
+    def lower_balance(self, *, refunded: float = 0.0, spent: float = 0.0) -> float:
+        """Lower the balance, and return when that was."""
+        self.buy_credits(-refunded)
+        self.update_key(self._spender, usage=spent)
         return time.time()
 
 

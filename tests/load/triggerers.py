@@ -36,7 +36,7 @@ def airflow(load: dict[str, Any], connections: dict[str, str]) -> Iterator[Clust
             "AIRFLOW__TRIGGERER__CAPACITY": "10000",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "60",
             "OPENROUTER_LOAD": str(path),
-            "PYTHONPATH": str(HERE),
+            "PYTHONPATH": f"{HERE}:{HERE.parents[1]}",  # this package, whatever is installed
             **connections,
         }
         home = Path(folder, "home")
