@@ -84,7 +84,8 @@ def read_warehouse(sql_conn_id: str, query: SpendQuery, *, source: str, stop: St
                 spent = _read(connection, view, query, [each.source for each in known], last)
                 return Stored(spent=spent, last=last, notice=_notice(known, last))
     raise NotStoredError(
-        f"Connection {sql_conn_id!r} has no rows by {query.by} yet: docs/spend.md shows how to store them."
+        f"The views of connection {sql_conn_id!r} have no rows by {query.by} yet. Store keys and activity, and "
+        "create the views with both, as docs/spend.md shows."
     )
 
 

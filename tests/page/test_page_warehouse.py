@@ -224,7 +224,7 @@ def test_without_snapshots_or_activity_the_api_is_asked(dialect, keep, show):  #
     history = keep(dialect, [row("k", NIGHT)])
     spend = show(history, by="model", days=90)
     assert (spend["source"], len(spend["days"]), bool(spend["groups"])) == ("activity", 30, True)
-    assert spend["notice"].startswith("Connection 'warehouse' has no rows by model yet: docs/spend.md shows")
+    assert spend["notice"].startswith("The views of connection 'warehouse' have no rows by model yet.")
     history.run("DELETE FROM openrouter_keys")
     assert show(history, by="team")["source"] == "activity"
     history.run(

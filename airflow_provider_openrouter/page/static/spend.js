@@ -10,6 +10,12 @@ import { usd } from "./words.js";
 
 const SPANS = [30, 90, 365];
 
+/** Return when spend shows of which there is none yet. */
+const whenSpendShows = ({ source, by }) =>
+  source === "warehouse" && ["team", "key"].includes(by)
+    ? `Spend by ${by} shows here from the second day's snapshot of the keys on.`
+    : "A day's spend shows here once the day is over (UTC).";
+
 export class SpendTab {
   #panel;
   #asked = { by: "model", days: SPANS[0] };
@@ -62,7 +68,7 @@ export class SpendTab {
     if (!spend.groups.length) {
       return this.#content.replaceChildren(
         ...remark,
-        emptyState("No spend on these days", "A day's spend shows here once the day is over (UTC)."),
+        emptyState("No spend on these days", whenSpendShows(spend)),
       );
     }
     const sum = totals(spend).reduce((one, other) => one + other, 0);

@@ -14,6 +14,9 @@ const STATES = {
   watching: ["Watching", "fine", "good"],
 };
 
+/** Seconds after which a watcher stores when it last polled, though nothing has changed. */
+const STORED_EVERY = 300;
+
 export class WatchersTab {
   #panel;
   #tally;
@@ -114,6 +117,12 @@ function sentence({ state, looked_at: looked, failing_since: since, error, failu
   return `${last}.`;
 }
 
+/** Return how often a watcher polls, and why its last poll that is known may be long ago. */
+function polls({ poll_interval: interval, looked_at: looked }) {
+  const shown = `, shown here every ${duration(STORED_EVERY)} or when something changes`;
+  return `every ${duration(interval)}${looked && interval < STORED_EVERY ? shown : ""}`;
+}
+
 function facts(seen) {
   const dags = seen.dags.map(dagLink);
   const report = seen.reported && [
@@ -128,7 +137,7 @@ function facts(seen) {
         .join(", "),
     ],
     ["Rule", seen.rule],
-    ["Polls", seen.poll_interval && `every ${duration(seen.poll_interval)}`],
+    ["Polls", seen.poll_interval && polls(seen)],
     ["Last report", report ?? "none known"],
     [
       dags.length === 1 ? "DAG" : "DAGs",
