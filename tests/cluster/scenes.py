@@ -89,6 +89,24 @@ def hashes(engine, table):
 
 
 @contextmanager
+def inserts_held(engine, table, *, when="true"):
+    """Hold inserts of such rows for as long as the block runs; what is yielded says whether one waits."""
+    with engine.begin() as database:
+        database.execute(
+            text(
+                "create function wait_here() returns trigger language plpgsql as "
+                "'begin perform pg_advisory_xact_lock(1); return new; end';"
+                f"create trigger wait_here before insert on {table} for each row "
+                f"when ({when}) execute function wait_here()"
+            )
+        )
+    waiting = "select count(*) from pg_locks where locktype = 'advisory' and objid = 1 and not granted"
+    with engine.begin() as holder:
+        holder.execute(text("select pg_advisory_xact_lock(1)"))
+        yield lambda: ask(engine, waiting) != [(0,)]
+
+
+@contextmanager
 def measured(record_property, what):
     began = time.monotonic()
     yield

@@ -2,9 +2,11 @@
 
 import json
 from datetime import UTC, datetime
+from operator import ge
 
 import pytest
-from scenes import PATIENCE, create_watched_keys, ends, listed, measured, reaches, runs_low
+from scenes import PATIENCE, create_watched_keys, ends, inserts_held, listed, measured, reaches, runs_low
+from sqlalchemy import create_engine
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -56,6 +58,14 @@ def test_the_other_triggerer_takes_over_and_reports_once(cluster, accounts, reco
 
 
 @pytest.fixture(scope="module")
+def metadata(cluster):
+    """Airflow's own database."""
+    engine = create_engine(cluster.metadata_database)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
 def account(accounts, cluster):
     """An account with a key that is watched at several steps, and credits that are; triggerer-1 watches alone."""
     account = accounts["steps"]
@@ -68,14 +78,15 @@ def account(accounts, cluster):
     cluster.wait_for(lambda: len(cluster.triggerers()) == 2, "both triggerers", seconds=PATIENCE)
 
 
-def test_an_alert_lost_with_its_triggerer_comes_from_the_next(cluster, account):
-    # What the watchers find goes to the process that runs them, which saves it: this one does not any more.
-    cluster.process("triggerer-1").suspend()
-    account.update_key(account.hashes[0], limit_remaining=40.0)
-    set_balance(account, 20)
-    polled(cluster, account)
-    assert reported(cluster, "steps") == reported(cluster, "credits") == []
-    cluster.kill("triggerer-1")
+def test_an_alert_lost_with_its_triggerer_comes_from_the_next(cluster, account, metadata):
+    with inserts_held(metadata, "asset_event") as holds:
+        before = polls(account)
+        account.update_key(account.hashes[0], limit_remaining=40.0)
+        set_balance(account, 20)
+        polled(cluster, account, more_than=before)
+        cluster.wait_for(holds, "an alert that is about to be saved", seconds=PATIENCE)
+        cluster.kill("triggerer-1")
+        assert reported(cluster, "steps") == reported(cluster, "credits") == []
     takes_over(cluster, "triggerer-2")
 
     ends(cluster, "alerts_steps")
@@ -110,8 +121,7 @@ def test_what_a_killed_triggerer_remembers_is_not_reported_again(cluster, accoun
     before = reported(cluster, "steps"), reported(cluster, "credits")
     cluster.kill("triggerer-1")
     takes_over(cluster, "triggerer-2")
-    polled(cluster, account)
-    polled(cluster, account)
+    polled(cluster, account, times=3)
     assert (reported(cluster, "steps"), reported(cluster, "credits")) == before
 
 
@@ -146,14 +156,15 @@ def set_balance(account, amount):
     account.buy_credits(amount - (credits_["total_credits"] - credits_["total_usage"]))
 
 
-def polled(cluster, account):
-    """Wait until the keys and the credits were read twice more."""
-    wanted = len(account.listings) + 2, account.requests.count("/api/v1/credits") + 2
-    cluster.wait_for(
-        lambda: len(account.listings) >= wanted[0] and account.requests.count("/api/v1/credits") >= wanted[1],
-        "two polls of each watcher",
-        seconds=PATIENCE,
-    )
+def polls(account):
+    """Return how often the keys and the credits were read."""
+    return [len(account.listings), account.requests.count("/api/v1/credits")]
+
+
+def polled(cluster, account, *, more_than=None, times=1):
+    """Wait until the keys and the credits were read so many times more, by default from now on."""
+    wanted = [count + times for count in more_than or polls(account)]
+    cluster.wait_for(lambda: all(map(ge, polls(account), wanted)), "polls of both watchers", seconds=PATIENCE)
 
 
 def reported(cluster, name):

@@ -1,11 +1,8 @@
 """Workers that are killed while they list and write."""
 
-from contextlib import contextmanager
-
 import pandas as pd
 import pytest
-from scenes import ask, ends, hashes, measured, reaches, tries, worker_of
-from sqlalchemy import text
+from scenes import PATIENCE, ends, hashes, inserts_held, measured, reaches, tries, worker_of
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -33,10 +30,9 @@ def test_a_worker_killed_while_it_lists_loses_nothing(cluster, accounts, warehou
 def test_a_worker_killed_while_it_writes_leaves_the_table_whole(cluster, accounts, warehouse):
     account, before = accounts["slow"], hashes(warehouse, "keys_slow")
     account.create_key(name="new", expires_at=None)
-    with inserts_held(warehouse, "keys_slow", at=before[500]):
+    with inserts_held(warehouse, "keys_slow", when=f"new.hash = '{before[500]}'") as holds:
         cluster.trigger("keeps_slow")
-        held = "select count(*) from pg_locks where locktype = 'advisory' and objid = 1 and not granted"
-        cluster.wait_for(lambda: ask(warehouse, held) == [(1,)], "the insert to have come half way")
+        cluster.wait_for(holds, "the insert to have come half way", seconds=PATIENCE)
         killed = worker_of(cluster, "keeps_slow", "write_table")
         cluster.kill(killed)
         assert hashes(warehouse, "keys_slow") == before
@@ -46,20 +42,3 @@ def test_a_worker_killed_while_it_writes_leaves_the_table_whole(cluster, account
     [path] = (cluster.home / "lake" / "openrouter_slow").rglob("*")
     assert sorted(pd.read_parquet(path)["hash"]) == hashes(warehouse, "keys_slow") == sorted(account.hashes)
     cluster.start(killed)
-
-
-@contextmanager
-def inserts_held(engine, table, *, at):
-    """Hold every insert at a row, for as long as the block runs."""
-    with engine.begin() as database:
-        database.execute(
-            text(
-                "create function wait_here() returns trigger language plpgsql as "
-                "'begin perform pg_advisory_xact_lock(1); return new; end';"
-                f"create trigger wait_here before insert on {table} for each row "
-                f"when (new.hash = '{at}') execute function wait_here()"
-            )
-        )
-    with engine.begin() as holder:
-        holder.execute(text("select pg_advisory_xact_lock(1)"))
-        yield
