@@ -1,6 +1,9 @@
 """Changes of keys, made at once and approved, when what makes them is killed: each key is changed once."""
 
+import re
+
 import pytest
+from airflows import read_log
 from pages import empty_page, open_openrouter, running_chromium
 from scenes import PATIENCE, ends, reaches, tries, worker_of
 
@@ -38,6 +41,7 @@ def test_a_worker_killed_before_it_hears_of_a_change_makes_it_once(cluster, acco
     ends(cluster, "changes")
     assert tries(cluster, "changes") == {"top_up": 2, "set_limit": 2}
     assert all(cluster.xcom("changes", task)["changed"] is False for task in keys)
+    assert all(outcomes(cluster, "changes", task) == ["sending"] for task in keys)
     assert changes_of(account, keys["top_up"]) == changes_of(account, keys["set_limit"]) == 1
     assert limit_of(account, keys["top_up"]) == 54.6  # of which $4.60 were spent before
     assert limit_of(account, keys["set_limit"]) == 80
@@ -100,6 +104,12 @@ def limit_of(account, hash_):
 def changes_of(account, hash_):
     """Return how many requests have changed a key."""
     return account.requests.count(f"PATCH /api/v1/keys/{hash_}")
+
+
+def outcomes(cluster, dag_id, task_id):
+    """Return what all tries of a task have noted of changes, in this order."""
+    logs = sorted((cluster.home / "logs").glob(f"dag_id={dag_id}/*/task_id={task_id}/attempt=*.log"))
+    return re.findall(r'Key update: {\\+"outcome\\+": \\+"(\w+)', "".join(map(read_log, logs)))
 
 
 def kill_and_restart(cluster, account, workers):
