@@ -30,7 +30,7 @@ def page(browser, cluster):
         yield page
 
 
-def test_a_worker_killed_before_it_hears_of_a_change_makes_it_once(cluster, account):
+def test_a_worker_killed_before_a_response_changes_a_key_once(cluster, account):
     keys = {task: create_low_key(account, task) for task in ("top_up", "set_limit")}
     account.goes_on.clear()
     cluster.trigger("changes", **keys)
