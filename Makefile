@@ -44,7 +44,7 @@ test-databases: .venv/ready ## test writing to MariaDB and through PgBouncer (ne
 test-matrix: .venv/ready ## run the tests on every supported line of Airflow, Python and pandas
 	$(BIN)/python scripts/matrix.py $(ONLY)
 
-test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of it (needs redis-server)
+test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of it (needs redis-server, chromium)
 	$(INSTALL) -e '.[dev,cluster]'
 	$(BIN)/python -m pytest tests/cluster --numprocesses=0 -p no:randomly -v
 

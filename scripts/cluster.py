@@ -115,6 +115,11 @@ class Cluster(Airflow):
         return [number for (number,) in jobs]
 
     @property
+    def metadata_database(self) -> str:
+        """The SQLAlchemy URL of Airflow's own database."""
+        return self._environment["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN"]
+
+    @property
     def warehouse(self) -> str:
         """The SQLAlchemy URL of the database that the connection ``openrouter_warehouse`` leads to."""
         return self._postgresql.get_uri("warehouse", driver="psycopg2")

@@ -77,6 +77,14 @@ def test_remaining_raises_the_limit_once(run):
     assert second["changed"] is False
 
 
+def test_remaining_adds_only_what_was_spent_since(run):
+    with KeyServer() as server:
+        run(server, remaining=50)
+        server.account.update_key(server.hashes["billing"], limit_remaining=48)
+        run(server, remaining=50)
+    assert server.sent == [{"limit": 54.3}, {"limit": 56.3}]
+
+
 def test_two_that_raise_a_key_at_once_raise_it_once(run):
     raised = []
 

@@ -18,8 +18,8 @@ class Flaky(Sandbox):
     """
     A sandbox that fails, or keeps clients waiting, on request.
 
-    While ``fails`` is true it responds 500. While ``goes_on`` is not set, no page after the third is sent. It
-    remembers the hashes of its keys, and when each listing began.
+    While ``fails`` is true it responds 500. While ``goes_on`` is not set, no page after the third is sent, and
+    changes are made without a response. It remembers the hashes of its keys, and when each listing began.
     """
 
     def __init__(self, **arguments: Any) -> None:
@@ -36,16 +36,25 @@ class Flaky(Sandbox):
         self.hashes.append(hash_)
         return hash_
 
-    def answer(self, target: str, authorization: str | None) -> tuple[int, dict[str, Any]]:
+    def answer(
+        self, target: str, authorization: str | None, method: str = "GET", body: bytes = b""
+    ) -> tuple[int, dict[str, Any]]:
         offset = dict(parse_qsl(urlsplit(target).query)).get("offset")
         if offset == "0":
             self.listings.append(time.monotonic())
         if self.fails:
             return 500, {"error": {"code": 500, "message": "Internal Server Error"}}
-        if int(offset or 0) > 250 and not self.goes_on.is_set():
+        if int(offset or 0) > 250:
+            self._wait()
+        response = super().answer(target, authorization, method, body)
+        if method != "GET":
+            self._wait()
+        return response
+
+    def _wait(self) -> None:
+        if not self.goes_on.is_set():
             self.kept_waiting += 1
             self.goes_on.wait()
-        return super().answer(target, authorization)
 
 
 class Clock:
