@@ -31,7 +31,7 @@ def check_wheel(wheel: Path) -> Message:
             if ".dist-info/" in name
         }
     sources = {str(path.relative_to(ROOT)) for kind in KINDS for path in (ROOT / PACKAGE).rglob(kind)}
-    examples = {f"{PACKAGE}/example_dags/{path.name}" for path in (ROOT / "dags").glob("*.py")}
+    examples = {f"{PACKAGE}/dags/{path.name}" for path in (ROOT / "dags").glob("*.py")}
     compare(wheel.name, shipped, sources | examples)
     compare(".dist-info", set(info), INFO)
     groups = ConfigParser()
