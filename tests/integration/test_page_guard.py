@@ -5,10 +5,11 @@ import json
 import pytest
 import requests
 from support.api_servers import ApiServer
+from support.lines import needs_page
 from support.sandboxes import Flaky
 
 pytestmark = [
-    pytest.mark.airflow(">=3.1"),
+    needs_page,
     pytest.mark.xdist_group("airflow page"),
     pytest.mark.timeout(300),
 ]
