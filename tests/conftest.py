@@ -192,4 +192,4 @@ def pytest_sessionfinish() -> None:
 def postgresql() -> Iterator[str]:
     """The SQLAlchemy URL of a PostgreSQL that only this process uses."""
     with running_postgresql() as server:
-        yield server.get_uri(driver=os.environ.get("TESTS_DRIVER", "psycopg2"))
+        yield server.get_uri(driver=os.environ.get("TESTS_POSTGRESQL_DRIVER", "psycopg2"))
