@@ -54,18 +54,18 @@ def check_sdist(sdist: Path) -> Message:
 
 
 def check_page(metadata: Message) -> None:
-    """Check what a package index shows: every link is absolute, and those to this project lead to its files."""
+    """Check what a package index shows: every link is absolute, and those to this version lead to its files."""
     urls = dict(url.split(", ", 1) for url in metadata.get_all("Project-URL"))
     source = urls["Source"]
     if strangers := [url for url in urls.values() if not url.startswith(source)]:
         sys.exit(f"These addresses are not below {source}: {strangers}.")
-    ours = re.compile(
-        rf"({source}/(blob|tree)|{source.replace('github.com', 'raw.githubusercontent.com')})/[^/]+/([^#]*)"
-    )
+    pictures = source.replace("github.com", "raw.githubusercontent.com")
+    ours = re.compile(rf"({source}/blob|{pictures})/v{metadata['Version']}/([^#]+)")
     page = metadata.get_payload()
     for link in LINK.findall(page):
         found = ours.match(link)
-        if not link.startswith("https://") or (found and not (ROOT / found[3]).exists()):
+        leads_somewhere = (ROOT / found[2]).exists() if found else not link.startswith((source, pictures))
+        if not link.startswith("https://") or not leads_somewhere:
             sys.exit(f"The README on the index has a link that leads nowhere: {link}.")
     if "pip install ." in page or f"pip install {metadata['Name']}\n" not in page:
         sys.exit("The README on the index does not install from there.")
