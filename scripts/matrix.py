@@ -19,7 +19,8 @@ from importlib.metadata import distributions
 from platform import python_version
 of = {each.name.lower(): each.version for each in distributions()}
 drivers = [of[name] for name in ("psycopg2-binary", "psycopg") if name in of]
-print(of["apache-airflow"], python_version(), of["pandas"], of["sqlalchemy"], ", ".join(drivers), sep="\n")
+for shown in (of["apache-airflow"], python_version(), of["pandas"], of["sqlalchemy"], ", ".join(drivers)):
+    print(shown)
 """
 
 
