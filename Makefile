@@ -8,7 +8,7 @@ SLOW := history integration sensors snapshots transfers triggers api/test_deadli
 	test_faults.py test_fuzz.py test_snippets.py
 
 .PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
-	pictures check benchmark constraints clean
+	pictures check dist benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -59,6 +59,12 @@ pictures: .venv/ready ## take the pictures of the docs in a whole Airflow (needs
 
 check: .venv/ready ## check the code with ruff, mypy and bandit
 	$(BIN)/pre-commit run --all-files --show-diff-on-failure --color=never
+
+dist: .venv/ready ## build the wheel and the source distribution, and check them
+	rm -rf dist
+	$(BIN)/python -m build --installer=uv
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/python scripts/check_dist.py dist
 
 benchmark: .venv/ready ## compare listing, waiting, writing and the page with the alternatives (needs chromium)
 	$(INSTALL) -e '.[benchmark]'

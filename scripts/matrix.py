@@ -12,11 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-COLUMNS = ("Airflow", "Python", "pandas", "SQLAlchemy", "Passed", "Deselected", "Failed", "Minutes", "Date")
+VERSIONS_OF = ("Airflow", "Python", "pandas", "SQLAlchemy", "psycopg")
+COLUMNS = (*VERSIONS_OF, "Passed", "Deselected", "Failed", "Minutes", "Date")
 VERSIONS = """
-from importlib.metadata import version
+from importlib.metadata import distributions
 from platform import python_version
-print(version("apache-airflow"), python_version(), version("pandas"), version("sqlalchemy"))
+of = {each.name.lower(): each.version for each in distributions()}
+drivers = [of[name] for name in ("psycopg2-binary", "psycopg") if name in of]
+for shown in (of["apache-airflow"], python_version(), of["pandas"], of["sqlalchemy"], ", ".join(drivers)):
+    print(shown)
 """
 
 
@@ -33,12 +37,14 @@ class Line:
     :param python: the version of Python.
     :param options: how ``uv pip install`` chooses versions.
     :param requirements: what is installed besides the project.
+    :param driver: the driver with which tests use PostgreSQL, if they name none.
     """
 
     name: str
     python: str
     options: tuple[str, ...]
     requirements: tuple[str, ...] = ()
+    driver: str = "psycopg2"
 
     @property
     def folder(self) -> Path:
@@ -57,6 +63,7 @@ class Line:
         path = f"{self.binaries}{os.pathsep}{os.environ['PATH']}"
         # CI: Hypothesis tries the same examples on every line.
         chosen = os.environ | {"CI": "1", "PATH": path, "UV_COMPILE_BYTECODE": "1"}
+        chosen["TESTS_POSTGRESQL_DRIVER"] = self.driver
         chosen.pop("PYTHONDONTWRITEBYTECODE", None)
         return chosen
 
@@ -81,12 +88,12 @@ class Line:
         stamp.write_text(made_from)
 
     def versions(self) -> list[str]:
-        """Return the installed versions: Airflow, Python, pandas, SQLAlchemy."""
+        """Return the installed versions of what the table names."""
         python = self.binaries / "python"
-        return subprocess.check_output([python, "-c", VERSIONS], text=True, env=self.environment).split()
+        return subprocess.check_output([python, "-c", VERSIONS], text=True, env=self.environment).splitlines()
 
-    def test(self, arguments: list[str]) -> dict[str, int]:
-        """Run the tests, and return how many there were of each outcome."""
+    def test(self, arguments: list[str]) -> tuple[dict[str, int], str]:
+        """Run the tests, and return how many there were of each outcome, and of what tests were deselected."""
         status = self._run([self.binaries / "python", "-m", "pytest", *arguments])
         said = self.log.read_text(errors="replace")
         # It is not always the last line: Airflow may log while the interpreter ends.
@@ -96,7 +103,8 @@ class Line:
         counts = {outcome: int(count) for count, outcome in re.findall(r"(\d+) (\w+)", summary)}
         if status > 1 or "passed" not in counts:
             raise NotRunError(f"pytest ended with {status}.")
-        return counts
+        absent = re.findall(r"^Absent: (.*)$", said, re.MULTILINE)
+        return counts, absent[-1] if absent else ""
 
     def _run(self, command: list[str | Path]) -> int:
         with self.log.open("w") as log:
@@ -120,12 +128,19 @@ NEWEST = ("-c", "constraints.txt")
 
 LINES = [
     Line("lowest", "3.11", (*_as_of("2025-08-30"), *NEWER_COMPAT, "--resolution", "lowest-direct")),
-    Line("3.0", "3.11", (*_as_of("2025-08-30"), *NEWER_COMPAT), ("apache-airflow==3.0.6",)),
+    Line("3.0", "3.11", (*_as_of("2025-08-30"), *NEWER_COMPAT), ("apache-airflow==3.0.6", "pandas<2.3")),
     Line("3.1", "3.12", _as_of("2026-03-12"), ("apache-airflow==3.1.8", "pandas<3")),
-    Line("3.2", "3.13", _as_of("2026-05-30"), ("apache-airflow==3.2.2", "pandas>=3")),
+    # Before, there is no psycopg 3 unless it is asked for; later, there are both.
+    Line(
+        "3.2",
+        "3.13",
+        _as_of("2026-05-30"),
+        ("apache-airflow==3.2.2", "pandas>=3", "psycopg[binary]"),
+        driver="psycopg",
+    ),
     Line("3.3-pandas2", "3.13", _as_of("2026-09-18"), ("apache-airflow==3.3.2", "pandas<3")),
     Line("3.3-py3.11", "3.11", NEWEST),
-    Line("3.3-py3.12", "3.12", NEWEST),
+    Line("3.3-py3.12", "3.12", NEWEST, driver="psycopg"),
     Line("3.3-py3.13", "3.13", NEWEST),
 ]
 
@@ -133,10 +148,11 @@ LINES = [
 def _row(line: Line, arguments: list[str]) -> tuple[list[str], bool]:
     """Return a line's row of the table, and whether all tests passed."""
     began = time.monotonic()
-    counts = line.test(arguments)
+    counts, absent = line.test(arguments)
     minutes = (time.monotonic() - began) / 60
     failed = sum(counts.get(outcome, 0) for outcome in ("failed", "error", "errors", "skipped"))
-    cells = [*line.versions(), counts["passed"], counts.get("deselected", 0), failed]
+    deselected = f"{counts.get('deselected', 0)}{absent and f': {absent}'}"
+    cells = [*line.versions(), counts["passed"], deselected, failed]
     return [*map(str, cells), f"{minutes:.0f}", f"{datetime.now(UTC):%Y-%m-%d}"], not failed
 
 

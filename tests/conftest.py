@@ -4,8 +4,9 @@ import logging
 import os
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -20,6 +21,9 @@ HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-openrouter-"))
 DAGS = Path(__file__).parent.parent / "dags"
 OURS = "airflow_provider_openrouter|.*openrouter_(key|credits|spend)"
 """Modules whose deprecation warnings are errors: the package, and the DAG files as DagBag names them."""
+
+ABSENT = pytest.StashKey[dict[str, str]]()
+"""Which tests are of something that is not there, and of what."""
 
 for name in [name for name in os.environ if name.startswith(("AIRFLOW_", "OPENROUTER_"))]:
     del os.environ[name]
@@ -41,7 +45,8 @@ from airflow_provider_openrouter.sandbox import Sandbox  # noqa: E402
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
-        "markers", "airflow(versions, pandas=…, or_pandas=…): run the test only with these versions"
+        "markers",
+        "airflow(versions, what, pandas=…, or_pandas=…): run the test of this only with these versions",
     )
     # Set here, because pytest's filters take precedence over the interpreter's, which also match a module by its
     # exact name only. Deprecations of Airflow, pandas and SQLAlchemy are of these three kinds.
@@ -56,11 +61,28 @@ def pytest_xdist_auto_num_workers() -> int:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of what this Airflow lacks, so that they are counted: no test is skipped."""
-    absent = [item for item in items if not all(map(_exists, item.iter_markers("airflow")))]
-    config.hook.pytest_deselected(items=absent)
+    absent = {
+        item.nodeid: next(mark.args[1] for mark in item.iter_markers("airflow") if not _exists(mark))
+        for item in items
+        if not all(map(_exists, item.iter_markers("airflow")))
+    }
     if hasattr(config, "workeroutput"):
-        config.workeroutput["absent"] = [item.nodeid for item in absent]
-    items[:] = sorted((item for item in items if item not in absent), key=_turn)
+        config.workeroutput["absent"] = absent
+    else:
+        _deselect(config, absent)
+    items[:] = sorted((item for item in items if item.nodeid not in absent), key=_turn)
+
+
+def _deselect(config: pytest.Config, absent: dict[str, str]) -> None:
+    config.stash[ABSENT] = absent
+    config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=name) for name in absent])
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say of what there were tests that this Airflow, or what is installed with it, cannot run."""
+    counts = Counter(config.stash.get(ABSENT, {}).values()).most_common()
+    if counts:
+        terminalreporter.write_line(f"Absent: {', '.join(f'{what} {count}' for what, count in counts)}")
 
 
 def _turn(item: pytest.Item) -> int:
@@ -88,14 +110,20 @@ def pytest_runtest_protocol(item: pytest.Item) -> Generator[None, object, object
 def pytest_testnodedown(node: Any) -> None:
     """Count in the summary what xdist's workers deselected, which xdist does not; all deselect the same."""
     if node.gateway.id == "gw0":
-        absent = getattr(node, "workeroutput", {}).get("absent", [])
-        node.config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=name) for name in absent])
+        _deselect(node.config, getattr(node, "workeroutput", {}).get("absent", {}))
 
 
 def _exists(mark: pytest.Mark) -> bool:
-    airflow, pandas = version("apache-airflow"), version("pandas")
-    together = airflow in SpecifierSet(mark.args[0]) and pandas in SpecifierSet(mark.kwargs.get("pandas", ""))
-    return together or pandas in SpecifierSet(mark.kwargs.get("or_pandas", "<0"))
+    versions = {"apache-airflow": mark.args[0], **mark.kwargs}
+    alone = versions.pop("or_pandas", None)
+    return all(map(_is_installed, versions, versions.values())) or bool(alone and _is_installed("pandas", alone))
+
+
+def _is_installed(distribution: str, versions: str) -> bool:
+    try:
+        return version(distribution) in SpecifierSet(versions)
+    except PackageNotFoundError:
+        return False
 
 
 @pytest.fixture
@@ -165,7 +193,7 @@ def pytest_sessionfinish() -> None:
 def postgresql() -> Iterator[str]:
     """The SQLAlchemy URL of a PostgreSQL that only this process uses."""
     with running_postgresql() as server:
-        yield server.get_uri(driver="psycopg2")
+        yield server.get_uri(driver=os.environ.get("TESTS_POSTGRESQL_DRIVER", "psycopg2"))
 
 
 @pytest.fixture(scope="session")

@@ -7,12 +7,13 @@ import sys
 from pathlib import Path
 
 import pytest
+from support.lines import needs_frames_in_xcom
 from support.snippets import snippets
 
 TESTS = Path(__file__).parent
 PATHS = (str(TESTS), str(TESTS.parent / "scripts"), os.environ.get("PYTHONPATH"))
 
-pytestmark = [pytest.mark.xdist_group("snippets"), pytest.mark.airflow(">=3.3", or_pandas="<3")]
+pytestmark = [pytest.mark.xdist_group("snippets"), needs_frames_in_xcom]
 
 
 @pytest.fixture(scope="module")

@@ -5,9 +5,10 @@ import json
 import pytest
 import requests
 from support.api_servers import ApiServer
+from support.lines import needs_page
 from support.sandboxes import Flaky
 
-pytestmark = pytest.mark.airflow(">=3.1")
+pytestmark = needs_page
 
 DATA = ("keys", "credits", "spend", "watchers")
 

@@ -223,7 +223,7 @@ def test_an_extra_that_is_the_key_is_not_shown(name, connect):
     assert SECRET not in str(caught.value)
 
 
-@pytest.mark.airflow(">=3.2")  # before, Airflow itself finds no connection with such extras
+@pytest.mark.airflow(">=3.2", "odd extras")  # before, Airflow itself finds no connection with them
 def test_extras_that_are_no_object_are_refused(connect):
     hook = connect(extra="[1, 2]")
     with pytest.raises(

@@ -256,7 +256,7 @@ def connection_form():
     return form
 
 
-@pytest.mark.airflow(">=3.1")  # before 3.1 a form has no labels unless wtforms is installed
+@pytest.mark.airflow(">=3.1", "form")  # before 3.1 a form has no labels unless wtforms is installed
 def test_the_connection_form_has_labels_and_hides_other_fields():
     fields = connection_form().standard_fields
     assert fields.password.title == "Management API key"
@@ -266,7 +266,7 @@ def test_the_connection_form_has_labels_and_hides_other_fields():
     assert not fields.port.hidden
 
 
-@pytest.mark.airflow(">=3.2")
+@pytest.mark.airflow(">=3.2", "form")
 def test_the_extras_are_typed_fields_of_the_connection_form():
     extras = connection_form().extra_fields
     assert {name: field["schema"]["type"][0] for name, field in extras.items()} == {

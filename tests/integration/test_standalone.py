@@ -324,7 +324,7 @@ with DAG(dag_id="beside", schedule=None):
 """
 
 
-@pytest.mark.airflow(">=3.3")
+@pytest.mark.airflow(">=3.3", "async tasks")
 def test_the_hook_works_in_async_tasks(airflow, sandboxes, tmp_path):
     sandbox, stored = sandboxes["stored"], tmp_path / "connections.json"
     stored.write_text(json.dumps({"stored": json.loads(sandbox.connection)}))

@@ -109,7 +109,7 @@ def test_a_field_new_to_the_api_is_in_frame_records_and_file(sandbox, connection
     assert pd.read_parquet(path).set_index("hash")["extra_fields"][hash_] == '{"budget": {"usd": 5}}'
 
 
-@pytest.mark.airflow("<3.3", pandas=">=3")
+@pytest.mark.airflow("<3.3", "limits of older Airflows", pandas=">=3")
 @pytest.mark.parametrize("arguments", [{}, {"xcom_format": "{{ params.format }}"}], ids=["default", "template"])
 def test_a_frame_that_this_airflow_cannot_hand_on_is_refused(arguments, sandbox, connection):
     operator = OpenRouterListKeysOperator(task_id="list_keys", **arguments)

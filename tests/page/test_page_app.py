@@ -10,13 +10,14 @@ import pytest
 import support.databases
 from sqlalchemy.engine import make_url
 from support.databases import connection_to, keys
+from support.lines import needs_page
 from support.listings import OBSERVED_AT
 from support.sandboxes import Flaky
 from support.servers import BREAKS, HANGS, Answer, Server, data, error
 
 from airflow_provider_openrouter.watch.sources import Stop
 
-pytestmark = pytest.mark.airflow(">=3.1")
+pytestmark = needs_page
 
 database = support.databases.database
 KEY = "sk-or-v1-0123456789abcdef-never-to-be-shown"

@@ -4,9 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from support import airflow_rows as rows
+from support.lines import needs_page
 
 session = rows.session
-pytestmark = pytest.mark.airflow(">=3.1")
+pytestmark = needs_page
 
 OURS = {"operator": "OpenRouterRaiseLimitOperator", "state": "deferred"}
 NOW = datetime.now(UTC)
@@ -75,7 +76,7 @@ def test_raises_that_wait_longest_come_first(ask, session):
     assert said == [("3 h", "k3"), ("2 h", "k2"), ("1 h", "k1")]
 
 
-@pytest.mark.airflow(">=3.3")
+@pytest.mark.airflow(">=3.3", "approvals")
 def test_a_raise_waits_in_the_newer_state_too(ask, session):
     ask(state="awaiting_input")
     assert len(listed(session)) == 1

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from support import airflow_rows as rows
 from support.keys import key, listing
-from support.lines import BEFORE_AIRFLOW_3_3
+from support.lines import BEFORE_AIRFLOW_3_3, needs_page, needs_state_store
 from support.state_store import Store
 
 from airflow_provider_openrouter.exceptions import OpenRouterServerError
@@ -20,7 +20,7 @@ from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.status import Status
 
 session = rows.session
-pytestmark = pytest.mark.airflow(">=3.1")
+pytestmark = needs_page
 
 RULE = {"threshold": 5, "name_pattern": "billing-*", "workspace_id": "*", "openrouter_conn_id": "one"}
 CHECK = LimitRule(threshold=5).check(listing(key("billing-eu", 3.4), key("billing-us", 1), key("other", 90)))
@@ -73,7 +73,7 @@ def ago(**time):
     return (datetime.now(UTC) - timedelta(**time)).isoformat()
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 def test_a_watcher_is_shown_as_it_says_it_is(watch, session):
     trigger = key_trigger(poll_interval=30)
     _, asset = watch("low", trigger=trigger)
@@ -101,7 +101,7 @@ def test_a_watcher_is_shown_as_it_says_it_is(watch, session):
     assert shown(session)["notice"] is None
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 def test_one_that_fails_says_why(watch, session):
     _, asset = watch("low")
     leave(session, asset, key_trigger(), error=BUSY, changes={"looked_at": ago(hours=2)})
@@ -110,7 +110,7 @@ def test_one_that_fails_says_why(watch, session):
     assert watcher["failing_since"]
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 @pytest.mark.parametrize(
     ("silent", "minutes", "state"),
     [(0, 7, "watching"), (0, 9, "not running"), (10, 0, "not running"), (None, 0, "not running")],
@@ -123,7 +123,7 @@ def test_one_that_has_not_looked_for_long_is_not_running(silent, minutes, state,
     assert (watcher["state"], watcher["looked_at"]) == (state, looked_at)
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 @pytest.mark.parametrize("changes", [{"version": 2}, {"failures": None}, {"looked_at": 5}], ids=repr)
 def test_a_status_that_is_not_understood_counts_as_none(changes, watch, session):
     _, asset = watch("low")
@@ -132,7 +132,7 @@ def test_a_status_that_is_not_understood_counts_as_none(changes, watch, session)
     assert (watcher["state"], watcher["looked_at"], watcher["failures"]) == ("unknown", None, 0)
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 def test_what_several_assets_share_has_no_state(watch, session):
     watch("one", "two")
     assert [(each["asset"], each["state"]) for each in watchers(session)] == [
@@ -142,14 +142,14 @@ def test_what_several_assets_share_has_no_state(watch, session):
     assert all(each["error"].startswith("Several assets share this watcher") for each in watchers(session))
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 def test_state_that_is_kept_elsewhere_is_said_to_be(watch, session, monkeypatch):
     watch("low")
     monkeypatch.setenv("AIRFLOW__WORKERS__STATE_STORE_BACKEND", "a.b.Backend")
     assert "[workers] state_store_backend" in shown(session)["notice"]
 
 
-@pytest.mark.airflow("<3.3")
+@pytest.mark.airflow("<3.3", "limits of older Airflows")
 def test_before_airflow_3_3_the_notice_says_what_is_not_known(watch, session):
     watch("low")
     seen = shown(session)

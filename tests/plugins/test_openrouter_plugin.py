@@ -7,7 +7,7 @@ import sys
 from importlib.metadata import entry_points
 
 import pytest
-from support.lines import AIRFLOW_3_0
+from support.lines import AIRFLOW_3_0, needs_page
 
 from airflow_provider_openrouter.plugins.openrouter import LazyApp, OpenRouterPlugin
 
@@ -34,7 +34,7 @@ def test_airflow_finds_it_by_its_entry_point_alone():
     assert found.load() is OpenRouterPlugin
 
 
-@pytest.mark.airflow(">=3.1")
+@needs_page
 def test_it_adds_a_page_and_the_entry_of_the_menu():
     (view,), (app,) = OpenRouterPlugin().external_views, OpenRouterPlugin().fastapi_apps
     assert view["href"] == f"{app['url_prefix']}/".removeprefix("/")
@@ -47,7 +47,7 @@ def test_there_is_no_page_without_a_connection_or_before_3_1(monkeypatch, conn_i
     assert OpenRouterPlugin().external_views == OpenRouterPlugin().fastapi_apps == []
 
 
-@pytest.mark.airflow(">=3.1")
+@needs_page
 def test_options_that_cannot_be_read_turn_the_page_off(monkeypatch, caplog):
     monkeypatch.setenv("AIRFLOW__OPENROUTER__PAGE_TABLE_CMD", "false")
     from airflow.configuration import conf
@@ -73,7 +73,7 @@ def test_it_starts_and_stops_with_the_server():
     assert sent == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
 
 
-@pytest.mark.airflow(">=3.1")
+@needs_page
 def test_first_requests_that_come_together_make_one_app():
     app = LazyApp()
     scope = {"type": "http", "method": "GET", "path": "/api/nothing", "headers": [], "query_string": b""}

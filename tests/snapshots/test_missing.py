@@ -52,7 +52,7 @@ for missing, target in json.loads(sys.argv[1]):
 """
 
 
-imported_by_airflow_itself = pytest.mark.airflow(">=3.1")
+imported_by_airflow_itself = pytest.mark.airflow(">=3.1", "late imports")
 """Airflow 3.0 imports these before an operator is made, so that they cannot be missing there."""
 
 

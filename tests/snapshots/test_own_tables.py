@@ -3,16 +3,16 @@
 from uuid import uuid4
 
 import pytest
-import sqlalchemy
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import event
 from support.databases import Database, database_of, keys
+from support.lines import needs_psycopg_3
 
 from airflow_provider_openrouter.snapshots import kinds
 
 FILE_COLUMNS = kinds.KEYS.columns
 
-DRIVERS = ["psycopg2"] if sqlalchemy.__version__ < "2" else ["psycopg2", "psycopg"]
+DRIVERS = ["psycopg2", pytest.param("psycopg", marks=needs_psycopg_3)]
 TYPES = {"string": "TEXT", "boolean": "BOOLEAN", "number": "DOUBLE PRECISION", "timestamp": "TIMESTAMPTZ"}
 UUID = "0198a3a0-7c5e-7d7a-9b1e-3b8f2f6f1c11"
 

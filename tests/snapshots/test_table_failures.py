@@ -144,7 +144,8 @@ class BreaksAt(threading.Thread):
             while True:
                 for source in select.select([client, server], [], [])[0]:
                     data = source.recv(1 << 16)
-                    if source is client and data[5:].startswith(self.statement):
+                    # In psycopg 3, the empty name of a prepared statement may come before it.
+                    if source is client and data[5:].lstrip(b"\0").startswith(self.statement):
                         if self.arrives:
                             server.sendall(data)
                             server.recv(1 << 16)

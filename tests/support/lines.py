@@ -44,7 +44,10 @@ __all__ = [
     "exchange",
     "needs_dag_test",
     "needs_frames_in_xcom",
+    "needs_page",
     "needs_people",
+    "needs_psycopg_3",
+    "needs_state_store",
     "without_what_airflow_masks",
 ]
 
@@ -52,9 +55,12 @@ AIRFLOW_3_0 = version("apache-airflow").startswith("3.0.")
 BEFORE_AIRFLOW_3_2 = version("apache-airflow") in SpecifierSet("<3.2")
 BEFORE_AIRFLOW_3_3 = version("apache-airflow") in SpecifierSet("<3.3")
 
-needs_dag_test = pytest.mark.airflow(">=3.0.2")
-needs_people = pytest.mark.airflow(">=3.1")
-needs_frames_in_xcom = pytest.mark.airflow(">=3.3", or_pandas="<3")
+needs_dag_test = pytest.mark.airflow(">=3.0.2", "dag.test()")
+needs_people = pytest.mark.airflow(">=3.1", "approvals")
+needs_page = pytest.mark.airflow(">=3.1", "page")
+needs_state_store = pytest.mark.airflow(">=3.3", "state store")
+needs_frames_in_xcom = pytest.mark.airflow(">=3.3", "frames of pandas 3 in XCom", or_pandas="<3")
+needs_psycopg_3 = pytest.mark.airflow(">=3.0", "psycopg 3", psycopg=">=3", sqlalchemy=">=2")
 
 
 def without_what_airflow_masks(shown: str) -> str:

@@ -15,6 +15,7 @@ import pytest
 import support.polling as polling
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from support.keys import key
+from support.lines import needs_state_store
 from support.polling import NEW_TOKEN, ROUNDING, begun, until
 from support.servers import BREAKS, HANGS, TOKEN, Answer, Server, data, error
 from support.state_store import Store
@@ -405,7 +406,7 @@ def test_a_watcher_and_a_task_that_waits_share_their_poll(connect):
     assert begun(server) == 1
 
 
-@pytest.mark.airflow(">=3.3")
+@pytest.mark.airflow(">=3.3", "shared streams")
 def test_it_does_not_use_the_shared_streams_of_airflow():
     assert trigger().shared_stream_key() is None
 
@@ -1165,7 +1166,7 @@ def supervisor(monkeypatch):
     return supervisor
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 def test_the_store_of_one_asset_is_used_through_airflow(supervisor, connect, settling, caplog):
     async def main():
         for reported in ([["a"]], []):
@@ -1183,7 +1184,7 @@ def test_the_store_of_one_asset_is_used_through_airflow(supervisor, connect, set
     assert not said(caplog, logging.WARNING)
 
 
-@pytest.mark.airflow(">=3.3")
+@needs_state_store
 def test_a_trigger_of_two_assets_remembers_in_memory_only(supervisor, connect, settling, caplog):
     async def main():
         for _ in range(2):
