@@ -1,0 +1,28 @@
+"""Sensors, each of which waits for a key of its own name."""
+
+from datetime import UTC, datetime, timedelta
+
+from airflow.sdk import DAG
+
+from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+
+SENSORS = {
+    "usd": {"threshold": 5, "deferrable": True},
+    "percent": {"threshold": "10%", "deferrable": True, "workspace_id": "*"},
+    "meanwhile": {"threshold": 5, "deferrable": True},
+    "never": {"threshold": 5, "deferrable": True, "timeout": 120, "soft_fail": True},
+    "rescheduled": {"threshold": 5, "mode": "reschedule"},
+}
+
+with DAG("waits", schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
+    for name, arguments in SENSORS.items():
+        OpenRouterKeyLimitSensor(
+            task_id=name,
+            openrouter_conn_id="watched",
+            name_pattern=name,
+            poke_interval=2,
+            # A poke of "rescheduled" may come before the API server does.
+            retries=5,
+            retry_delay=timedelta(seconds=2),
+            **arguments,
+        )
