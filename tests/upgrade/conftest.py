@@ -42,12 +42,13 @@ class Upgrade:
 @pytest.fixture(scope="session")
 def say(request):
     """Print how far it is, while pytest captures what is printed."""
-    terminal = request.config.pluginmanager.get_plugin("terminalreporter")
+    terminal, capture = map(request.config.pluginmanager.get_plugin, ("terminalreporter", "capturemanager"))
     began = time.monotonic()
 
     def say(line):
-        terminal.ensure_newline()
-        terminal.write_line(f"=== {time.monotonic() - began:3.0f} s: {line}")
+        with capture.global_and_fixture_disabled():
+            terminal.ensure_newline()
+            terminal.write_line(f"=== {time.monotonic() - began:3.0f} s: {line}")
 
     return say
 
