@@ -11,8 +11,9 @@ from tempfile import TemporaryDirectory
 import pytest
 from checkouts import ROOT, Environment, build_wheel, check_out
 from homes import ALERTS, OLD, REPEATED, WAITS, Home
+from postgresql import running_postgresql
 from standalone import Standalone
-from support.databases import Database, connection_to, database_of
+from support.databases import Database, connection_to
 from support.sandboxes import Flaky
 
 COMMIT = "aec2b3a"
@@ -54,7 +55,7 @@ def say(request):
 
 
 @pytest.fixture(scope="session")
-def upgrade(postgresql, say):
+def upgrade(say):
     with ExitStack() as stack:
         folder = Path(stack.enter_context(TemporaryDirectory(prefix="openrouter-upgrade-")))
         say(f"Building the wheels of {COMMIT} and of this checkout")
@@ -63,19 +64,19 @@ def upgrade(postgresql, say):
         say(f"Installing Airflow and the wheel of {COMMIT}")
         environment = Environment(folder / "venv")
         environment.install(old)
-        home = make_home(folder, environment, stack.enter_context(database_of(postgresql)), stack)
+        home = make_home(folder, environment, stack)
         say(f"Starting Airflow with {COMMIT}")
         with home.airflow:
             keep(home, checkout / "airflow_provider_openrouter" / "history")
             say("It has written files and tables of two days")
             watch(home)
             say("Two watchers have reported a key, and remember it")
-            for name in WAITS:
-                home.reaches(name, "up_for_reschedule" if name == "rescheduled" else "deferred")
-            say("Five sensors wait")
             rows = {name: home.rows(name) for name in home.databases}
             before = (rows, home.files(), home.stored("openrouter_low"), home.watchers())
             assert not home.stored("openrouter_status")
+            for name in WAITS:
+                home.reaches(name, "up_for_reschedule" if name == "rescheduled" else "deferred")
+            say("Five sensors wait")
         say("Airflow has ended. A key runs low")
         # Airflow says in it that it is ready, which the next one has yet to say.
         (home.airflow.home / "standalone.log").rename(home.airflow.home / "standalone-before.log")
@@ -89,17 +90,26 @@ def upgrade(postgresql, say):
             say("Ending Airflow")
 
 
-def make_home(folder, environment, postgresql, stack):
+def make_home(folder, environment, stack):
     """Return the home of an Airflow that has not started yet."""
     accounts = {name: stack.enter_context(Flaky(**account)) for name, account in ACCOUNTS.items()}
-    urls = {"sqlite": f"sqlite:///{folder}/warehouse.db", "postgresql": postgresql}
-    databases = {name: Database(url) for name, url in urls.items()}
+    server = stack.enter_context(running_postgresql())
+    for name in ("airflow", "warehouse"):
+        server.psql(f"CREATE DATABASE {name};")
+    databases = {
+        "sqlite": Database(f"sqlite:///{folder}/warehouse.db"),
+        "postgresql": Database(server.get_uri("warehouse", driver="psycopg2")),
+    }
     connections = {name: account.connection for name, account in accounts.items() if name != "stored"}
     connections |= {name: connection_to(database.engine.url) for name, database in databases.items()}
     variables = {
         # So that only what is installed is imported, and nothing of this checkout.
         "PYTHONPATH": "",
         "PYTHONSAFEPATH": "1",
+        # All parts start at once, and a task that goes on at once may have to wait for the API server.
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRIES": "20",
+        "AIRFLOW__WORKERS__EXECUTION_API_RETRY_WAIT_MAX": "5",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": server.get_uri("airflow", driver="psycopg2"),
         "AIRFLOW_VAR_LAKE": (folder / "lake").as_uri(),
         **{f"AIRFLOW_CONN_{name.upper()}": connection for name, connection in connections.items()},
     }

@@ -84,10 +84,6 @@ class Home:
         """Return the states of the sensors."""
         return self.airflow.task_states("waits")
 
-    def tries(self) -> dict[str, int]:
-        """Return in which try each sensor is."""
-        return dict(self.airflow.query("select task_id, try_number from task_instance where dag_id = 'waits'"))
-
     def stored(self, prefix: str) -> dict[str, str]:
         """Return what the watchers have stored with their assets under keys that begin so, by asset and key."""
         states = "select asset.name || ' ' || key, value from asset_state_store join asset on id = asset_id"

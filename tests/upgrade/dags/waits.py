@@ -1,6 +1,6 @@
 """Sensors, each of which waits for a key of its own name."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from airflow.sdk import DAG
 
@@ -11,7 +11,7 @@ SENSORS = {
     "percent": {"threshold": "10%", "deferrable": True, "workspace_id": "*"},
     "meanwhile": {"threshold": 5, "deferrable": True},
     "never": {"threshold": 5, "deferrable": True, "timeout": 120, "soft_fail": True},
-    "rescheduled": {"threshold": 5, "mode": "reschedule"},
+    "rescheduled": {"threshold": 5, "mode": "reschedule", "poke_interval": 10},
 }
 
 with DAG("waits", schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
@@ -20,9 +20,5 @@ with DAG("waits", schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC),
             task_id=name,
             openrouter_conn_id="watched",
             name_pattern=name,
-            poke_interval=2,
-            # A poke of "rescheduled" may come before the API server does.
-            retries=5,
-            retry_delay=timedelta(seconds=2),
-            **arguments,
+            **{"poke_interval": 2, **arguments},
         )
