@@ -74,6 +74,7 @@ def upgrade(say):
             rows = {name: home.rows(name) for name in home.databases}
             before = (rows, home.files(), home.stored("openrouter_low"), home.watchers())
             assert not home.stored("openrouter_status")
+            home.airflow.trigger("waits")
             for name in WAITS:
                 home.reaches(name, "up_for_reschedule" if name == "rescheduled" else "deferred")
             say("Five sensors wait")

@@ -73,7 +73,9 @@ class Home:
     def ends(self, dag_id: str, *, runs: int) -> None:
         """Wait until a DAG has so many runs and all of them have succeeded."""
         self.airflow.wait_for(
-            lambda: self.airflow.run_states(dag_id) == ["success"] * runs, f"{runs} good runs of {dag_id}"
+            lambda: self.airflow.run_states(dag_id) == ["success"] * runs,
+            f"{runs} good runs of {dag_id}",
+            seconds=240,
         )
 
     def reaches(self, task_id: str, state: str) -> None:

@@ -11,7 +11,7 @@ from homes import ALERTS, NEW, OLD, REPEATED
 
 from airflow_provider_openrouter import history
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1200)
 
 KEYS = 25
 

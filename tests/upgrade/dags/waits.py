@@ -1,7 +1,5 @@
 """Sensors, each of which waits for a key of its own name."""
 
-from datetime import UTC, datetime
-
 from airflow.sdk import DAG
 
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
@@ -10,11 +8,11 @@ SENSORS = {
     "usd": {"threshold": 5, "deferrable": True},
     "percent": {"threshold": "10%", "deferrable": True, "workspace_id": "*"},
     "meanwhile": {"threshold": 5, "deferrable": True},
-    "never": {"threshold": 5, "deferrable": True, "timeout": 120, "soft_fail": True},
+    "never": {"threshold": 5, "deferrable": True, "timeout": 150, "soft_fail": True},
     "rescheduled": {"threshold": 5, "mode": "reschedule", "poke_interval": 10},
 }
 
-with DAG("waits", schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC), catchup=False):
+with DAG("waits", schedule=None):
     for name, arguments in SENSORS.items():
         OpenRouterKeyLimitSensor(
             task_id=name,
