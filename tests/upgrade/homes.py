@@ -93,7 +93,9 @@ class Home:
 
     def watchers(self) -> list[tuple[Any, ...]]:
         """Return the rows of the watchers' triggers in Airflow's database."""
-        return self.airflow.query("select id, classpath, kwargs from trigger where classpath like '%Event%'")
+        return self.airflow.query(
+            "select id, classpath, kwargs from trigger where classpath like '%Event%' order by id"
+        )
 
     def rows(self, database: str) -> list[dict[str, Any]]:
         """Return the rows of the table in a database."""
