@@ -7,8 +7,8 @@ export UV_COMPILE_BYTECODE := 1
 SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
 	test_faults.py test_fuzz.py test_snippets.py
 
-.PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
-	pictures check dist benchmark constraints clean
+.PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix \
+	test-cluster test-load test-upgrade test-warehouse-docs pictures check dist benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -50,6 +50,9 @@ test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of
 
 test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
 	$(BIN)/python tests/load/waiting.py
+
+test-upgrade: .venv/ready ## let a whole Airflow go on with what it stored and began with an early checkout
+	$(BIN)/python -m pytest tests/upgrade --numprocesses=0 -p no:randomly -v
 
 test-warehouse-docs: .matrix/warehouses/ready ## test the DAGs of docs/warehouses.md with the providers of the warehouses
 	.matrix/warehouses/bin/python -m pytest tests/warehouse_docs --numprocesses=0

@@ -31,13 +31,22 @@ class Airflow:
     :param home: an empty folder.
     :param dags: the DAG files: their sources by name, or paths of files to copy.
     :param environment: more environment variables, such as connections.
+    :param python: the interpreter of the virtual environment that Airflow is in.
     """
 
     commands: dict[str, list[str]]
     """The Airflow command of each component, by the component's name."""
 
-    def __init__(self, home: Path, dags: dict[str, str] | list[Path], environment: dict[str, str]) -> None:
+    def __init__(
+        self,
+        home: Path,
+        dags: dict[str, str] | list[Path],
+        environment: dict[str, str],
+        *,
+        python: str = sys.executable,
+    ) -> None:
         self.home = home
+        self._python = python
         self._dags = dags
         self._dags_folder = home / "dags"
         self._dags_folder.mkdir(parents=True)
@@ -45,7 +54,7 @@ class Airflow:
         self.url = f"http://127.0.0.1:{port}"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": f"{Path(python).parent}{os.pathsep}{os.environ['PATH']}",
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__API__BASE_URL": self.url,
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -97,7 +106,7 @@ class Airflow:
         if name in self._started:
             assert not session(self._started[name].pid), f"{name} is already running."
             self._started[name].wait()
-        self._start(name, [sys.executable, "-m", "airflow", *self.commands[name]])
+        self._start(name, [self._python, "-m", "airflow", *self.commands[name]])
 
     def kill(self, name: str) -> None:
         """Kill a component and its children, as if their machine was switched off."""
@@ -116,7 +125,7 @@ class Airflow:
     def run(self, *command: str) -> str:
         """Run an Airflow command and return what it prints."""
         return subprocess.run(
-            [sys.executable, "-m", "airflow", *command],
+            [self._python, "-m", "airflow", *command],
             env=self._environment, check=True, stdout=subprocess.PIPE, text=True, timeout=180,
         ).stdout  # fmt: skip
 
@@ -147,10 +156,11 @@ class Airflow:
 
     def get(self, path: str) -> Any:
         """Return what the REST API responds to a GET."""
-        with urlopen(f"{self.url}/auth/token", timeout=30) as answer:
-            headers = {"Authorization": f"Bearer {json.load(answer)['access_token']}"}
-        with urlopen(Request(f"{self.url}/api/v2/{path}", headers=headers), timeout=30) as answer:
-            return json.load(answer)
+        return self._request(path)
+
+    def trigger(self, dag_id: str, **conf: Any) -> None:
+        """Start a run of a DAG with a ``dag_run.conf``."""
+        self._request(f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
 
     def wait_for(self, condition: Callable[[], T], what: str, *, seconds: float = 120) -> T:
         """Return the condition's first true value; fail with Airflow's output if there is none."""
@@ -185,6 +195,18 @@ class Airflow:
 
     def _start_all(self) -> None:
         raise NotImplementedError
+
+    def _request(self, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Return what the REST API responds to a GET, or to a POST if there is a body."""
+        with urlopen(f"{self.url}/auth/token", timeout=30) as answer:
+            token = json.load(answer)["access_token"]
+        request = Request(
+            f"{self.url}/api/v2/{path}",
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        with urlopen(request, timeout=30) as answer:
+            return json.load(answer)
 
     def _health(self) -> dict[str, Any]:
         """Return the health of the components; it is empty while the API server does not respond."""

@@ -10,7 +10,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from urllib.request import Request, urlopen
 
 from airflows import Airflow, free_ports, read_log
 from cryptography.fernet import Fernet
@@ -85,17 +84,6 @@ class Cluster(Airflow):
     def __exit__(self, *error: object) -> None:
         with self._services:
             super().__exit__(*error)
-
-    def trigger(self, dag_id: str, **conf: Any) -> None:
-        """Start a run of a DAG with a ``dag_run.conf``."""
-        with urlopen(f"{self.url}/auth/token", timeout=30) as answer:
-            token = json.load(answer)["access_token"]
-        request = Request(
-            f"{self.url}/api/v2/dags/{dag_id}/dagRuns",
-            data=json.dumps({"logical_date": None, "conf": conf}).encode(),
-            headers={"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
-        )
-        urlopen(request, timeout=30).close()
 
     def xcom(self, dag_id: str, task_id: str, key: str = "return_value") -> Any:
         """Return what a task returned last, or pushed under another key, as stored in object storage."""
