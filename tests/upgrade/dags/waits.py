@@ -8,7 +8,7 @@ SENSORS = {
     "usd": {"threshold": 5, "deferrable": True},
     "percent": {"threshold": "10%", "deferrable": True, "workspace_id": "*"},
     "meanwhile": {"threshold": 5, "deferrable": True},
-    "never": {"threshold": 5, "deferrable": True, "timeout": 150, "soft_fail": True},
+    "never": {"threshold": 5, "deferrable": True, "timeout": 60, "soft_fail": True},
     "rescheduled": {"threshold": 5, "mode": "reschedule", "poke_interval": 10},
 }
 
