@@ -7,7 +7,7 @@ export UV_COMPILE_BYTECODE := 1
 SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
 	test_faults.py test_fuzz.py test_snippets.py
 
-.PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix test-cluster test-load test-warehouse-docs \
+.PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix test-cluster test-mutants test-load test-warehouse-docs \
 	pictures check benchmark constraints clean
 
 help: ## show this list
@@ -48,6 +48,11 @@ test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of
 	$(INSTALL) -e '.[dev,cluster]'
 	$(BIN)/python -m pytest tests/cluster --numprocesses=0 -p no:randomly -v
 
+test-mutants: .venv/ready ## change the code in small ways, and list the changes that no test notices
+	$(INSTALL) -e '.[dev,mutants]'
+	$(BIN)/mutmut run --max-children=2 $(ONLY)
+	$(BIN)/python scripts/mutants.py
+
 test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
 	$(BIN)/python tests/load/waiting.py
 
@@ -76,7 +81,7 @@ constraints: ## compile constraints.txt again; needs no .venv
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv .demo .matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .demo .matrix build dist mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "=== Setting up .venv, once"
