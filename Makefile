@@ -8,7 +8,8 @@ SLOW := history integration sensors snapshots transfers triggers api/test_deadli
 	test_faults.py test_fuzz.py test_snippets.py
 
 .PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix \
-	test-cluster test-load test-upgrade test-warehouse-docs pictures check dist benchmark constraints clean
+	test-cluster test-load test-upgrade test-mutants test-warehouse-docs \
+	pictures check dist benchmark constraints clean
 
 help: ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | expand -t 14
@@ -48,6 +49,11 @@ test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of
 	$(INSTALL) -e '.[dev,cluster]'
 	$(BIN)/python -m pytest tests/cluster --numprocesses=0 -p no:randomly -v
 
+test-mutants: .venv/ready ## change the code in small ways, and list the changes that no test notices
+	$(INSTALL) -e '.[dev,mutants]'
+	$(BIN)/mutmut run --max-children=2 $(ONLY)
+	$(BIN)/python scripts/mutants.py
+
 test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
 	$(BIN)/python tests/load/waiting.py
 
@@ -85,7 +91,7 @@ constraints: ## compile constraints.txt again; needs no .venv
 		--no-emit-index-url --no-emit-find-links pyproject.toml -o constraints.txt
 
 clean: ## remove everything that was built or installed here
-	rm -rf .venv .demo .matrix build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
+	rm -rf .venv .demo .matrix build dist mutants .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage*
 
 .venv/ready: pyproject.toml constraints.txt
 	@echo "=== Setting up .venv, once"

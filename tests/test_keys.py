@@ -1,13 +1,14 @@
 """How a key is read: the only way in which its amounts, flags, times and text are read."""
 
 import math
+import time
 from datetime import UTC, date, datetime, timedelta, timezone
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_provider_openrouter.exceptions import OpenRouterResponseError
+from airflow_provider_openrouter.exceptions import OpenRouterRequestError, OpenRouterResponseError
 from airflow_provider_openrouter.keys import (
     AMOUNT_BOUND,
     FIELDS,
@@ -17,10 +18,15 @@ from airflow_provider_openrouter.keys import (
     is_active,
     is_disabled,
     is_expired,
+    is_management_key,
     read_amount,
+    read_count,
+    read_date,
     read_flag,
+    read_hash,
     read_text,
     read_time,
+    team,
     to_json,
 )
 from airflow_provider_openrouter.scope import WorkspaceScope
@@ -107,7 +113,7 @@ def test_anything_else_is_no_flag(value):
         (-(10**299), -1e299),
         (5e-324, 5e-324),
     ],
-    ids=repr,
+    ids=lambda value: repr(value)[:20],
 )
 def test_an_amount_is_a_number_or_a_numeral(value, amount):
     assert read_amount(value) == amount
@@ -136,8 +142,18 @@ def test_a_sum_of_amounts_is_finite(values):
 # -- times
 
 
+@pytest.fixture
+def tokyo(monkeypatch):
+    """A machine whose own zone is not UTC."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "Asia/Tokyo")
+        time.tzset()
+        yield
+    time.tzset()
+
+
 @pytest.mark.parametrize(
-    ("value", "time"),
+    ("value", "in_utc"),
     [
         ("2025-08-24T10:30:00Z", datetime(2025, 8, 24, 10, 30, tzinfo=UTC)),
         ("2025-02-19T20:52:27.363244+00:00", datetime(2025, 2, 19, 20, 52, 27, 363244, UTC)),
@@ -147,8 +163,8 @@ def test_a_sum_of_amounts_is_finite(values):
         ("2025-08-24", datetime(2025, 8, 24, tzinfo=UTC)),
     ],
 )
-def test_a_time_is_in_utc_whatever_its_zone(value, time):
-    assert read_time(value) == time
+def test_a_time_is_in_utc_whatever_its_zone(value, in_utc, tokyo):
+    assert read_time(value) == in_utc
     assert read_time(value).tzinfo is UTC
 
 
@@ -162,6 +178,59 @@ def test_a_time_is_in_utc_whatever_its_zone(value, time):
 )
 def test_anything_else_is_no_time(value):
     assert read_time(value) is None
+
+
+@pytest.mark.parametrize(
+    ("value", "day"),
+    [
+        ("2025-08-24", date(2025, 8, 24)),
+        ("2025-08-24T23:30:00-05:00", date(2025, 8, 25)),
+        ("soon", None),
+        (None, None),
+    ],
+)
+def test_a_day_is_that_of_a_time_in_utc(value, day):
+    assert read_date(value) == day
+
+
+# -- counts
+
+
+@pytest.mark.parametrize(
+    ("value", "whole"),
+    [
+        *((number, number) for number in (0, -3, 2**53 + 1, 2**63 - 1, -(2**63))),
+        *((value, 12) for value in (12, 12.0, "12", "1.2e1")),
+        *((value, None) for value in (2**63, -(2**63) - 1, 0.5, "many", True, None, [12])),
+    ],
+    ids=repr,
+)
+def test_a_count_is_a_whole_number_of_64_bits(value, whole):
+    assert read_count(value) == whole
+    assert whole is None or type(read_count(value)) is int
+
+
+# -- hashes
+
+
+@pytest.mark.parametrize("value", ["a", "A-b_9" * 25 + "abc", "0" * 64])
+def test_a_hash_is_a_word_of_up_to_128_letters(value):
+    assert read_hash(value) is value
+
+
+@pytest.mark.parametrize("value", ["", "a b", "é", "a\n", "a" * 129, 7], ids=lambda value: repr(value)[:20])
+def test_anything_else_is_no_hash(value):
+    with pytest.raises(OpenRouterRequestError) as refusal:
+        read_hash(value)
+    assert str(refusal.value) == f"No key has the hash {repr(value)[:80]}. Give the hash that the list shows."
+
+
+@pytest.mark.parametrize("key", ["sk-or-v1-abc", "Bearer SK-OR-V1-abc"])
+def test_a_key_is_no_hash_and_is_not_shown(key):
+    with pytest.raises(OpenRouterRequestError) as refusal:
+        read_hash(key)
+    said = "A key was given in place of its hash. Give the hash that the list shows."
+    assert str(refusal.value) == said
 
 
 # -- any value
@@ -187,6 +256,16 @@ def test_whatever_is_sent_can_be_read(value):
     assert is_active(key, OBSERVED_AT) is not (is_disabled(key) or is_expired(key, OBSERVED_AT))
     for group in (listing(key).active, listing(key).unexpired):
         assert len(group.limited) + len(group.not_measurable) <= 1
+
+
+# -- teams
+
+
+@pytest.mark.parametrize(
+    ("name", "said"), [("search-prod-eu", "search"), ("search", "search"), ("", ""), (None, ""), (7, "7")]
+)
+def test_the_team_of_a_key_is_the_start_of_its_name(name, said):
+    assert team(name) == said
 
 
 # -- disabled and expired
@@ -235,6 +314,20 @@ def test_a_key_is_active_if_neither_disabled_nor_expired(disabled, expires_at):
     assert is_active(key, OBSERVED_AT) is (not disabled and expires_at is None)
 
 
+@pytest.mark.parametrize(
+    ("key", "known"),
+    [
+        ({"is_management_key": True, "is_provisioning_key": False}, True),
+        ({"is_management_key": "false"}, False),
+        ({"is_provisioning_key": True}, True),
+        ({"is_management_key": None}, None),
+        ({}, None),
+    ],
+)
+def test_a_management_key_may_go_by_its_older_name(key, known):
+    assert is_management_key(key) is known
+
+
 # -- a listing
 
 
@@ -257,6 +350,8 @@ def test_a_listing_sorts_its_keys_by_what_remains():
     assert [key["hash"] for key in keys.active.not_measurable] == ["2", "5"]
     assert [key["hash"] for key in keys.unexpired.not_measurable] == ["2", "5"]
     assert keys.hashes == set("012345")
+    assert keys.group(include_disabled=True) is keys.unexpired
+    assert keys.group(include_disabled=False) is keys.active
 
 
 def test_a_limited_key_holds_the_key_as_it_was_sent():

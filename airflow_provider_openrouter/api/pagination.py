@@ -94,8 +94,9 @@ class Walk:
     def __iter__(self) -> Iterator[Page]:
         while not self._changes_too_fast():
             page = self._fetch(self._offset, self._ahead)
-            order = [record[self._identity] for record in page]
-            new = {id_: record for id_, record in zip(order, page, strict=True) if id_ not in self._known}
+            by_id = [(record[self._identity], record) for record in page]
+            order = [id_ for id_, _ in by_id]
+            new = {id_: record for id_, record in by_id if id_ not in self._known}
             self._ahead = ()
 
             if self._is_gap(order):
@@ -211,7 +212,7 @@ def _plan(expected: Extent) -> list[int]:
     stride = _stride(page_size)
     pages = -(-max(0, end - page_size) // stride)
     last = pages * stride
-    tail = max(last + 1, end - _overlap(page_size, MAX_TAIL)) if page_size > 1 else end or LOOK_BEYOND
+    tail = max(last + 1, end - _overlap(page_size, MAX_TAIL)) if end else LOOK_BEYOND
     return [*range(stride, last + 1, stride), tail]
 
 

@@ -58,7 +58,7 @@ def check_store(path: str) -> None:
     :param path: a path in the store, with its placeholders.
     :raises AirflowFailException: if no filesystem of its scheme is installed, or that lacks a package.
     """
-    scheme = path.partition("://")[0] if "://" in path else "file"
+    scheme = path.partition("://")[0]
     try:
         ObjectStoragePath(path).fs  # noqa: B018  # imports what it needs
         return

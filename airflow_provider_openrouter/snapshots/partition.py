@@ -117,7 +117,7 @@ class ActivityPartition(BasePartition):
 
 
 def _encode(value: str) -> str:
-    if not value.strip("."):  # "." and ".." are folders
+    if set(value) == {"."}:  # "." and ".." are folders
         return value.replace(".", "%2E")
     return re.sub(r"[%/\\?#\x00-\x1f\x7f]", lambda found: f"%{ord(found[0]):02X}", value)
 

@@ -154,7 +154,7 @@ class AlertState:
         for left in check.watched if marks else ():
             if left.id in marks:
                 mark = marks[left.id]
-                for step in range(mark.step, -1, -1):
+                for step in reversed(range(mark.step + 1)):
                     threshold = self._thresholds[step]
                     if not threshold.is_armed(left, margin=self._rearm_margin, lowest=mark.lowest):
                         held[left.id] = replace(mark, step=step, lowest=min(mark.lowest, left.remaining))

@@ -53,7 +53,14 @@ def test_a_few_keys_more_or_less_cost_no_request(change):
 
 @pytest.mark.parametrize(
     ("page_size", "count", "offsets"),
-    [(100, 640, [0, 98, 196, 294, 392, 490, 588, 635]), (250, 900, [0, 248, 496, 744, 895])],
+    [
+        (100, 640, [0, 98, 196, 294, 392, 490, 588, 635]),
+        (250, 900, [0, 248, 496, 744, 895]),
+        (100, 100, [0, 95]),
+        (100, 101, [0, 98, 99]),
+        (2, 5, [0, 1, 2, 3, 4]),
+        (0, 0, [0, 50]),
+    ],
 )
 def test_all_pages_of_a_known_account_are_named_with_the_first(page_size, count, offsets):
     account = Account(count, page_size=page_size)

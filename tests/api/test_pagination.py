@@ -9,6 +9,7 @@ from support.servers import Account
 
 from airflow_provider_openrouter.api.pagination import Walk
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
+from airflow_provider_openrouter.keys import Extent
 
 PAGE_SIZES = [2, 3, 9, 10, 11, 20, 99, 100, 101, 250]
 fuzz = settings(max_examples=200, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
@@ -172,7 +173,7 @@ def test_a_page_size_that_changes_meanwhile_loses_nothing(before, after):
 # -- each condition of a walk
 
 
-def walked(*steps: tuple[int, str]) -> str:
+def walked(*steps: tuple[int, str], expected: Extent | None = None) -> str:
     """Walk pages that come in turn, one letter a record; each must be asked for at its offset."""
     left = list(steps)
 
@@ -181,7 +182,7 @@ def walked(*steps: tuple[int, str]) -> str:
         assert offset == expected
         return [{"hash": letter} for letter in page]
 
-    walk = "".join(record["hash"] for new in Walk(fetch, "hash") for record in new)
+    walk = "".join(record["hash"] for new in Walk(fetch, "hash", expected) for record in new)
     assert not left
     return walk
 
@@ -248,14 +249,26 @@ def test_as_many_keys_created_as_skipped_are_not_missed():
     assert walked((0, "abcdef"), *steps) == "abcdefuvwxyg"
 
 
+def test_a_page_of_two_may_come_again_at_the_next_offset():
+    assert walked((0, "ab"), (1, "ab"), (0, "xa"), (1, "ab"), (2, "b"), (52, "")) == "abx"
+
+
+def test_a_page_that_ends_where_the_next_is_planned_is_overlapped():
+    assert walked((0, "abcde"), (4, "e"), expected=Extent(6, 11)) == "abcde"
+
+
 def test_two_coincidences_are_no_ignored_offset():
     steps = (5, "fg"), (6, "g"), (56, "")
     assert walked(*[(0, "abcdef"), (5, "abcdef")] * 2, (0, "abcdef"), *steps) == "abcdefg"
 
 
 def test_three_coincidences_are_an_ignored_offset():
-    with pytest.raises(OpenRouterResponseError, match="ignores 'offset': every page is the same") as caught:
+    with pytest.raises(OpenRouterResponseError) as caught:
         walked(*[(0, "abcdef"), (5, "abcdef")] * 3, (0, "abcdef"))
+    assert str(caught.value) == (
+        "The server ignores 'offset': every page is the same. Set the base URL to OpenRouter's own API, so that "
+        "what follows the first page can be read."
+    )
     assert caught.value.about == "base_url"
 
 
@@ -266,9 +279,13 @@ def test_too_many_pages_without_news_change_too_fast():
         asked.append(offset)
         return [{"hash": f"{offset and len(asked)} {number}"} for number in range(4)]
 
-    with pytest.raises(OpenRouterResponseError, match="102 of 103 pages brought nothing new") as caught:
+    with pytest.raises(OpenRouterResponseError) as caught:
         list(Walk(fetch, "hash"))
     assert len(asked) == 103
+    assert str(caught.value) == (
+        "The listing changes faster than it can be read: 102 of 103 pages brought nothing new. Run it again when "
+        "fewer keys are being created and deleted."
+    )
     assert caught.value.about is None
 
 
@@ -308,8 +325,12 @@ def test_at_most_seven_pages_are_named_ahead_at_first():
     assert counts[:13] == [0, 7, *[6] * 9, 7, 7]
 
 
-def test_pages_fetched_ahead_serve_to_look_beyond_the_end():
-    assert [offset for offset, _ in named(Account(250))] == [0, 98, 196, 248, 294, 392]
+@pytest.mark.parametrize(
+    ("page_size", "count", "offsets"),
+    [(100, 250, [0, 98, 196, 248, 294, 392]), (100, 198, [0, 98, 196, 294]), (52, 60, [0, 50, 59, 100, 150])],
+)
+def test_pages_fetched_ahead_serve_to_look_beyond_the_end(page_size, count, offsets):
+    assert [offset for offset, _ in named(Account(count, page_size=page_size))] == offsets
 
 
 def test_pages_of_one_record_that_is_replaced_have_an_end():

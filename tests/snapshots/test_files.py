@@ -14,6 +14,7 @@ import pyarrow as pa
 import pyarrow.dataset
 import pyarrow.parquet
 import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
 from pandas.testing import assert_frame_equal
 from pyarrow import csv
 from support.listings import listing_of, partition_of
@@ -157,6 +158,37 @@ def test_a_file_that_cannot_replace_a_folder_leaves_it(path):
         write_file(file_frame(*KEYS), str(path))
     assert kept.read_text() == "as before"
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        (
+            "gs://bucket/a.csv",
+            "gs://: no filesystem of that scheme is installed. Install apache-airflow-providers-google.",
+        ),
+        (
+            "nonsense://bucket/a://b.csv",
+            "nonsense://: no filesystem of that scheme is installed. Install the Airflow provider of that scheme"
+            ", or correct output_path.",
+        ),
+        (
+            "s3://aws_conn@bucket/a.csv",
+            "s3://: import of s3fs halted; None in sys.modules. Install apache-airflow-providers-amazon[s3fs].",
+        ),
+    ],
+)
+def test_a_store_that_lacks_a_package_is_refused(path, said, monkeypatch):
+    monkeypatch.setenv("AIRFLOW_CONN_AWS_CONN", json.dumps({"conn_type": "aws"}))
+    monkeypatch.setitem(sys.modules, "s3fs", None)
+    with pytest.raises(AirflowFailException) as refusal:
+        files.check_store(path)
+    assert str(refusal.value) == f"Cannot write to {said}"
+
+
+@pytest.mark.parametrize("path", ["/data/keys.csv", "file:///data/keys.csv"])
+def test_a_local_path_needs_no_package(path):
+    files.check_store(path)
 
 
 def test_what_a_connection_lacks_is_not_called_a_missing_package(monkeypatch):

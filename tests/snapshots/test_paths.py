@@ -3,7 +3,7 @@
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
 
-from airflow_provider_openrouter.snapshots.kinds import KEYS
+from airflow_provider_openrouter.snapshots.kinds import ACTIVITY, KEYS
 from airflow_provider_openrouter.snapshots.paths import check_output_path
 
 KNOWN = "{snapshot}, {granularity}, {source}, {workspace_scope}"
@@ -65,6 +65,15 @@ def test_a_time_directive_is_refused(path, named):
     assert str(caught.value) == (
         f"output_path has {named}, which is not filled in. Use {{snapshot}}, the UTC day or hour. "
         f"There are {KNOWN}."
+    )
+
+
+def test_a_path_of_activity_is_told_its_own_placeholders():
+    with pytest.raises(AirflowFailException) as caught:
+        check_output_path("/activity/%d.csv", ACTIVITY)
+    assert str(caught.value) == (
+        "output_path has %d, which is not filled in. Use {date}, the UTC day. "
+        "There are {date}, {source}, {grouped_by}."
     )
 
 

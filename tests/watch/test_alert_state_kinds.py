@@ -8,6 +8,7 @@ from support.keys import OBSERVED_AT, key
 from support.lives import Life
 from support.state_store import Store
 
+from airflow_provider_openrouter.keys import read_time
 from airflow_provider_openrouter.watch import alert_state
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -73,13 +74,17 @@ def test_steps_are_stored_by_their_names():
     assert store.state == {"version": 1, "told": ["a", "b"], "steps": {"a": "50%", "b": "10%"}}
 
 
-def test_a_step_that_is_not_settled_is_not_stored():
+def test_a_step_that_is_not_settled_is_not_stored(monkeypatch):
     async def main():
         store = Store()
         life = Life(store, threshold=STEPS)
         for remaining in (40, 40, 20):
             await life.poll(key("a", remaining))
         assert store.state["steps"] == {"a": "50%"}
+        with monkeypatch.context() as patch:
+            patch.setattr(alert_state, "SETTLING", 60)
+            await life.poll(key("a", 20))
+            assert store.state["steps"] == {"a": "50%"}
         assert await Life(store, threshold=STEPS).poll(key("a", 20)) == ["a"]
         await life.poll(key("a", 20))
         assert store.state["steps"] == {"a": "25%"}
@@ -222,6 +227,17 @@ def test_the_least_that_was_left_is_stored_rounded_up_and_rarely():
     assert store.state["lowest"] == {"a": -1.2}
 
 
+def test_what_was_stored_without_its_least_amount_gets_none():
+    async def main():
+        store = Store({"version": 1, "told": ["a"]})
+        life = Life(store, threshold="3 days")
+        await life.state.load()  # and then the listing fails
+        await life.state.store()
+        assert store.state == {"version": 1, "told": ["a"], "lowest": {}}
+
+    asyncio.run(main())
+
+
 # -- keys that expire
 
 SOON, LATER = "2026-11-09T00:00:00Z", "2026-11-20T00:00:00+00:00"
@@ -253,7 +269,7 @@ def test_an_expiry_is_stored_until_it_has_passed():
     expiring = key("a", 90, expires_at=SOON)
     _, store = watch([(OBSERVED_AT, [expiring])], expires_within="7 days")
     assert store.state == {"version": 1, "told": [], "expiries": [["a", "2026-11-09T00:00:00+00:00"]]}
-    _, store = watch([(OBSERVED_AT, [expiring]), (OBSERVED_AT + 6 * DAY, [])], expires_within="7 days")
+    _, store = watch([(OBSERVED_AT, [expiring]), (read_time(SOON), [])], expires_within="7 days")
     assert store.reported == []
 
 

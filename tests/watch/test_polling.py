@@ -9,6 +9,7 @@ import threading
 import time
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import pairwise
+from types import SimpleNamespace
 
 import psutil
 import pytest
@@ -69,6 +70,14 @@ def rests(monkeypatch):
 
     monkeypatch.setattr("airflow_provider_openrouter.watch.polling.sleep_until", noting)
     return seen
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    """In place of the module's ``time``, where long times are to pass."""
+    clock = SimpleNamespace(now=1_000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.polling.time", clock)
+    return clock
 
 
 def sockets(server: Server) -> list:
@@ -188,19 +197,47 @@ def test_a_user_takes_the_poll_in_flight(backs_off, poll_interval, connect):
     assert begun(server) == 1
 
 
-@pytest.mark.parametrize(("poll_interval", "takes_the_last"), [(NO_HURRY, True), (0.1, False)])
-def test_a_user_takes_a_poll_of_the_last_half_of_its_interval(poll_interval, takes_the_last, connect):
+@pytest.mark.parametrize("backs_off", [False, True])
+def test_a_user_takes_a_poll_of_the_last_half_of_its_interval(backs_off, connect, clock):
     async def main():
         async with asking(poll_interval=NO_HURRY) as other:
             poll = await anext(other)
-            await asyncio.sleep(0.06)
-            [taken] = await take(poll_interval=poll_interval)
-            assert (taken is poll) is takes_the_last
+            clock.now += NO_HURRY / 2
+            [taken] = await take(poll_interval=NO_HURRY, backs_off=backs_off)
+            assert taken is poll
 
     with Server(Account(3)) as server:
         connect(server)
         asyncio.run(main())
-    assert begun(server) == 1 + (not takes_the_last)
+    assert begun(server) == 1
+
+
+@pytest.mark.parametrize(("backs_off", "polls_at"), [(False, 30.1), (True, 60)])
+def test_a_user_takes_no_older_poll(backs_off, polls_at, connect, clock, rests):
+    async def main():
+        async with asking(poll_interval=NO_HURRY) as other:
+            poll = await anext(other)
+            clock.now += 30.1
+            async with in_background(take(2, poll_interval=NO_HURRY, backs_off=backs_off)):
+                await until(lambda: rests)
+            next_poll, _ = rests[0]
+            assert next_poll - poll.began == pytest.approx(polls_at + (0 if backs_off else NO_HURRY))
+
+    with Server(Account(3)) as server:
+        connect(server)
+        asyncio.run(main())
+    assert begun(server) == 1 + (not backs_off)
+
+
+def test_one_that_comes_after_a_long_poll_rests_as_well(connect, rests):
+    async def main():
+        [first] = await take(poll_interval=0.1)
+        await take(poll_interval=0.1, backs_off=True)
+        assert rests[0] == pytest.approx((first.began + 0.1, first.ended + 0.05), abs=0.01)
+
+    with Server(Slow(Account(3), 0.05)) as server:
+        connect(server)
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("backs_off", [False, True])
@@ -544,7 +581,7 @@ def test_checks_take_turns_and_keys_are_sorted_in_a_thread(rule, prepared, conne
 
     class Noting(LimitRule):
         def prepare(self, listing):
-            assert threading.current_thread() is not threading.main_thread()
+            assert threading.current_thread().name.startswith("openrouter-poll")
             super().prepare(listing)
             steps.append("prepare")
 

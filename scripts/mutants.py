@@ -1,0 +1,71 @@
+"""Print what became of the mutants of each module; fail if one is alive that docs/mutants.md does not explain."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from collections import Counter
+from pathlib import Path
+
+from mutmut.mutation.diff_apply import get_diff_for_mutant
+from mutmut.stats import status_by_exit_code
+from mutmut.utils.format_utils import orig_function_and_class_names_from_key
+
+PACKAGE = Path("airflow_provider_openrouter")
+EXPLAINED = re.compile(r"^- `(?P<function>[\w.]+)`: `(?P<code>.+?)`\.", re.MULTILINE)
+UNABLE = 255
+"""What mutmut takes for a timeout, but pytest's exit code says that it did not find a test."""
+
+
+def main() -> int:
+    reasons = EXPLAINED.findall(Path("docs/mutants.md").read_text())
+    alive = []
+    print("| module | mutants | killed | refused by mypy | with a reason | alive |\n|---|--:|--:|--:|--:|--:|")
+    for path in sorted(PACKAGE.rglob("*.py")):
+        mutants = results(path)
+        fates = Counter()
+        for mutant, exit_code in mutants.items():
+            fate = fate_of(exit_code)
+            if fate == "alive":
+                name, code = described(path, mutant)
+                if any(name == function and part in code for function, part in reasons):
+                    fate = "explained"
+                else:
+                    alive.append(f"{name}: {code}  ({status_by_exit_code[exit_code]}, {mutant})")
+            fates[fate] += 1
+        if mutants:
+            row = (len(mutants), *(fates[fate] for fate in ("killed", "refused", "explained", "alive")))
+            print(f"| {module(path)} | {' | '.join(map(str, row))} |")
+    print(*alive, sep="\n")
+    return bool(alive)
+
+
+def results(path: Path) -> dict[str, int]:
+    """Return the exit codes of the mutants of a module that were tried."""
+    file = Path("mutants", f"{path}.meta")
+    codes = json.loads(file.read_text())["exit_code_by_key"] if file.exists() else {}
+    return {mutant: code for mutant, code in codes.items() if code is not None}
+
+
+def fate_of(exit_code: int) -> str:
+    status = status_by_exit_code[exit_code]
+    if status == "caught by type check":
+        return "refused"
+    return "killed" if status in ("killed", "timeout") and exit_code != UNABLE else "alive"
+
+
+def described(path: Path, mutant: str) -> tuple[str, str]:
+    """Return the function that a mutant changes, and the lines as it changes them."""
+    function, class_name = orig_function_and_class_names_from_key(mutant)
+    name = ".".join(filter(None, (module(path), class_name, function.rpartition(".")[2])))
+    diff = get_diff_for_mutant(mutant, path=path).splitlines()[3:]
+    return name, " ".join(line[1:].strip() for line in diff if line.startswith("+"))
+
+
+def module(path: Path) -> str:
+    return ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
