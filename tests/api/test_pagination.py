@@ -253,7 +253,7 @@ def test_a_page_of_two_may_come_again_at_the_next_offset():
     assert walked((0, "ab"), (1, "ab"), (0, "xa"), (1, "ab"), (2, "b"), (52, "")) == "abx"
 
 
-def test_a_page_that_ends_where_the_next_is_planned_is_overlapped():
+def test_pages_overlap_where_the_next_is_planned_at_an_end():
     assert walked((0, "abcde"), (4, "e"), expected=Extent(6, 11)) == "abcde"
 
 
