@@ -139,6 +139,11 @@ def test_a_known_account_with_a_short_page_inside_is_in_doubt():
     assert set(listed_again(account, Extent(100, 640))) == shown
 
 
+@pytest.mark.parametrize(("count", "known"), [(0, (0, 0)), (25, (25, 25)), (250, (100, 250))])
+def test_how_far_a_listing_went_is_known_at_its_end(count, known):
+    assert extent(Account(count)) == known
+
+
 def test_a_server_that_hides_keys_makes_no_size_known():
     account = Account(600, hides=lambda key: key["number"] % 3 == 0)
     assert extent(account) is None

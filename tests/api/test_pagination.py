@@ -253,6 +253,11 @@ def test_a_page_of_two_may_come_again_at_the_next_offset():
     assert walked((0, "ab"), (1, "ab"), (0, "xa"), (1, "ab"), (2, "b"), (52, "")) == "abx"
 
 
+def test_pages_of_two_records_need_to_join():
+    steps = (1, "de"), (0, "cd"), (1, "de"), (2, "e"), (52, "")
+    assert walked((0, "ab"), *steps) == "abcde"
+
+
 def test_pages_overlap_where_the_next_is_planned_at_an_end():
     assert walked((0, "abcde"), (4, "e"), expected=Extent(6, 11)) == "abcde"
 

@@ -7,7 +7,9 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime, timedelta
 from functools import partial
+from types import SimpleNamespace
 
 import pandas as pd
 import pyarrow as pa
@@ -15,6 +17,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
+from airflow.sdk import ObjectStoragePath
 from pandas.testing import assert_frame_equal
 from pyarrow import csv
 from support.listings import listing_of, partition_of
@@ -118,6 +121,8 @@ def test_the_schema_of_a_parquet_file_never_changes(keys, tmp_path):
     write_file(file_frame(*keys), str(path))
     assert pa.parquet.read_schema(path).equals(SCHEMA, check_metadata=False)
     assert_frame_equal(pd.read_parquet(path), file_frame(*keys))
+    for group in range(pa.parquet.read_metadata(path).num_row_groups):
+        assert pa.parquet.read_metadata(path).row_group(group).column(0).compression == "ZSTD"
 
 
 def test_no_keys_make_a_csv_with_a_header_and_no_json_lines(tmp_path):
@@ -129,7 +134,8 @@ def test_no_keys_make_a_csv_with_a_header_and_no_json_lines(tmp_path):
 
 def test_json_lines_are_objects_with_every_column(tmp_path):
     path = tmp_path / "keys.jsonl"
-    write_file(file_frame(*KEYS), str(path))
+    write_file(file_frame(KEYS[0] | {"label": "Zürich"}, KEYS[1]), str(path))
+    assert '"label": "Zürich"' in path.read_text()
     rows = [json.loads(line) for line in path.read_text().splitlines()]
     assert [list(row) for row in rows] == [list(FILE_COLUMNS)] * 2
     assert rows[0]["created_at"] == "2025-02-19T20:52:27.363244+00:00"
@@ -292,6 +298,20 @@ def test_the_next_run_clears_up_what_is_old(tmp_path):
     ):
         os.utime(left, (then, then))
         write_file(file_frame(), str(tmp_path / f"{name}.csv"))
+        assert left.exists() == stays
+
+
+def test_a_store_may_keep_its_times_as_datetimes(tmp_path, monkeypatch):
+    lefts = []
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "fsync", lambda file: lefts.extend(tmp_path.glob(".*.tmp")))
+        write_file(file_frame(), str(tmp_path / "keys.csv"))
+    [left] = lefts
+    left.touch()
+    for days, stays in ((0.99, True), (1.01, False)):
+        stat = SimpleNamespace(st_mtime=datetime.now(UTC) - timedelta(days=days))
+        monkeypatch.setattr(ObjectStoragePath, "stat", lambda path, stat=stat: stat)
+        write_file(file_frame(), str(tmp_path / "keys.csv"))
         assert left.exists() == stays
 
 
