@@ -89,14 +89,14 @@ def hashes(engine, table):
 
 
 @contextmanager
-def writes_held(engine, table, *, when="true"):
-    """Hold what is written of such rows for as long as the block runs; what is yielded says whether one waits."""
+def inserts_held(engine, table, *, when="true"):
+    """Hold inserts of such rows for as long as the block runs; what is yielded says whether one waits."""
     with engine.begin() as database:
         database.execute(
             text(
-                "create or replace function wait_here() returns trigger language plpgsql as "
+                "create function wait_here() returns trigger language plpgsql as "
                 "'begin perform pg_advisory_xact_lock(1); return new; end';"
-                f"create trigger wait_here before insert or update on {table} for each row "
+                f"create trigger wait_here before insert on {table} for each row "
                 f"when ({when}) execute function wait_here()"
             )
         )

@@ -2,7 +2,7 @@
 
 import pandas as pd
 import pytest
-from scenes import PATIENCE, ends, hashes, measured, reaches, tries, worker_of, writes_held
+from scenes import PATIENCE, ends, hashes, inserts_held, measured, reaches, tries, worker_of
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -30,7 +30,7 @@ def test_a_worker_killed_while_it_lists_loses_nothing(cluster, accounts, warehou
 def test_a_worker_killed_while_it_writes_leaves_the_table_whole(cluster, accounts, warehouse):
     account, before = accounts["slow"], hashes(warehouse, "keys_slow")
     account.create_key(name="new", expires_at=None)
-    with writes_held(warehouse, "keys_slow", when=f"new.hash = '{before[500]}'") as holds:
+    with inserts_held(warehouse, "keys_slow", when=f"new.hash = '{before[500]}'") as holds:
         cluster.trigger("keeps_slow")
         cluster.wait_for(holds, "the insert to have come half way", seconds=PATIENCE)
         killed = worker_of(cluster, "keeps_slow", "write_table")
