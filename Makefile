@@ -4,8 +4,9 @@ BIN := .venv/bin
 INSTALL := $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 export UV_COMPILE_BYTECODE := 1
-SLOW := history integration sensors snapshots transfers triggers api/test_deadline.py watch/test_polling.py \
-	test_faults.py test_fuzz.py test_snippets.py
+SLOW := history integration plugins sensors snapshots transfers triggers api/test_deadline.py page/test_page_warehouse.py \
+	watch/test_metrics.py watch/test_pace_simulation.py watch/test_polling.py test_deprecations.py test_faults.py \
+	test_fuzz.py test_snippets.py
 
 .PHONY: help demo demo-events demo-approval demo-page test coverage test-fast test-browser test-databases test-matrix \
 	test-cluster test-load test-upgrade test-mutants test-warehouse-docs \

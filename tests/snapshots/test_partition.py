@@ -205,9 +205,8 @@ def test_a_snapshot_is_in_utc_unless_it_says_otherwise(text, moment):
     assert read_moment(text) == moment
     assert read_moment(text).tzinfo is UTC
     partitioning = Partitioning.read(granularity="day", source="team", snapshot=text)
-    assert partitioning.partition(listing_of([], datetime(2026, 11, 9, tzinfo=UTC))).snapshot == datetime(
-        2026, 11, 3, tzinfo=UTC
-    )
+    later = listing_of([], datetime(2026, 11, 9, tzinfo=UTC))
+    assert partitioning.partition(later).snapshot == datetime(2026, 11, 3, tzinfo=UTC)
 
 
 @pytest.mark.parametrize("text", ["yesterday", "", "2026-13-01", "2026-11-03T25:00", "None", None, 5])
