@@ -129,7 +129,7 @@ def asks(cluster, account, hash_):
 
 
 def answer(cluster, page, name, amount):
-    """Answer on the page that a key is to be raised, with the form that Airflow shows."""
+    """Raise the limit of a key on the page, with the form that Airflow shows."""
     frame = open_openrouter(page, "Watchers")
     frame.get_by_role("link", name="Answer: " + ASK.format(name=name)).click()
     choose_raise(page, amount)
