@@ -34,7 +34,7 @@ coverage: .venv/ready ## run the same tests, and fail if they cover too little
 	$(BIN)/python -m pytest --cov
 
 test-fast: .venv/ready ## run the quick tests
-	$(BIN)/python -m pytest $(addprefix --ignore=tests/,$(SLOW))
+	$(BIN)/python -m pytest --numprocesses=4 $(addprefix --ignore=tests/,$(SLOW))
 
 test-browser: .venv/ready ## test the pages of a whole Airflow, and who may see them (needs chromium)
 	$(BIN)/python -m pytest tests/browser --numprocesses=0

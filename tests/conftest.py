@@ -1,5 +1,6 @@
 """Airflow for the tests: each process has its own home, set before Airflow is imported."""
 
+import gc
 import logging
 import os
 import subprocess
@@ -55,8 +56,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Return two more than there are cores, because tests often wait."""
-    return (os.cpu_count() or 1) + 2
+    """Return four more than there are cores, because tests often wait."""
+    return (os.cpu_count() or 1) + 4
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -71,6 +72,16 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     else:
         _deselect(config, absent)
     items[:] = sorted((item for item in items if item.nodeid not in absent), key=_turn)
+
+
+def pytest_collection_finish() -> None:
+    """Keep Python's garbage collector from looking at all that is imported again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    gc.unfreeze()  # else duckdb complains, when Python ends, of what was not deleted
 
 
 def _deselect(config: pytest.Config, absent: dict[str, str]) -> None:

@@ -53,7 +53,7 @@ class Sandbox(Account):
         self._server = _Server((host, port), _Handler)
         self._server.sandbox = self
         self._thread = Thread(
-            target=self._server.serve_forever, args=(0.05,), name="openrouter-sandbox", daemon=True
+            target=self._server.serve_forever, args=(0.01,), name="openrouter-sandbox", daemon=True
         )
 
     def __enter__(self) -> Self:

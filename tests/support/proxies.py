@@ -51,7 +51,7 @@ class Proxy(ThreadingTCPServer):
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             self.socket = context.wrap_socket(self.socket, server_side=True)
-        self._thread = Thread(target=self.serve_forever, args=(0.02,), name="test-proxy")
+        self._thread = Thread(target=self.serve_forever, args=(0.005,), name="test-proxy")
 
     def __enter__(self) -> Self:
         self._thread.start()

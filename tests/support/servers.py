@@ -108,7 +108,7 @@ class Server:
             context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
             context.load_cert_chain(certificate)
             self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
-        self._thread = Thread(target=self._http.serve_forever, args=(0.02,), name="test-server")
+        self._thread = Thread(target=self._http.serve_forever, args=(0.005,), name="test-server")
 
     @property
     def open(self) -> int:
