@@ -1,6 +1,7 @@
 """Airflow for the tests: each process has its own home, set before Airflow is imported."""
 
 import gc
+import json
 import logging
 import os
 import subprocess
@@ -192,6 +193,18 @@ def airflow_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def dag_folder(airflow_database: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder whose DAGs dag.test() can run."""
+    bundle = {
+        "name": tmp_path.name,
+        "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+        "kwargs": {"path": str(tmp_path)},
+    }
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
+    return tmp_path
 
 
 def pytest_sessionfinish() -> None:

@@ -1,15 +1,12 @@
 """A daily DAG that is backfilled: each run writes the day before it, and one that is repeated changes nothing."""
 
 import json
-import os
-import subprocess
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from sqlalchemy import create_engine, text
-from support.lines import needs_dag_test
+from support.lines import DagBag, needs_dag_test
 
 DAG_FILE = """
 from datetime import datetime
@@ -24,37 +21,20 @@ with DAG("backfilled", schedule="0 2 * * *", start_date=datetime(2026, 1, 1), ca
     OpenRouterActivityToSqlOperator(task_id="table", sql_conn_id="warehouse", table="activity", **day)
     OpenRouterListActivityOperator(task_id="file", output_path="HOME/lake/{date}.parquet", **day)
 """
-PROGRAM = """
-import sys
-from datetime import datetime
-from airflow.utils.db import initdb
-from support.lines import DagBag
-
-initdb()
-dag = DagBag(sys.argv[1]).dags["backfilled"]
-states = [str(dag.test(logical_date=datetime.fromisoformat(date)).state) for date in sys.argv[2:]]
-print("states", states)
-"""
 
 
 @needs_dag_test
+@pytest.mark.xdist_group("airflow database")
 @pytest.mark.usefixtures("connection")
-def test_a_backfill_writes_each_day_once(sandbox, tmp_path):
-    dags = tmp_path / "dags"  # Airflow runs only what lies in its own folder
-    dags.mkdir()
-    (dags / "backfilled.py").write_text(DAG_FILE.replace("HOME", str(tmp_path)))
-    environment = os.environ | {
-        "AIRFLOW_HOME": str(tmp_path),
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
-        "AIRFLOW_CONN_WAREHOUSE": json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/warehouse.db"}),
-        "PYTHONPATH": os.pathsep.join(sys.path),
-    }
+def test_a_backfill_writes_each_day_once(sandbox, dag_folder, tmp_path, monkeypatch):
+    (dag_folder / "backfilled.py").write_text(DAG_FILE.replace("HOME", str(tmp_path)))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": f"{tmp_path}/warehouse.db"})
+    )
+    [dag] = DagBag(dag_folder).dags.values()
     today = datetime.now(UTC).replace(hour=2, minute=0, second=0, microsecond=0)
     dates = [today - timedelta(days=ago) for ago in (3, 2, 3)]
-    program = [sys.executable, "-c", PROGRAM, str(dags), *(date.isoformat() for date in dates)]
-    run = subprocess.run(program, env=environment, capture_output=True, text=True, timeout=240)
-    assert f"states {['success'] * 3}" in run.stdout, run.stderr
+    assert [dag.test(logical_date=date).state for date in dates] == ["success"] * 3
 
     days = sorted({(date - timedelta(days=1)).date() for date in dates})
     assert sorted(Path(tmp_path, "lake").iterdir()) == [tmp_path / "lake" / f"{day}.parquet" for day in days]

@@ -1047,7 +1047,7 @@ def test_templates_are_used_as_they_are_rendered(mode, when, native, threshold, 
 
 
 @pytest.fixture(params=[pytest.param("dag.test", marks=needs_dag_test)])
-def run_dag(airflow_database, tmp_path, monkeypatch):
+def run_dag(dag_folder):
     """Return what runs a DAG through Airflow, and answers each task instance by its id and map index."""
 
     def run(dag_id, body):
@@ -1059,14 +1059,8 @@ def run_dag(airflow_database, tmp_path, monkeypatch):
             again = {{"retries": 2, "retry_delay": timedelta(0), "poke_interval": 0.05, "timeout": 60}}
             with DAG({dag_id!r}, schedule=None, default_args=again):"""
         lines = [*(line[12:] for line in head.splitlines()), *body.splitlines()]
-        (tmp_path / f"{dag_id}.py").write_text("\n".join(lines))
-        bundle = {
-            "name": dag_id,
-            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
-            "kwargs": {"path": str(tmp_path)},
-        }
-        monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps([bundle]))
-        bag = DagBag(tmp_path)
+        (dag_folder / f"{dag_id}.py").write_text("\n".join(lines))
+        bag = DagBag(dag_folder)
         assert bag.import_errors == {}
         instances = bag.dags[dag_id].test().get_task_instances()
         return {(instance.task_id, instance.map_index): instance for instance in instances}
