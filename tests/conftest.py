@@ -1,5 +1,7 @@
 """Airflow for the tests: each process has its own home, set before Airflow is imported."""
 
+import atexit
+import functools
 import gc
 import json
 import logging
@@ -77,12 +79,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish() -> None:
     """Keep Python's garbage collector from looking at all that is imported again and again."""
-    gc.collect()
     gc.freeze()
-
-
-def pytest_unconfigure() -> None:
-    gc.unfreeze()  # else duckdb complains, when Python ends, of what was not deleted
+    atexit.register(gc.unfreeze)  # else duckdb complains of what is not deleted in the end
 
 
 def _deselect(config: pytest.Config, absent: dict[str, str]) -> None:
@@ -131,6 +129,7 @@ def _exists(mark: pytest.Mark) -> bool:
     return all(map(_is_installed, versions, versions.values())) or bool(alone and _is_installed("pandas", alone))
 
 
+@functools.cache
 def _is_installed(distribution: str, versions: str) -> bool:
     try:
         return version(distribution) in SpecifierSet(versions)

@@ -2,7 +2,6 @@ import gzip
 import logging
 import os
 import socket
-import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -12,7 +11,7 @@ import pytest
 import requests
 from support.certificates import certificate
 from support.hostile import TLS, Hostile
-from support.polling import eventually
+from support.polling import eventually, listing_threads
 from support.servers import HANGS, TOKEN, Account, Answer, Server
 from support.transports import GOOD, failure, get, in_turn, transport
 
@@ -75,18 +74,12 @@ FLOODS = {
 }
 
 
-def ours() -> list[str]:
-    """Return the threads of clients; sandboxes of other tests may go on."""
-    names = [thread.name for thread in threading.enumerate()]
-    return [name for name in names if name.startswith("openrouter-") and name != "openrouter-sandbox"]
-
-
 @contextmanager
 def nothing_left():
     """Check that no thread and no descriptor is left."""
     before = len(os.listdir("/proc/self/fd"))
     yield
-    assert not ours()
+    assert not listing_threads()
     assert eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
 
 
@@ -210,7 +203,7 @@ def given_up(base_url: str, busy: Event) -> None:
         time.sleep(0.1)
         stopped.set()
         assert isinstance(listing.exception(timeout=20), CancelledError)
-        assert not ours()
+        assert not listing_threads()
 
 
 @contextmanager
@@ -255,7 +248,7 @@ def slow_resolver(monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
     yield asked
     answers.set()
-    assert eventually(lambda: not ours())
+    assert eventually(lambda: not listing_threads())
 
 
 def test_looking_up_a_host_is_part_of_the_deadline(slow_resolver):
@@ -271,7 +264,7 @@ def test_looking_up_a_host_is_left_behind_when_given_up(slow_resolver):
         assert slow_resolver.wait(20)
         stopped.set()
         assert isinstance(listing.exception(timeout=20), CancelledError)
-    assert ours() == ["openrouter-look-up"]
+    assert listing_threads() == ["openrouter-look-up"]
 
 
 @pytest.mark.parametrize("status", [102, 103, 199])
