@@ -4,6 +4,7 @@ import json
 import re
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import time
@@ -12,6 +13,7 @@ from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pytest
+from support.polling import eventually
 from support.sandboxes import Clock
 
 from airflow_provider_openrouter.sandbox import INFERENCE_TOKEN, TOKEN, Sandbox
@@ -46,6 +48,18 @@ def test_the_server_sends_the_status_and_body_of_the_api(sandbox, path, token, s
     response = get(sandbox.base_url, path, token)
     assert response == sandbox.answer(f"/api/v1{path}", token and f"Bearer {token}")
     assert response[0] == status
+
+
+def test_a_client_that_leaves_early_is_not_worth_a_word(capfd):
+    request = f"GET /api/v1/keys HTTP/1.1\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+    with Sandbox() as sandbox:
+        host, port = sandbox.base_url.split("/")[2].split(":")
+        for number in range(1, 11):
+            with socket.create_connection((host, int(port)), timeout=10) as client:
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # end by a reset
+                client.sendall(request)
+                assert eventually(lambda number=number: len(sandbox.requests) == number)
+    assert capfd.readouterr() == ("", "")
 
 
 def test_many_requests_fit_into_one_connection(sandbox):
