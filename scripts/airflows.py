@@ -50,7 +50,7 @@ class Airflow:
         self._dags = dags
         self._dags_folder = home / "dags"
         self._dags_folder.mkdir(parents=True)
-        [port] = free_ports(1)
+        port, triggerer, worker = free_ports(3)
         self.url = f"http://127.0.0.1:{port}"
         self._environment = {
             **{name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")},
@@ -67,6 +67,8 @@ class Airflow:
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "true",
             "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db",
+            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(triggerer),
+            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker),
             "AIRFLOW__TRIGGERER__JOB_HEARTBEAT_SEC": "1",
             "AIRFLOW__TRIGGERER__TRIGGERER_HEALTH_CHECK_THRESHOLD": "5",
             # On a busy machine the API server may take longer to respond than the default of five seconds.

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 import psutil
-from airflows import Airflow, free_ports, read_log
+from airflows import Airflow, read_log
 from sessions import kill
 
 
 class Standalone(Airflow):
-    """
-    Airflow with a scheduler, a triggerer, a DAG processor and an API server.
+    """Airflow with a scheduler, a triggerer, a DAG processor and an API server."""
 
-    :param home: an empty folder.
-    :param dags: the DAG files: their sources by name, or paths of files to copy.
-    :param environment: more environment variables, such as connections.
-    :param python: the interpreter of the virtual environment that Airflow is in.
-    """
-
-    def __init__(
-        self,
-        home: Path,
-        dags: dict[str, str] | list[Path],
-        environment: dict[str, str],
-        *,
-        python: str = sys.executable,
-    ) -> None:
-        self.commands = {"standalone": ["standalone"], "triggerer": ["triggerer"]}
-        triggerer, worker = free_ports(2)
-        ports = {
-            "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(triggerer),
-            "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker),
-        }
-        super().__init__(home, dags, {**ports, **environment}, python=python)
+    commands = {"standalone": ["standalone"], "triggerer": ["triggerer"]}  # noqa: RUF012
 
     def kill_triggerer(self) -> None:
         """Kill the triggerer, as if its machine was switched off."""
