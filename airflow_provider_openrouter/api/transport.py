@@ -141,8 +141,10 @@ class Transport:
         proxies, scheme = self._environment["proxies"], urlsplit(self._base_url).scheme
         where = f"{scheme if scheme in proxies else 'all'}_proxy".upper()
         try:
-            host = urllib3.util.parse_url(select_proxy(self._base_url, proxies) or "").host
-            (host or "").encode("idna")
+            host = urllib3.util.parse_url(select_proxy(self._base_url, proxies) or "").host or ""
+            host.encode("idna")
+            if any(map(str.isspace, host)):
+                raise ValueError(host)  # urllib3 itself refuses it since 2.8
             self._adapter.get_connection_with_tls_context(self._request, self._environment["verify"], proxies)
         except requests.exceptions.InvalidSchema:
             raise OpenRouterConnectionError(
