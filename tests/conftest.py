@@ -88,7 +88,7 @@ def _deselect(config: pytest.Config, absent: dict[str, str]) -> None:
     config.hook.pytest_deselected(items=[SimpleNamespace(nodeid=name) for name in absent])
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
     """Say of what there were tests that this Airflow, or what is installed with it, cannot run."""
     counts = Counter(config.stash.get(ABSENT, {}).values()).most_common()
     if counts:

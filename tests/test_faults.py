@@ -347,7 +347,9 @@ def waits_for_no_key(stage: Stage) -> Any:
 
 
 def lists_keys_of_an_unknown_workspace(stage: Stage) -> Any:
-    return OpenRouterListKeysOperator(task_id="list_keys", workspace_id="Sales").execute(Context())
+    return OpenRouterListKeysOperator(task_id="list_keys", workspace_id="Sales", xcom_format="records").execute(
+        Context()
+    )
 
 
 def lists_the_keys_of_all_workspaces(stage: Stage) -> Any:
@@ -357,7 +359,9 @@ def lists_the_keys_of_all_workspaces(stage: Stage) -> Any:
 
 
 def lists_keys_of_a_deleted_workspace(stage: Stage) -> Any:
-    return OpenRouterListKeysOperator(task_id="list_keys", workspace_id=DELETED).execute(Context())
+    return OpenRouterListKeysOperator(task_id="list_keys", workspace_id=DELETED, xcom_format="records").execute(
+        Context()
+    )
 
 
 def writes_to_an_unknown_placeholder(stage: Stage) -> Any:
