@@ -42,8 +42,11 @@ __all__ = [
     "deserialize",
     "deserialize_next_kwargs",
     "exchange",
+    "needs_answers_in_dag_test",
+    "needs_async_tasks",
     "needs_dag_test",
     "needs_frames_in_xcom",
+    "needs_newer_requests",
     "needs_page",
     "needs_people",
     "needs_psycopg_3",
@@ -56,10 +59,13 @@ BEFORE_AIRFLOW_3_2 = version("apache-airflow") in SpecifierSet("<3.2")
 BEFORE_AIRFLOW_3_3 = version("apache-airflow") in SpecifierSet("<3.3")
 
 needs_dag_test = pytest.mark.airflow(">=3.0.2", "dag.test()")
+needs_answers_in_dag_test = pytest.mark.airflow(">=3.3", "answers in dag.test()")
+needs_async_tasks = pytest.mark.airflow(">=3.2", "async tasks")
 needs_people = pytest.mark.airflow(">=3.1", "approvals")
 needs_page = pytest.mark.airflow(">=3.1", "page")
 needs_state_store = pytest.mark.airflow(">=3.3", "state store")
 needs_frames_in_xcom = pytest.mark.airflow(">=3.3", "frames of pandas 3 in XCom", or_pandas="<3")
+needs_newer_requests = pytest.mark.airflow(">=3.0", "whole names in no_proxy", requests=">=2.33")
 needs_psycopg_3 = pytest.mark.airflow(">=3.0", "psycopg 3", psycopg=">=3", sqlalchemy=">=2")
 
 
