@@ -20,7 +20,7 @@ ACTIVITY = [
     activity_row(DAY, key="a", usage=1.5, byok_usage_inference=0.25, **SPENT),
     activity_row(DAY, key="a", usage=0.5, byok_usage_inference=0.0, endpoint_id="another", **SPENT),
     activity_row(DAY, key="b", usage=4.0, byok_usage_inference=0.0, **SPENT),
-    activity_row(DAY, usage=8.0, byok_usage_inference=0.0, **SPENT),
+    activity_row(DAY, usage=8.0, byok_usage_inference=0.0, workspace_id=None, **SPENT),
 ]
 
 
@@ -79,7 +79,8 @@ def test_activity_has_columns_of_focus(spent):
         "x_ExternalUser": None,
         "x_OtherProvidersCost": 0.25,
     }
-    assert [(other["ResourceId"], other["x_Team"], other["EffectiveCost"]) for other in others] == [
-        ("b", "team", 4),
-        (None, None, 8),
+    told = ("ResourceId", "ResourceType", "SubAccountType", "x_Team", "EffectiveCost")
+    assert [tuple(other[column] for column in told) for other in others] == [
+        ("b", "API key", "Workspace", "team", 4),
+        (None, None, None, None, 8),
     ]
