@@ -106,7 +106,8 @@ async def watch(threshold, kind=OpenRouterKeyLimitEventTrigger, **scope):
 async def watch_all():
     every = {"workspace_id": "*"}
     credits = [watch("1 week", OpenRouterCreditsEventTrigger), watch("2 weeks", OpenRouterCreditsEventTrigger)]
-    await asyncio.gather(watch(1, **every), watch(1, **every), watch("3 days", **every), *credits)
+    async with asyncio.timeout(10):
+        await asyncio.gather(watch(1, **every), watch(1, **every), watch("3 days", **every), *credits)
 
 
 def test_a_poll_counts_once_however_many_share_it(monkeypatch):
