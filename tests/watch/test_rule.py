@@ -358,7 +358,7 @@ def test_text_that_a_template_made_of_a_list_is_refused():
     )
 
 
-def test_a_list_of_thresholds_is_refused_where_there_are_no_steps():
+def test_a_list_of_thresholds_is_refused_where_no_steps_are():
     with pytest.raises(OpenRouterRequestError, match=r"^threshold must be USD"):
         LimitRule(threshold=[9, 5])
 
