@@ -132,7 +132,7 @@ class WaitSensor(BaseSensorOperator):
         self._event = None
         self._reader = None
         self._pauses = Pauses()
-        self._patience = Patience()
+        self._patience = Patience(has_listed=False)
 
     @property
     def _execution_timeout(self) -> timedelta | None:

@@ -57,7 +57,7 @@ def read_account_threshold(value: Any, *, name: str = "threshold") -> Threshold:
     :raises OpenRouterRequestError: if it is none of them.
     """
     try:
-        threshold = Threshold.read(value, name=name)
+        threshold = Threshold.read(value)
     except OpenRouterRequestError:
         threshold = None
     if threshold is None or isinstance(threshold, PercentThreshold):

@@ -104,5 +104,5 @@ class KeysLeft:
 
 def _runway(left: Left) -> tuple[bool, datetime]:
     _, reset, dry = left.forecast
-    is_reset_first = dry is not None and dry > left.observed_at and reset is not None and dry >= reset
+    is_reset_first = dry is not None and reset is not None and dry >= reset
     return (is_reset_first, dry or _NEVER)

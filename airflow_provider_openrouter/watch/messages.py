@@ -32,7 +32,7 @@ def format_message(event: Mapping[str, Any] | Sequence[Key]) -> str:
         is named.
     """
     if not isinstance(event, Mapping):
-        event = {"status": "low", "keys": event}
+        event = {"keys": event}
     match event.get("status"):
         case "error":
             lines = _error(event)

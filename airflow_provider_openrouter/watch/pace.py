@@ -54,7 +54,7 @@ class Forecast(NamedTuple):
         dry, reset = self.runs_dry_at, self.next_reset_at
         if dry is None:
             return False
-        return dry <= at or (dry - at <= within and (reset is None or dry < reset))
+        return dry - at <= within and (reset is None or dry < reset)
 
 
 def forecast(key: LimitedKey, at: datetime) -> Forecast:
@@ -112,14 +112,12 @@ class _Calendar:
 
     :param at: when it was looked at.
     :param day: when the day began.
-    :param earliest: when the earliest window began.
     :param ages: how old the day, the week and the month are, in days.
     :param resets: when limits reset next, by ``limit_reset``.
     """
 
     at: datetime
     day: datetime
-    earliest: datetime
     ages: tuple[float, float, float]
     resets: dict[str, datetime]
 
@@ -128,7 +126,7 @@ class _Calendar:
 
     def ages_since(self, created_at: datetime | None) -> tuple[float, float, float]:
         """Return the ages of a key's windows: none is older than the key."""
-        if created_at is None or created_at <= self.earliest:
+        if created_at is None:
             return self.ages
         age = (self.at - created_at) / _DAY
         day, week, month = self.ages
@@ -145,7 +143,6 @@ def _calendar(at: datetime, days_ago: int = 0) -> _Calendar:
     return _Calendar(
         at=at,
         day=day,
-        earliest=min(week, month),
         ages=((at - day) / _DAY, (at - week) / _DAY, (at - month) / _DAY),
         resets={"daily": day + _DAY, "weekly": week + 7 * _DAY, "monthly": next_month},
     )
@@ -180,4 +177,4 @@ def _spent(key: Key, usage: str, counts_byok: bool) -> float | None:
     byok = read_amount(key.get(f"byok_{usage}")) if counts_byok else None
     if byok is not None:
         return max(0.0, byok) + max(0.0, spent or 0.0)
-    return spent if spent is None or spent > 0 else 0.0
+    return None if spent is None else max(0.0, spent)

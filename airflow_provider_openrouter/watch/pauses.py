@@ -96,7 +96,7 @@ class Patience:
     :param has_listed: whether the wait has listed before with this connection: else the key may be wrong.
     """
 
-    def __init__(self, *, has_listed: bool = False) -> None:
+    def __init__(self, *, has_listed: bool) -> None:
         self.has_listed = has_listed
         self._refused_since: float | None = None
 

@@ -23,6 +23,9 @@ from airflow_provider_openrouter.watch.key_check import LimitCheck, name_hashes
 from airflow_provider_openrouter.watch.left import KeyLeft, KeysLeft
 from airflow_provider_openrouter.watch.threshold import Threshold, TimeThreshold, read_steps
 
+_RENDERED = frozenset("[({'\"")
+"""What is in text that a template has made of a list, but in no hash."""
+
 
 class LimitRule(Rule[KeyListing]):
     """
@@ -157,7 +160,7 @@ def _read_hashes(value: Any) -> list[str] | None:
     hashes = list(hashes)
     for hash_ in hashes:
         refuse_key(hash_)
-    if not all(isinstance(hash_, str) and hash_ for hash_ in hashes) or set("".join(hashes)) & set("[({'\""):
+    if not all(isinstance(hash_, str) and hash_ and _RENDERED.isdisjoint(hash_) for hash_ in hashes):
         raise OpenRouterRequestError(
             f"key_hashes must be a list of the keys' hashes, not {value!r}. A template that makes a list needs "
             "render_template_as_native_obj=True on the DAG."

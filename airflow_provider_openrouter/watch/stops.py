@@ -59,8 +59,8 @@ def find_stops(listing: KeyListing) -> list[KeyStop]:
     return sorted((_stop(key, listing.observed_at) for key in listing.keys), key=_place)
 
 
-def _place(stop: KeyStop) -> tuple[int, float]:
-    return (_ORDER[stop.kind], stop.at.timestamp() if stop.at else 0.0)
+def _place(stop: KeyStop) -> tuple[int, datetime]:
+    return (_ORDER[stop.kind], stop.at or stop.left.observed_at)
 
 
 def _stop(key: Key, seen: datetime) -> KeyStop:
@@ -107,6 +107,6 @@ def _on_day(at: datetime, seen: datetime) -> str:
     days = (at.date() - seen.date()).days
     if 0 <= days < 2:
         return "tomorrow" if days else "today"
-    if 0 < days < 7:
+    if 2 <= days < 7:
         return f"on {at:%A}"
     return f"on {at.day} {at:%b}" + (f" {at.year}" if at.year != seen.year else "")

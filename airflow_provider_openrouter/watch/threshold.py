@@ -144,7 +144,7 @@ class UsdThreshold(AmountThreshold):
         return list(takewhile(self.is_low, lefts))
 
     def __str__(self) -> str:
-        exact = self.amount.normalize(_EXACT)
+        exact = self.amount.normalize()
         return usd(exact, digits=max(2, -int(exact.as_tuple().exponent)))
 
 
@@ -181,7 +181,7 @@ class PercentThreshold(AmountThreshold):
         return [left for left in near if self.is_low(left)]
 
     def __str__(self) -> str:
-        return f"{self.percent.normalize(_EXACT):f}% of the limit"
+        return f"{self.percent.normalize():f}% of the limit"
 
 
 @dataclass(frozen=True, order=True)
@@ -237,11 +237,10 @@ class TimeThreshold(Threshold):
 
 
 def _read_amount(value: Any) -> AmountThreshold | None:
+    if not isinstance(value, str | Real | Decimal):
+        return None
     try:
-        text = (
-            str(value).strip() if isinstance(value, str | Real | Decimal) and not isinstance(value, bool) else ""
-        )
-        amount = float(Decimal(text.removesuffix("%").strip()))
+        amount = float(Decimal(str(value).strip().removesuffix("%")))
     except (ArithmeticError, ValueError):
         return None
     is_percent = isinstance(value, str) and value.rstrip().endswith("%")

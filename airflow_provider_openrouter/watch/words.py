@@ -84,7 +84,7 @@ def _read_threshold(value: float | str) -> Threshold | None:
 
 def why_low(record: Key) -> str:
     """Return why a key is reported; nothing if its record does not say so."""
-    match record.get("reason", "limit"):
+    match record.get("reason"):
         case "expiry":
             return f"expires on {_moment(record, 'expires_at')}"
         case "runway":

@@ -1,10 +1,26 @@
-"""A StatsD server on loopback, and the settings with which Airflow sends it its metrics."""
+"""Where metrics go: a StatsD server on loopback, with its settings for Airflow, or a list."""
 
 from __future__ import annotations
 
 import socket
 from threading import Thread
 from typing import Self
+
+
+class Stats:
+    """In place of Airflow's ``Stats``: it keeps what it is given, as the lines that a server would receive."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def gauge(self, name: str, value: float, *, tags: dict[str, str]) -> None:
+        self._keep(name, f"{value}|g", tags)
+
+    def incr(self, name: str, count: int, *, tags: dict[str, str]) -> None:
+        self._keep(name, f"{count}|c", tags)
+
+    def _keep(self, name: str, value: str, tags: dict[str, str]) -> None:
+        self.lines.append("".join([name, *(f",{tag}={each}" for tag, each in tags.items()), ":", value]))
 
 
 class Statsd:

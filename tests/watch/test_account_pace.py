@@ -71,8 +71,12 @@ def test_today_is_no_completed_day():
 def test_a_row_that_cannot_be_read_is_not_counted(odd):
     [row] = rows(1)
     assert mean_of_days([row, row | odd], TODAY) == 1
-    with pytest.raises(OpenRouterResponseError, match=r"^/activity answered 2 rows without a date .*in USD"):
+    with pytest.raises(OpenRouterResponseError) as unreadable:
         mean_of_days([row | odd] * 2, TODAY)
+    assert str(unreadable.value) == (
+        "/activity answered 2 rows without a date and a usage that can be read. So the pace is not known: use a "
+        "threshold in USD, which needs none, and report it to OpenRouter."
+    )
 
 
 def test_the_activity_of_the_sandbox_is_understood():

@@ -10,6 +10,7 @@ from support.keys import lines
 
 from airflow_provider_openrouter.credits import Credits
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+from airflow_provider_openrouter.watch import words
 from airflow_provider_openrouter.watch.account_rule import AccountRule
 from airflow_provider_openrouter.watch.account_source import AccountLeft
 
@@ -61,6 +62,12 @@ def test_a_record_of_an_amount_has_no_pace():
     }
 
 
+def test_an_event_has_the_record_of_the_account():
+    found = check(5, 1.5)
+    assert found.event(found.low) == found.records[0]
+    assert found.count(found.low) == "the account"
+
+
 def test_a_record_of_a_time_has_the_pace():
     [record] = check(timedelta(hours=72), 10, 5.0).records
     assert record["reason"] == "runway"
@@ -95,14 +102,21 @@ def test_one_line_says_what_is_left(threshold, account, line):
     assert lines(check(threshold, *account)) == [line]
 
 
+def test_a_balance_that_cannot_be_read_is_no_words():
+    assert words.balance({"balance": "lots"}) == ""
+
+
 @pytest.mark.parametrize(
     "value", ["10%", "150%", -1, "3 dayz", "0 days", "1e9 days", [5], None, True, "soon", ""]
 )
 def test_anything_but_an_amount_or_a_time_is_refused(value):
     with pytest.raises(OpenRouterRequestError) as refused:
         AccountRule(threshold=value)
-    said = str(refused.value)
-    assert said.startswith(f'threshold must be USD such as 25 or a time such as "3 days", not {value!r}. ')
+    assert str(refused.value) == (
+        f'threshold must be USD such as 25 or a time such as "3 days", not {value!r}. USD must be 0 or more; a '
+        "time is in hours, days or weeks, above 0 and 366 days at most. A percentage cannot be used, because an "
+        "account has no limit."
+    )
 
 
 @pytest.mark.parametrize(

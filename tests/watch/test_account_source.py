@@ -4,7 +4,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from support.accounts import CreditAccount, activity
 from support.sandboxes import Clock
+from support.servers import Server
+from support.statsd import Stats
 
 from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.exceptions import OpenRouterServerError
@@ -87,6 +90,17 @@ def test_the_pace_is_the_larger_of_the_mean_and_of_today(account, pace):
     account.spend(mean)
     assert pace("2026-03-03 12:02") == pytest.approx(4.5 * mean)
     assert pace("2026-03-03 21:00") == pytest.approx(3 * mean)
+
+
+@pytest.mark.parametrize(("balance", "days_left"), [(40, "4.0"), (5, "0.5"), (-5, "0.0")])
+def test_metrics_say_what_is_left_and_for_how_many_days(balance, days_left, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.watch.metrics.Stats", stats := Stats())
+    with Server(CreditAccount(balance, activity=activity(10))) as server:
+        client = OpenRouterClient(TOKEN, base_url=server.base_url)
+        for with_pace in (True, False):
+            AccountSource(openrouter_conn_id="x", with_pace=with_pace).reader().read(client, Stop())
+    left = f"openrouter.credits.balance,connection=x,scope=account:{float(balance)}|g"
+    assert stats.lines == [left, f"openrouter.credits.days_left,connection=x,scope=account:{days_left}|g", left]
 
 
 def test_activity_is_read_once_for_each_utc_day(account, pace):

@@ -10,6 +10,7 @@ from airflow.providers.common.compat.sdk import (
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.keys import key, listing
 
 from airflow_provider_openrouter import exceptions
 from airflow_provider_openrouter.exceptions import (
@@ -22,7 +23,17 @@ from airflow_provider_openrouter.exceptions import (
     OpenRouterServerError,
     without_task_retries,
 )
-from airflow_provider_openrouter.watch.events import VERSION, error_event, read_keys
+from airflow_provider_openrouter.watch.events import (
+    VERSION,
+    error_event,
+    failing_event,
+    low_event,
+    read_account,
+    read_keys,
+    recovered_event,
+)
+from airflow_provider_openrouter.watch.messages import format_message
+from airflow_provider_openrouter.watch.rule import LimitRule
 
 LOW = {"version": VERSION, "status": "low", "keys": [{"hash": "f01d", "limit_remaining": -0.12}]}
 ERROR = {
@@ -68,6 +79,26 @@ def test_low_keys_arrive_as_they_are():
 @given(st.lists(st.dictionaries(st.text(), JSON, max_size=4), min_size=1, max_size=3))
 def test_any_records_arrive_as_they_were_sent(keys):
     assert read_keys(stored(LOW | {"keys": keys})) == keys
+
+
+def test_an_event_of_low_keys_is_plain_json():
+    check = LimitRule(threshold=5).check(listing(key("a"), key("b", 9)))
+    event = low_event(check, check.low, connection="team_a")
+    assert event.pop("message") == format_message(event | {"connection": "team_a"})
+    assert event == {"version": 1, "status": "low", "keys": check.records, "total": 1, "low_count": 1}
+
+
+ACCOUNT = {"balance": 4.5, "reason": "limit"}
+
+
+def test_an_account_arrives_without_what_every_event_has():
+    assert read_account(stored({"version": VERSION, "status": "low", "message": "Low.", **ACCOUNT})) == ACCOUNT
+
+
+def test_an_event_of_keys_is_none_of_an_account():
+    with pytest.raises(AirflowException) as error:
+        read_account(LOW)
+    assert str(error.value) == "The trigger's event has neither what is low nor an error. Run the task again."
 
 
 # -- errors
@@ -123,6 +154,33 @@ def test_an_error_is_plain_json():
         "message": "No.",
         "status_code": 401,
     }
+
+
+SINCE = "2026-11-26T20:00:00+00:00"
+WATCHED = {"connection": "team_a", "rule": "keys below $5.00"}
+
+
+def test_an_event_of_a_watch_that_fails_is_plain_json():
+    error = OpenRouterServerError("Busy.", status_code=503)
+    event = failing_event(error, failing_since=SINCE, failures=5, watched=WATCHED)
+    assert event.pop("message") == format_message(event)
+    assert event == {
+        "version": 1,
+        "status": "error",
+        "error": "OpenRouterServerError",
+        "status_code": 503,
+        "cause": "Busy.",
+        "failing_since": SINCE,
+        "failures": 5,
+        **WATCHED,
+    }
+
+
+def test_an_event_of_a_watch_that_works_again_is_plain_json():
+    event = recovered_event(failing_since=SINCE, watched=WATCHED)
+    assert event.pop("message") == format_message(event)
+    assert event.pop("observed_at").endswith("+00:00")
+    assert event == {"version": 1, "status": "recovered", "failing_since": SINCE, **WATCHED}
 
 
 def test_an_error_of_airflow_arrives_with_its_message():

@@ -109,8 +109,10 @@ def test_records_of_keys_that_expire_follow_the_low_ones():
 
 
 def test_a_key_of_up_to_40_kb_is_whole_in_an_event():
-    whole = key(blob="x" * 39_000)
+    whole = key(blob="")
+    whole["blob"] = "x" * (40_000 - len(json.dumps(whole)))
     assert shorten(whole) is whole
+    assert shorten(whole | {"longer": "x" * 40_000}) == whole | {"fields_left_out": 1}
 
 
 @pytest.mark.parametrize(
@@ -138,6 +140,7 @@ def test_an_event_has_the_hundred_lowest_keys_and_their_number():
     event = found.event(found.low[10:])
     assert names(found.low[number].left for number in range(10, 110)) == [each["name"] for each in event["keys"]]
     assert (len(event["keys"]), event["total"], event["low_count"]) == (100, 140, 150)
+    assert found.count(found.low[10:]) == "140 keys"
 
 
 # -- the lines of the log
@@ -249,6 +252,7 @@ def test_an_amount_below_a_cent_is_shown_with_its_digits():
         (0.499999, 5, "10%", "1 below 10% of the limit", "$0.499999 of $5.000000"),
         (0.4995, 4.999, "10%", "1 below 10% of the limit", "$0.4995 of $4.9990"),
         (0.5, 5, "10%", "0 below 10% of the limit", "$0.50 of $5.00"),
+        (0.5044, 5.044, "10%", "0 below 10% of the limit", "$0.5044 of $5.0440"),
         (0.5, 5, "10.001%", "1 below 10.001% of the limit", "$0.50 of $5.00"),
         (1e15, 1e17, "10%", "1 below 10% of the limit", f"${1e15:,.2f} of ${1e17:,.2f}"),
     ],

@@ -3,7 +3,8 @@
 import pytest
 
 from airflow_provider_openrouter.connection import CREDITS_PAGE, KEYS_PAGE, STATUS_PAGE
-from airflow_provider_openrouter.watch.messages import format_message, format_report
+from airflow_provider_openrouter.watch import words
+from airflow_provider_openrouter.watch.messages import format_line, format_message, format_report
 
 FORECAST = {"pace_usd_per_day": 9.1, "runs_dry_at": "2026-11-28T15:52:00+01:00"}
 LOW = {
@@ -91,6 +92,7 @@ def low(*keys, **fields):
             "1 OpenRouter key is low\n- ab12 has -$0.50 left, never resets",
         ),
         (low({"hash": "ab12", "label": "sk…"}), "1 OpenRouter key is low\n- sk… has no limit"),
+        (low({"hash": "ab12", "threshold": [5]}), "1 OpenRouter key is low\n- ab12 has no limit"),
     ],
 )
 def test_a_message_says_what_is_left_why_and_until_when(event, message):
@@ -168,9 +170,17 @@ def test_a_message_says_that_nothing_is_watched_and_why():
     ]
 
 
+def test_a_message_has_only_the_beginning_of_long_texts():
+    long = {"cause": "c" * 501, "connection": "t" * 201, "rule": "r" * 201}
+    assert format_message(FAILING | long).splitlines()[1:3] == [
+        "c" * 500 + ".",
+        f"Watched: {'t' * 200}, {'r' * 200}",
+    ]
+
+
 def test_a_message_of_a_wait_that_ended_has_its_error():
     ended = {"version": 1, "status": "error", "error": "OpenRouterAuthError", "message": "No", "status_code": 401}
-    assert format_message(ended).splitlines()[:2] == ["OpenRouter is not watched", "No."]
+    assert format_message(ended).splitlines()[:-1] == ["OpenRouter is not watched", "No."]
 
 
 def test_a_message_says_that_keys_are_watched_again():
@@ -179,6 +189,26 @@ def test_a_message_says_that_keys_are_watched_again():
         "OpenRouter is watched again, after 3.5 h",
         "Watched: team_a, keys below $5.00",
     ]
+    assert format_message({"status": "recovered"}) == "OpenRouter is watched again"
+
+
+@pytest.mark.parametrize(
+    ("event", "line"),
+    [
+        (low(OLD_RELEASE), "batch has $1.00 of $9.00 left, resets daily"),
+        (low(OLD_RELEASE, OLD_RELEASE), "batch has $1.00 of $9.00 left, resets daily, and 1 more"),
+        (low(OLD_RELEASE, total=4_321), "batch has $1.00 of $9.00 left, resets daily, and 4,320 more"),
+        (low({"hash": "<b>"}), "\u2039b\u203a has no limit"),
+        (CREDITS, "The OpenRouter account has $12.40 of credits left"),
+        (FAILING, "OpenRouter is not watched: 5 polls in a row failed since 2026-11-26 at 20:00 UTC"),
+    ],
+)
+def test_a_line_has_the_lowest_key_or_the_first_line(event, line):
+    assert format_line(event) == line
+
+
+def test_a_name_is_without_its_label_unless_asked_for():
+    assert words.name(LOW) == "billing-prod (Marketing)"
 
 
 def test_a_report_has_a_row_for_every_key():

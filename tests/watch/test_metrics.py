@@ -1,15 +1,23 @@
-"""Metrics, as a StatsD server receives them from Airflow."""
+"""Metrics, as Airflow gets them, and as a StatsD server receives them from it."""
 
+import asyncio
 import os
 import subprocess
 import sys
 from collections import Counter
-from textwrap import dedent
+from contextlib import aclosing, suppress
+from importlib.util import find_spec, module_from_spec
 
 import pytest
-from support.statsd import Statsd
+from support.statsd import Stats, Statsd
 
+from airflow_provider_openrouter.exceptions import OpenRouterAuthError
 from airflow_provider_openrouter.sandbox import Sandbox
+from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
+from airflow_provider_openrouter.triggers.openrouter import (
+    OpenRouterCreditsEventTrigger,
+    OpenRouterKeyLimitEventTrigger,
+)
 
 PROGRAM = """
 from support.keys import key, listing
@@ -19,11 +27,11 @@ from airflow_provider_openrouter.scope import WorkspaceScope
 from airflow_provider_openrouter.watch.metrics import count_reports, counted_poll, record_credits, record_keys
 
 scope = WorkspaceScope("Büro, Süd=1")
-spent = [key("a", usage_daily=1.25), key("b", None, usage_daily="0.1"), key("c", usage_daily=[1]), key("d")]
+spent = [key("a", usage_daily=1.25), key("b", None, usage_daily="0.1000004"), key("c", usage_daily=[1]), key("d")]
 unused = [key("e", disabled=True, usage_daily=9), key("f", expires_at="2026-11-01T00:00:00Z", usage_daily=9)]
 record_keys("team.a", listing(*spent, *unused, workspace_id="*"))
 record_credits("team.a", balance=-0.5)
-record_credits("team.a", balance=12.5, days_left=3.25)
+record_credits("team.a", balance=12.5000004, days_left=3.2504)
 with counted_poll("team.a", WorkspaceScope()):
     pass
 try:
@@ -70,32 +78,23 @@ openrouter.reports,connection=team_a,scope=account,reason=runway:1|c
 """
 
 
-def run(program, environment):
-    path = os.pathsep.join(filter(None, sys.path))
-    subprocess.run(
-        [sys.executable, "-c", dedent(program)], env=os.environ | {"PYTHONPATH": path} | environment, check=True
-    )
-
-
 @pytest.mark.parametrize(("influxdb", "received"), [(False, PLAIN), (True, TAGGED)], ids=["plain", "tagged"])
 def test_a_server_without_tags_gets_them_in_the_name(influxdb, received):
+    path = {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
     with Statsd(influxdb=influxdb) as server:
-        run(PROGRAM, server.environment)
+        subprocess.run([sys.executable, "-c", PROGRAM], env=os.environ | path | server.environment, check=True)
     assert server.ours == [f"airflow.{line}" for line in received.split()]
 
 
-WATCHED = """
-import asyncio
-from contextlib import aclosing
-
-from support.lines import deserialize
-
-from airflow_provider_openrouter.exceptions import OpenRouterAuthError
-from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
-from airflow_provider_openrouter.triggers.openrouter import (
-    OpenRouterCreditsEventTrigger,
-    OpenRouterKeyLimitEventTrigger,
-)
+@pytest.mark.parametrize(("has_tags", "given"), [(False, PLAIN), (True, TAGGED)], ids=["plain", "tagged"])
+def test_airflow_gets_each_metric_once(has_tags, given, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__METRICS__STATSD_ON", str(not has_tags))
+    spec = find_spec("airflow_provider_openrouter.watch.metrics")
+    spec.loader.exec_module(metrics := module_from_spec(spec))  # as a process begins: it asks once for tags
+    monkeypatch.setattr(metrics, "Stats", stats := Stats())
+    monkeypatch.setitem(sys.modules, spec.name, metrics)
+    exec(PROGRAM, {})
+    assert stats.lines == [line for line in given.split() if not line.endswith(":0|g")]
 
 
 async def watch(threshold, kind=OpenRouterKeyLimitEventTrigger, **scope):
@@ -104,41 +103,38 @@ async def watch(threshold, kind=OpenRouterKeyLimitEventTrigger, **scope):
         await anext(events)
 
 
-async def main():
+async def watch_all():
     every = {"workspace_id": "*"}
     credits = [watch("1 week", OpenRouterCreditsEventTrigger), watch("2 weeks", OpenRouterCreditsEventTrigger)]
-    await asyncio.gather(watch(1, **every), watch(1, **every), watch("3 days", **every), *credits)
+    async with asyncio.timeout(10):
+        await asyncio.gather(watch(1, **every), watch(1, **every), watch("3 days", **every), *credits)
 
 
-asyncio.run(main())
-for conn_id in ("poked", "missing"):
-    try:
-        OpenRouterKeyLimitSensor(task_id="wait", threshold=1, openrouter_conn_id=conn_id).poke({})
-    except OpenRouterAuthError:
-        pass
-"""
-
-
-def test_a_poll_counts_once_however_many_share_it():
-    with Sandbox(keys=25, balance=20) as sandbox, Statsd() as server:
+def test_a_poll_counts_once_however_many_share_it(monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.watch.metrics.Stats", stats := Stats())
+    with Sandbox(keys=25, balance=20) as sandbox:
         sandbox.create_key(name="low", limit=10.0, limit_remaining=0.5, expires_at=None)
-        accounts = {f"AIRFLOW_CONN_{name}": sandbox.connection for name in ("WATCHED", "POKED")}
-        run(WATCHED, server.environment | accounts)
-    counts = Counter(line.partition(":")[0].removeprefix("airflow.openrouter.") for line in server.ours)
+        monkeypatch.setenv("AIRFLOW_CONN_WATCHED", sandbox.connection)
+        monkeypatch.setenv("AIRFLOW_CONN_POKED", sandbox.connection)
+        asyncio.run(watch_all())
+        for conn_id in ("poked", "missing"):
+            with suppress(OpenRouterAuthError):
+                OpenRouterKeyLimitSensor(task_id="wait", threshold=1, openrouter_conn_id=conn_id).poke({})
+    counts = Counter(line.partition(":")[0].removeprefix("openrouter.") for line in stats.lines)
     assert counts == {
-        "keys.active.watched.all": 1,
-        "keys.spend_today.watched.all": 1,
-        "polls.watched.all": 1,
-        "reports.watched.all.limit": 2,
-        "reports.watched.all.runway": 1,
-        "credits.balance.watched.account": 1,
-        "credits.days_left.watched.account": 1,
-        "polls.watched.account": 1,
-        "reports.watched.account.runway": 2,
-        "keys.active.poked.default": 1,
-        "keys.spend_today.poked.default": 1,
-        "polls.poked.default": 1,
-        "reports.poked.default.limit": 1,
-        "polls.missing.default": 1,
-        "poll_failures.missing.default": 1,
+        "keys.active,connection=watched,scope=all": 1,
+        "keys.spend_today,connection=watched,scope=all": 1,
+        "polls,connection=watched,scope=all": 1,
+        "reports,connection=watched,scope=all,reason=limit": 2,
+        "reports,connection=watched,scope=all,reason=runway": 1,
+        "credits.balance,connection=watched,scope=account": 1,
+        "credits.days_left,connection=watched,scope=account": 1,
+        "polls,connection=watched,scope=account": 1,
+        "reports,connection=watched,scope=account,reason=runway": 2,
+        "keys.active,connection=poked,scope=default": 1,
+        "keys.spend_today,connection=poked,scope=default": 1,
+        "polls,connection=poked,scope=default": 1,
+        "reports,connection=poked,scope=default,reason=limit": 1,
+        "polls,connection=missing,scope=default": 1,
+        "poll_failures,connection=missing,scope=default": 1,
     }

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from datetime import UTC, datetime
 
 import pytest
 from support.state_store import Store
@@ -68,6 +69,20 @@ def test_a_store_that_is_away_at_first_loses_neither_event():
 @pytest.mark.parametrize("state", [5, [], {"version": 1}, "x"], ids=repr)
 def test_damaged_state_is_taken_as_none(state):
     assert asyncio.run(polls(outage(Store(state, key=KEY)), "xx.")) == "xer"
+
+
+def test_a_watch_that_reports_no_failure_reports_no_recovery():
+    store = Store({"version": 1, "failing_since": "2026-11-03T06:30:00+00:00"}, key=KEY)
+    assert asyncio.run(polls(outage(store, after=None), "x.")) == "x."
+
+
+def test_failures_begin_with_the_first_in_a_row():
+    watch, error = outage(), OpenRouterServerError("Busy.", status_code=503)
+    assert watch.failed(error) is None
+    after_the_first = datetime.now(UTC).isoformat()
+    since = watch.failed(error)["failing_since"]
+    assert since.endswith("+00:00")
+    assert since <= after_the_first
 
 
 def test_failures_go_on_since_when_they_were_sent_to_have_begun():

@@ -43,6 +43,7 @@ def at(text):
         # On a week younger than a day, the month's; on a month younger, all that was ever spent.
         (at("2026-11-09T23:59"), {"weekly": 99, "monthly": 9}, pytest.approx(1, rel=1e-3)),
         (at("2026-11-10T00:00"), {"weekly": 99, "monthly": 9}, 99),
+        (at("2026-11-02T00:00"), {"weekly": 99, "monthly": 9}, 9),
         (at("2027-02-01T12:00"), {"monthly": 99, "usage": 761.5}, 1),
         (at("2026-12-01T00:00"), {"weekly": 3, "monthly": 99}, 3),
         # A window begins with the key, and a key younger than a day counts over six hours at least.
@@ -76,6 +77,12 @@ def test_the_pace_comes_from_the_windows(when, fields, pace):
     [
         ("2026-11-11T00:30", {"last_used_at": "2026-11-10T23:59:00Z"}, pytest.approx(2, rel=0.05)),
         ("2026-11-11T00:30", {"last_used_at": "2026-11-11T00:01:00Z"}, 8),
+        ("2026-11-11T00:30", {"last_used_at": "2026-11-11T00:00:00Z"}, 8),
+        (
+            "2026-11-11T00:30",
+            {"daily": 0, "byok_usage_daily": 2, "include_byok_in_limit": True, "last_used_at": "2026-11-10"},
+            pytest.approx(2, rel=0.05),
+        ),
         ("2026-11-11T00:30", {}, 8),
         ("2026-11-11T01:00", {"last_used_at": "2026-11-10T23:59:00Z"}, 8),
         ("2026-11-11T00:30", {"daily": 0, "last_used_at": "2026-11-10T23:59:00Z"}, pytest.approx(2, rel=0.05)),
@@ -97,6 +104,7 @@ def test_usage_before_the_first_use_of_a_day_is_of_yesterday(when, fields, pace)
         (10, {"weekly": 5}, WEDNESDAY + 5 * DAY),
         (0, {"weekly": 5}, WEDNESDAY),
         (0, {}, WEDNESDAY),
+        (0, {"limit": 0, "limit_reset": "daily"}, WEDNESDAY),
         (-1, {}, WEDNESDAY),
         (10, {}, None),
         (1e200, {"weekly": 5e-100}, None),

@@ -7,6 +7,7 @@ import logging
 import random
 import threading
 import time
+import weakref
 from contextlib import aclosing, asynccontextmanager, suppress
 from itertools import pairwise
 from types import SimpleNamespace
@@ -361,7 +362,8 @@ def test_users_of_different_keys_share_nothing(one, other, connect):
     assert ours == ours_too
     assert theirs == theirs_too
     assert not {id(poll) for poll in ours} & {id(poll) for poll in theirs}
-    asked = {json.dumps(request.query) for request in server.requests if request.path == "/keys"}
+    begins = [request for request in server.requests if request.path == "/keys" and not request.offset]
+    asked = {json.dumps(request.query) for request in begins}
     assert len(asked) >= 2 or "conn_id" in one
 
 
@@ -506,6 +508,29 @@ def test_nobody_polls_before_the_time_that_the_server_asks_for(status, backs_off
         asyncio.run(main())
     assert all(second.began - first.ended >= 0.4 - ROUNDING for first, second, *_ in users)
     assert all(isinstance(taken[1], Succeeded) for taken in users)
+
+
+def test_polls_go_on_the_very_moment_that_the_server_asks_for(connect, clock):
+    async def main():
+        async with asking() as shared:
+            await anext(shared)
+            clock.now += 10
+            await take()
+            assert begun(server) == 2
+            clock.now += 10
+        await take(poll_interval=NO_HURRY)
+
+    with Server(lambda request: error(429, headers={"Retry-After": "10"})) as server:
+        connect(server)
+        asyncio.run(main())
+    assert begun(server) == 3
+
+
+def test_a_failure_of_the_moment_at_which_one_came_is_shared(connect, clock):
+    with Server(lambda request: error(404)) as server:
+        connect(server)
+        first, second = asyncio.run(take(2, poll_interval=0.02))
+    assert second is first
 
 
 def test_one_started_again_polls_no_earlier_than_it_may(connect):
@@ -712,6 +737,25 @@ def test_an_outage_is_forgotten_once_nobody_polls_for_long(away, connect, rests,
     assert pause == pytest.approx(0.02) if away else pause >= 0.14
 
 
+def test_what_nobody_polls_for_long_is_forgotten(connect, clock):
+    async def main():
+        source = KeySource(openrouter_conn_id="openrouter_default", scope=WorkspaceScope(), include_disabled=True)
+        async with aclosing(polls(source, poll_interval=NO_HURRY)) as shared:
+            await anext(shared)
+        known = weakref.ref(source)
+        del source, shared
+        await take()
+        assert known()
+        clock.now += 601
+        await take()
+        gc.collect()
+        assert not known()
+
+    with Server(Account(3)) as server:
+        connect(server)
+        asyncio.run(main())
+
+
 # -- the names of workspaces
 
 
@@ -733,6 +777,8 @@ def test_a_workspace_name_is_resolved_once(connect):
 
 def test_a_workspace_name_is_resolved_again_after_a_while(connect, monkeypatch):
     account = Account(6, workspaces=2)
+    clock = SimpleNamespace(now=1_000.0, monotonic=lambda: clock.now)
+    monkeypatch.setattr("airflow_provider_openrouter.watch.sources.time", clock)
 
     async def main():
         async with asking(poll_interval=0.02, workspace_id="team") as shared:
@@ -740,7 +786,7 @@ def test_a_workspace_name_is_resolved_again_after_a_while(connect, monkeypatch):
             account.workspaces[0]["name"], account.workspaces[1]["name"] = "team", "other"
             assert {key["workspace_id"] for key in (await anext(shared)).reading.keys} == {"workspace-1"}
             assert names_read(server) == 1
-            monkeypatch.setattr("airflow_provider_openrouter.watch.sources.NAMES_MAX_AGE", 0)
+            clock.now += 3_600
             assert {key["workspace_id"] for key in (await anext(shared)).reading.keys} == {"workspace-0"}
             assert names_read(server) == 2
 
@@ -801,6 +847,7 @@ def test_a_workspace_name_that_does_not_exist_is_a_failure(connect):
         assert type(poll.error) is OpenRouterRequestError
         assert "nobody" in str(poll.error)
     assert begun(server) == 0
+    assert names_read(server) == 2
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@
 import json
 import logging
 import math
-from datetime import timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from fractions import Fraction
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from support.keys import OBSERVED_AT, key, lines, listing, low, names
 
 from airflow_provider_openrouter.exceptions import OpenRouterRequestError
+from airflow_provider_openrouter.watch.left import KeysLeft
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.threshold import Threshold
 
@@ -195,6 +196,8 @@ def test_exactly_an_amount_is_not_low_and_the_next_float_is(usd):
         (0.12179999999999999, "3%", 4.06, True),
         (1.1, "100%", 1.1, False),
         (1.0999999999999999, "100%", 1.1, True),
+        (0.01, "10%", 0.5, True),
+        (1e15, "14.6860527464341%", 6809181590627261, True),  # of which it is exactly 1e15 + 1e-15
         (10**298, "10%", 10**299, False),
         (10**299 - 1, 10, None, False),
     ],
@@ -238,6 +241,23 @@ def test_the_lowest_come_first_and_equals_as_listed():
     found = check(key("a", 3), key("b", 9), key("c", -0.5), key("d", 3.0), key("e", 0), key("f", 7))
     assert names(low(found)) == ["c", "e", "a", "d"]
     assert names(found.watched) == ["c", "e", "a", "d", "f", "b"]
+
+
+def test_one_that_is_reset_just_as_it_runs_dry_hides_no_other():
+    found = LimitRule(threshold="6 days").check(
+        listing(
+            key("reset", 9, usage_weekly=5, limit_reset="weekly"),
+            key("dry", 10, usage_weekly=5),
+            observed_at=datetime(2026, 11, 11, 12, tzinfo=UTC),
+        )
+    )
+    assert names(found.watched) == ["dry", "reset"]
+    assert names(low(found)) == ["dry"]
+
+
+def test_those_who_share_a_listing_share_what_is_sorted():
+    shared = listing(key())
+    assert KeysLeft.of(shared, include_disabled=True) is KeysLeft.of(shared, include_disabled=True)
 
 
 @pytest.mark.parametrize(
@@ -330,8 +350,22 @@ def test_anything_else_is_refused_as_hashes(value):
 
 
 def test_text_that_a_template_made_of_a_list_is_refused():
-    with pytest.raises(OpenRouterRequestError, match="render_template_as_native_obj=True"):
+    with pytest.raises(OpenRouterRequestError) as refusal:
         LimitRule(threshold=5, key_hashes="['a', 'b']")
+    assert str(refusal.value) == (
+        """key_hashes must be a list of the keys' hashes, not "['a', 'b']". A template that makes a list needs """
+        "render_template_as_native_obj=True on the DAG."
+    )
+
+
+def test_a_list_of_thresholds_is_refused_where_no_steps_are():
+    with pytest.raises(OpenRouterRequestError, match=r"^threshold must be USD"):
+        LimitRule(threshold=[9, 5])
+
+
+def test_an_expiry_that_is_no_time_is_refused_by_name():
+    with pytest.raises(OpenRouterRequestError, match=r"^expires_within must be"):
+        LimitRule(threshold=5, expires_within="soon")
 
 
 def test_no_hashes_watch_nothing():
@@ -410,7 +444,7 @@ def test_a_hash_that_is_not_listed_is_warned_of():
 
 
 def test_five_missing_hashes_are_named_and_the_rest_is_counted():
-    assert "not listed: a, b, c, d, e and 2 more. They" in check(key_hashes=list("gfedcba")).warning
+    assert "not listed: a, b, c, d, e and 1 more. They" in check(key_hashes=list("fedcba")).warning
     assert "not listed: a, b, c, d, e. They" in check(key_hashes=list("edcba")).warning
 
 

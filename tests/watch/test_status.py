@@ -15,7 +15,7 @@ from support.state_store import Store
 from airflow_provider_openrouter.exceptions import OpenRouterServerError
 from airflow_provider_openrouter.keys import read_time
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterKeyLimitEventTrigger
-from airflow_provider_openrouter.watch.events import low_event
+from airflow_provider_openrouter.watch.events import failing_event, low_event
 from airflow_provider_openrouter.watch.rule import LimitRule
 from airflow_provider_openrouter.watch.status import Status, read_status
 
@@ -32,9 +32,10 @@ def found(*left):
 
 
 def poll(outcome):
-    """Return how a poll went: ``x`` failed, ``.`` found nothing low, ``l`` a low key, ``r`` one to report."""
-    if outcome == "x":
-        return None, BUSY, []
+    """Return how a poll went: ``x`` failed, ``.`` nothing is low, ``l`` a key is; ``e`` and ``r`` report it."""
+    if outcome in "xe":
+        event = failing_event(BUSY, failing_since=ago(hours=1), failures=3, watched={})
+        return None, BUSY, [event] if outcome == "e" else []
     check = found(90, 90) if outcome == "." else found(90, 3.4)
     return check, None, [low_event(check, check.low, connection="one")] if outcome == "r" else []
 
@@ -111,6 +112,7 @@ def test_it_says_what_is_watched_low_and_reported():
     seen = store.status
     at, text = seen["looked_at"], "k1 has $3.40 of $100.00 left, never resets"
     assert read_time(at) >= began
+    assert at.endswith("+00:00")
     assert seen == status(looked_at=at, low=1, reported={"at": at, "text": text, "total": 1})
 
 
@@ -128,6 +130,11 @@ def test_it_says_why_and_since_when_it_fails():
     assert seen == status(
         looked_at=seen["looked_at"], failures=1, failing_since=seen["looked_at"], error="OpenRouter is busy."
     )
+
+
+def test_it_counts_failures_in_a_row():
+    assert polls("xxxe", store := Store()) == "w--w"
+    assert store.status["failures"] == 4
 
 
 @pytest.mark.parametrize(

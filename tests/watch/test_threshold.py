@@ -3,6 +3,7 @@
 import math
 from datetime import timedelta
 from decimal import Decimal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,21 +67,23 @@ def test_a_threshold_is_an_amount_a_percentage_or_a_time(value, argument, text):
         *("-1", "150%", "100.1%", "-1%", "nan", "inf", "nan%", "1e400", "1e400%"),
         *("abc", "", " ", "%", "10%%", "%10", "5 USD", "$5", "5,00", "1/2", "None"),
         *("3 dayz", "0 days", "-1 days", "1e9 days", "367 days", "10% days", timedelta(0), timedelta(-1)),
-        *(None, True, False, np.True_, [], [5], {}, b"5", 5j),
+        *(None, True, False, np.True_, [], [5], {}, b"5", 5j, Path("5")),
     ],
     ids=repr,
 )
 def test_anything_else_is_refused_as_a_threshold_in_one_sentence(value):
     with pytest.raises(OpenRouterRequestError) as refusal:
         Threshold.read(value)
-    said = str(refusal.value)
-    assert said.startswith('threshold must be USD such as 5, "10%" or "3 days", not ')
-    assert repr(value).strip("'") in said
+    assert str(refusal.value) == (
+        f'threshold must be USD such as 5, "10%" or "3 days", not {value!r}. USD must be 0 or more; a percentage '
+        "is of the key's own limit, from 0 to 100; a time is in hours, days or weeks, above 0 and 366 days at "
+        "most."
+    )
 
 
-def test_a_threshold_is_refused_by_the_name_it_has():
+def test_a_margin_is_refused_by_its_name():
     with pytest.raises(OpenRouterRequestError, match=r"^rearm_margin must be USD such as 5"):
-        Threshold.read(-1, name="rearm_margin")
+        read_margin(-1, Threshold.read(5))
 
 
 def is_armed(threshold, margin, **amounts):
