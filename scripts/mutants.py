@@ -15,7 +15,12 @@ from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 PACKAGE = Path("airflow_provider_openrouter")
 EXPLAINED = re.compile(r"^- `(?P<function>[\w.]+)`: `(?P<code>.+?)`\.", re.MULTILINE)
 UNABLE = 255
-"""What mutmut takes for a timeout, but pytest's exit code says that it did not find a test."""
+"""
+What mutmut takes for a timeout. Its worker ended with an error, for example because pytest did not find a test.
+
+mutmut collects twice in one process, and pytest escapes a backslash in an id made by ``ids=`` each time: the
+test then has another name.
+"""
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from airflow_provider_openrouter.exceptions import (
         b"\x1f\x8b",
         "9" * 5_000,
     ],
-    ids=lambda body: repr(body[:12]),
+    ids=lambda body: repr(body[:12]).replace("\\", ""),  # mutmut finds no id with backslashes
 )
 def test_an_answer_that_is_not_json_is_an_error(body):
     raised = failure(Answer(200, body))

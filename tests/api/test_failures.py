@@ -208,7 +208,7 @@ def test_a_head_that_breaks_off_is_an_error():
         Answer(raw=b"SSH-2.0-OpenSSH\r\n"),
         Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
     ],
-    ids=lambda answer: f"{answer.raw or answer.cut}",
+    ids=lambda answer: answer.raw.decode()[:8] if answer.raw else str(answer.cut),
 )
 def test_an_answer_that_breaks_off_is_no_answer(answer):
     raised = failure(answer)
