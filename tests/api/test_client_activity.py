@@ -1,12 +1,14 @@
 """Activity and members are read: what is refused, what is asked for, and what is returned."""
 
 import logging
+from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
-from threading import Lock
+from threading import Event, Lock
 
 import pytest
 from support.servers import RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
 
+from airflow_provider_openrouter.activity import Activity
 from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
@@ -19,6 +21,7 @@ from airflow_provider_openrouter.exceptions import (
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
+UUID = "4d9a7c1e-0000-4000-8000-000000000000"
 
 
 def client(server: Server, **options) -> OpenRouterClient:
@@ -41,6 +44,7 @@ def row(model: str = "a/b", usage: float = 1.0, **fields):
         ({"group_by": "workspace"}, {"group_by": "workspace"}),
         ({"api_key_hash": "0e6f", "user_id": "user_1"}, {"api_key_hash": "0e6f", "user_id": "user_1"}),
         ({"workspace_id": "Workspace 1"}, {"workspace_id": "workspace-1"}),
+        ({"workspace_id": UUID}, {"workspace_id": UUID}),
         ({"workspace_id": "*"}, {}),
     ],
 )
@@ -50,6 +54,7 @@ def test_arguments_become_the_query(arguments, query):
         assert client(server).list_activity(**arguments) == []
     assert server.requests[-1].path == "/activity"
     assert server.requests[-1].query == query
+    assert (server.requests[0].path == "/workspaces") is (arguments.get("workspace_id") == "Workspace 1")
 
 
 @pytest.mark.parametrize(
@@ -131,6 +136,52 @@ def test_temporary_errors_are_retried():
         assert client(server, max_retries=2).list_activity() == [row()]
 
 
+@pytest.mark.parametrize(
+    ("options", "grouped_by", "query", "names"),
+    [
+        ({}, "workspace", {"group_by": "workspace"}, {f"workspace-{at}": f"Workspace {at}" for at in range(2)}),
+        ({"by_workspace": False}, "account", {}, {}),
+    ],
+)
+def test_the_activity_of_a_day_may_be_by_workspace(options, grouped_by, query, names):
+    account, arrived = Account(workspaces=2), []
+
+    def answer(request):
+        arrived.append(datetime.now(UTC))
+        return data([row()]) if request.path == "/activity" else account(request)
+
+    with Server(answer) as server:
+        activity = client(server).get_activity(YESTERDAY, **options)
+        with pytest.raises(OpenRouterRequestError, match="last 30 completed"):
+            client(server).get_activity(TODAY)
+    assert activity == Activity(
+        day=YESTERDAY,
+        grouped_by=grouped_by,
+        observed_at=activity.observed_at,
+        rows_of={None: [row()]},
+        workspace_names=names,
+    )
+    assert activity.observed_at.utcoffset() == timedelta(0)
+    assert activity.observed_at <= arrived[0]
+    assert server.requests[-1].query == {"date": str(YESTERDAY)} | query
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda asking, stopped: asking.list_workspaces(stopped=stopped),
+        lambda asking, stopped: asking.list_activity(stopped=stopped),
+        lambda asking, stopped: asking.list_activity_of_keys(["a"], stopped=stopped),
+    ],
+)
+def test_what_is_stopped_before_it_begins_sends_nothing(ask):
+    stopped = Event()
+    stopped.set()
+    with Server(lambda request: data([])) as server, pytest.raises(CancelledError):
+        ask(client(server), stopped)
+    assert server.requests == []
+
+
 # -- members
 
 
@@ -204,6 +255,7 @@ def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
     assert (left["usage"], left["requests"], left["model"]) == (1.0, 1, "a/b")
     assert len(activity.rows_of) == 5
     assert "Deleted meanwhile: 1 key" in caplog.text
+    assert f"1 row of activity of {YESTERDAY}, spent by 4 keys" in caplog.text
 
 
 def test_the_rows_of_keys_are_those_of_all_days():
