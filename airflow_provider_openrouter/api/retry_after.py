@@ -40,12 +40,11 @@ def _after(value: str, now: float) -> float | None:
 
 
 def _until_reset(value: str, now: float) -> float | None:
-    """Return the seconds until an epoch, in seconds or milliseconds, or None if it is over."""
+    """Return the seconds until an epoch, which is in seconds or milliseconds; 0 if it is over."""
     epoch = _number(value)
     if epoch is None:
         return None
-    left = (epoch / 1000 if epoch > MILLISECONDS else epoch) - now
-    return left if left > 0 else None
+    return max(0.0, (epoch / 1000 if epoch > MILLISECONDS else epoch) - now)
 
 
 def _number(value: str) -> float | None:

@@ -458,15 +458,24 @@ def test_what_arrives_is_kept():
 def test_a_record_without_a_hash_is_an_error(record):
     with (
         Server(lambda request: data([{"hash": "a"}, record])) as server,
-        pytest.raises(OpenRouterResponseError, match="without 'hash'"),
+        pytest.raises(OpenRouterResponseError) as caught,
     ):
         client(server).list_keys()
+    assert str(caught.value) == (
+        "/keys answered a record without 'hash', which identifies it. Nothing was listed, so that no record is "
+        "lost. Report it to OpenRouter."
+    )
 
 
 @pytest.mark.parametrize("value", [None, {}, "keys", 0])
 def test_data_that_is_no_list_is_an_error(value):
-    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match="no list"):
+    said = r"^/keys answered no list under 'data'\. Check that the base URL is the API's\.$"
+    with (
+        Server(lambda request: data(value)) as server,
+        pytest.raises(OpenRouterResponseError, match=said) as caught,
+    ):
         client(server).list_keys()
+    assert caught.value.about == "base_url"
 
 
 def test_the_current_key_is_returned_as_it_is():
@@ -477,7 +486,8 @@ def test_the_current_key_is_returned_as_it_is():
 
 @pytest.mark.parametrize("value", [None, [], "key"])
 def test_a_current_key_that_is_no_object_is_an_error(value):
-    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match="no object"):
+    said = r"^/key answered no object under 'data'\. Check that the base URL is the API's\.$"
+    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match=said):
         client(server).get_current_key()
 
 
@@ -539,7 +549,7 @@ def test_the_key_is_in_no_log_and_no_repr(caplog):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        *(({"timeout": value}, "timeout") for value in (0, -1, float("inf"), float("nan"))),
+        *(({"timeout": value}, r"^timeout must be .*, not ") for value in (0, -1, float("inf"), float("nan"))),
         ({"max_retries": -1}, "max_retries"),
         *(({"timeout": value}, "timeout") for value in (0.09, 86_401, "30", None, True)),
         *(({"max_retries": value}, "max_retries") for value in (101, 2.5, "5", None, True)),
@@ -575,17 +585,32 @@ def test_nonsense_is_refused(options, named):
 
 
 def test_a_base_url_with_a_password_is_refused_unshown():
-    with pytest.raises(OpenRouterRequestError, match="must have no user") as caught:
+    with pytest.raises(OpenRouterRequestError) as caught:
         OpenRouterClient(TOKEN, base_url="https://user:hidden@openrouter.ai")
-    assert "hidden" not in str(caught.value)
+    assert str(caught.value) == (
+        "The base URL must look like https://host[:port]/path. It must have no user, password, query or "
+        "fragment. OpenRouter's own is https://openrouter.ai/api/v1."
+    )
+    assert caught.value.about == "base_url"
+    with pytest.raises(OpenRouterRequestError) as caught:
+        OpenRouterClient(TOKEN, base_url=f"https://openrouter.ai/{TOKEN.upper()}")
+    assert str(caught.value) == (
+        "The base URL contains a key, which is not shown here. Enter the key as the management key instead."
+    )
+    assert caught.value.about == "base_url"
 
 
 @pytest.mark.parametrize(
     "host", ["openrouter.ai", "127.0.0.1.example.com", "10.0.0.1", "localhost.example.com", "[::2]", "0.0.0.0"]
 )
 def test_http_is_refused_but_to_this_machine(host):
-    with pytest.raises(OpenRouterRequestError, match="allow_http"):
+    with pytest.raises(OpenRouterRequestError) as caught:
         OpenRouterClient(TOKEN, base_url=f"http://{host}/api/v1")
+    assert str(caught.value) == (
+        f"http://{host.strip('[]')} would carry the management key unencrypted. Use https, or set allow_http if "
+        "the network between is your own."
+    )
+    assert caught.value.about == "allow_http"
     OpenRouterClient(TOKEN, base_url=f"http://{host}/api/v1", allow_http=True)
     OpenRouterClient(TOKEN, base_url=f"https://{host}/api/v1")
 

@@ -93,18 +93,24 @@ def test_rows_are_returned_as_they_were_sent():
 
 @pytest.mark.parametrize("answer", [{}, None, "rows", [1], [row(), None]])
 def test_what_is_no_list_of_rows_is_an_error(answer):
-    with (
-        Server(lambda request: data(answer)) as server,
-        pytest.raises(OpenRouterResponseError, match="no list of objects"),
-    ):
+    with Server(lambda request: data(answer)) as server, pytest.raises(OpenRouterResponseError) as caught:
         client(server).list_activity()
+    assert str(caught.value) == (
+        "/activity answered no list of objects under 'data'. Check that the base URL is the API's."
+    )
+    assert caught.value.about == "base_url"
 
 
 def test_rows_of_another_day_are_an_error():
-    rows = [row(), row(date=f"{TODAY - timedelta(days=2)} 00:00:00")]
-    expected = f"although those of {YESTERDAY} were asked for"
-    with Server(lambda request: data(rows)) as server, pytest.raises(OpenRouterResponseError, match=expected):
+    before = YESTERDAY - timedelta(days=1)
+    rows = [row(), row(date=f"{before} 00:00:00")]
+    with Server(lambda request: data(rows)) as server, pytest.raises(OpenRouterResponseError) as caught:
         client(server).list_activity(date=YESTERDAY)
+    assert str(caught.value) == (
+        f"/activity answered rows of {before}, although those of {YESTERDAY} were asked for. Set the base URL to "
+        "OpenRouter's own API, which knows 'date'."
+    )
+    assert caught.value.about == "base_url"
 
 
 @pytest.mark.parametrize(
@@ -236,10 +242,21 @@ def test_each_key_is_asked_for_once_and_side_by_side():
     account = Spenders(300)
     with Server(account) as server:
         activity = by_key(server, max_concurrency=4)
-    asked = [request.query["api_key_hash"] for request in server.requests if "api_key_hash" in request.query]
-    assert sorted(asked) == sorted(account.hashes)
-    assert activity.rows_of == {None: []} | {hash_: [row()] for hash_ in account.hashes}
-    assert activity.key_names["hash-7"] == "Key 7"
+    asked = [request.query for request in server.requests if request.path == "/activity"]
+    query = {"date": str(YESTERDAY), "group_by": "workspace"}
+    assert asked[0] == query
+    assert sorted(asked[1:], key=str) == sorted(
+        (query | {"api_key_hash": each} for each in account.hashes), key=str
+    )
+    assert activity == Activity(
+        day=YESTERDAY,
+        grouped_by="key",
+        observed_at=activity.observed_at,
+        rows_of={None: []} | {hash_: [row()] for hash_ in account.hashes},
+        key_names={key["hash"]: key["name"] for key in account.keys},
+        workspace_names={"workspace-0": "Workspace 0"},
+    )
+    assert activity.observed_at.utcoffset() == timedelta(0)
     assert 2 <= server.connections <= 8
 
 
@@ -253,9 +270,10 @@ def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
         activity = asker.get_activity_by_key(YESTERDAY, listing)
     [left] = activity.rows_of[None]
     assert (left["usage"], left["requests"], left["model"]) == (1.0, 1, "a/b")
+    assert activity.key_names.keys() | {None} == activity.rows_of.keys()
     assert len(activity.rows_of) == 5
     assert "Deleted meanwhile: 1 key" in caplog.text
-    assert f"1 row of activity of {YESTERDAY}, spent by 4 keys" in caplog.text
+    assert f"Listed 1 row of activity of {YESTERDAY}, spent by 4 keys: 5 pages, 6 requests, " in caplog.text
 
 
 def test_the_rows_of_keys_are_those_of_all_days():

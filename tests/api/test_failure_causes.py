@@ -143,9 +143,11 @@ CAUSES = [
             (MaxRetryError(None, "/", REFUSED), "connection refused"),
             (socket.gaierror(-2, "Name or service not known"), "name or service not known"),
             (OSError("[SSL] odd"), "[SSL] odd"),
+            (OSError("IoT is odd"), "ioT is odd"),
             (OSError(), "OSError"),
         )
     ),
+    (wrapped, OSError("x" * 300), f"Could not reach {KEYS}: ", f"{'x' * 200}.{NETWORK}", "base_url"),
     (wrapped, TUNNEL, f"Could not reach {KEYS}: tunnel", f" connection failed: 407 Who are you?.{PROXY}", None),
     (
         unreachable,
