@@ -190,6 +190,92 @@ def test_an_error_starts_with_its_cause(make, of, cause, advice, about):
     assert not re.search("(?i)airflow|the connection's|in the connection|password", str(error))
 
 
+CHECK = "Check the base URL."
+EXPIRED = '{"error": "include_expired"}'
+
+
+@pytest.mark.parametrize(
+    ("code", "path", "body", "remedy", "about"),
+    [
+        (400, "keys", EXPIRED, "Set include_expired to None: this server does not know it.", "include_expired"),
+        (404, "keys?workspace_id=a", EXPIRED, "Check workspace_id and the base URL.", "base_url"),
+        (404, "activity?date=a", "", "Check date, api_key_hash and user_id, and the base URL.", "base_url"),
+        (
+            404,
+            "organization/members?offset=0",
+            "",
+            f"{CHECK} If it is right, the account may not be an organization.",
+            "base_url",
+        ),
+        (
+            404,
+            "keys/f01d",
+            "",
+            "No key has this hash, or it was deleted. Check key_hash and the base URL.",
+            "base_url",
+        ),
+        (400, "keys/f01d", "", "Check the values that were sent.", None),
+        (
+            404,
+            "keys?offset=0",
+            "",
+            f"{CHECK} If it is right, the account's default workspace may have been deleted: set workspace_id.",
+            "base_url",
+        ),
+        (400, "keys", "", CHECK, "base_url"),
+        (400, "organization/members", "", CHECK, "base_url"),
+        (404, "workspaces", "", CHECK, "base_url"),
+    ],
+)
+def test_a_refused_request_says_what_to_check(code, path, body, remedy, about):
+    response = requests.Response()
+    response.status_code = code
+    response.url = f"https://openrouter.ai/api/v1/{path}"
+    error = status_error("It", response, body.encode(), str)
+    assert str(error) == f"It answered {code}{' (include_expired)' if body else ''}. {remedy}"
+    assert (error.about, error.status_code) == (about, code)
+
+
+PAGE = (
+    "with a page of HTML, not with the API's JSON{}. It comes from a proxy, a login page or the edge in front "
+    "of the API, and says nothing about the key. Try again later; if it lasts, check the proxy and the base URL."
+)
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "said", "about"),
+    [
+        ({}, 403, PAGE.format(""), "base_url"),
+        ({"Retry-After": "7"}, 404, PAGE.format(". It asks to wait 7 s"), "base_url"),
+        ({}, 407, f"with a page of HTML, not with the API's JSON.{PROXY}", None),
+    ],
+)
+def test_a_page_says_whose_it_may_be(headers, code, said, about):
+    response = requests.Response()
+    response.status_code = code
+    response.headers.update(headers)
+    error = status_error("It", response, b" <html>\xff", str)
+    assert str(error) == f"It answered {code} {said}"
+    assert (error.about, error.status_code) == (about, code)
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("0", ""), ("0.04", ""), ("0.05", ". It asks to wait 0.1 s"), ("7", ". It asks to wait 7 s")],
+)
+def test_a_wait_is_named_if_it_does_not_read_as_0(asked, said):
+    for code, rest in (
+        (429, ", too many requests{}. Ask less often, or lower max_concurrency."),
+        (503, "{}. The fault is the server's; try again later."),
+    ):
+        response = requests.Response()
+        response.status_code = code
+        response.headers["Retry-After"] = asked
+        error = status_error("It", response, b"", str)
+        assert str(error) == f"It answered {code}{rest.format(said)}"
+        assert error.retry_after == float(asked)
+
+
 @pytest.mark.parametrize("reason", [expired(), unreadable(), TUNNEL])
 def test_what_must_be_set_on_this_machine_is_permanent(reason):
     assert wrapped(reason).transient is False
