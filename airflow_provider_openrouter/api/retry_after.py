@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import math
 from datetime import UTC, datetime
 
 import requests
@@ -34,7 +33,7 @@ def _after(value: str, now: float) -> float | None:
     """Return the seconds of a ``Retry-After``, which is a number or an HTTP date."""
     seconds = _number(value)
     if seconds is not None:
-        return seconds if seconds >= 0 else None
+        return seconds if seconds >= 0 else None  # NaN is not
     date = _date(value)
     return None if date is None else max(0.0, date - now)
 
@@ -49,10 +48,9 @@ def _until_reset(value: str, now: float) -> float | None:
 
 def _number(value: str) -> float | None:
     try:
-        number = float(value)
+        return float(value)
     except ValueError:
         return None
-    return None if math.isnan(number) else number
 
 
 def _date(value: str) -> float | None:

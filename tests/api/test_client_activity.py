@@ -3,7 +3,7 @@
 import logging
 from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
-from threading import Event, Lock
+from threading import Barrier, Event, Lock
 
 import pytest
 from support.servers import RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
@@ -260,7 +260,8 @@ def test_each_key_is_asked_for_once_and_side_by_side():
     assert 2 <= server.connections <= 8
 
 
-def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
+def test_what_a_key_deleted_meanwhile_spent_is_left_over(monkeypatch, caplog):
+    monkeypatch.setattr("airflow_provider_openrouter.api.records.SECONDS_BETWEEN_PROGRESS", 0.0)
     caplog.set_level(logging.INFO)
     account = Spenders(5)
     with Server(account) as server:
@@ -272,8 +273,21 @@ def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
     assert (left["usage"], left["requests"], left["model"]) == (1.0, 1, "a/b")
     assert activity.key_names.keys() | {None} == activity.rows_of.keys()
     assert len(activity.rows_of) == 5
-    assert "Deleted meanwhile: 1 key" in caplog.text
+    assert "Deleted meanwhile: 1 key, whose activity no key accounts for." in caplog.text
+    assert "Listing: 5 records so far, 5 pages" in caplog.text
     assert f"Listed 1 row of activity of {YESTERDAY}, spent by 4 keys: 5 pages, 6 requests, " in caplog.text
+
+
+def test_the_next_key_is_asked_for_at_the_same_time():
+    both = Barrier(2, timeout=2)
+
+    def answer(request):
+        both.wait()
+        return data([row()])
+
+    with Server(answer) as server:
+        rows_of = client(server, max_concurrency=2).list_activity_of_keys(["a", "b"])
+    assert rows_of == {"a": [row()], "b": [row()]}
 
 
 def test_the_rows_of_keys_are_those_of_all_days():
@@ -321,6 +335,21 @@ def test_a_limited_server_is_asked_as_slowly_as_it_takes(monkeypatch):
         activity = by_key(server, max_retries=5)
     assert len(activity.rows_of) == 301
     assert len(server.requests) < 2 * 300
+
+
+def test_the_waits_for_two_keys_add_up(monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.api.retries.LONGEST_WAIT_IN_ALL", 0.005)
+    refused = []
+
+    def answer(request):
+        if request.query in refused:
+            return data([row()])
+        refused.append(request.query)
+        return error(429, headers={"Retry-After": "0.003"})
+
+    with Server(answer) as server, pytest.raises(OpenRouterRateLimitError):
+        client(server, max_retries=5, max_concurrency=1).list_activity_of_keys(["a", "b"])
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])
