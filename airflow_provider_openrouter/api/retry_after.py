@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import email.utils
-from datetime import UTC, datetime
+import time
+from datetime import UTC
 
 import requests
 
@@ -22,7 +23,7 @@ def retry_after(response: requests.Response, *, rate_limited: bool) -> float | N
 
     :param rate_limited: whether the error is a rate limit.
     """
-    now = _date(response.headers.get("Date", "")) or datetime.now(UTC).timestamp()
+    now = _date(response.headers.get("Date", "")) or time.time()
     asked = _after(response.headers.get("Retry-After", ""), now)
     if not asked and rate_limited:
         asked = _until_reset(response.headers.get("X-RateLimit-Reset", ""), now) or asked
