@@ -91,7 +91,7 @@ CAUSES = [
         f"{SAID}. It is in conflict with another change. Look at what is there now, and start again.",
         None,
     ),
-    (status, 503, f"{KEYS} answered 503", LATER, None),
+    *((status, code, f"{KEYS} answered {code}", LATER, None) for code in (500, 503)),
     (
         status,
         302,
