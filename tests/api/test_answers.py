@@ -158,6 +158,20 @@ def test_a_nul_is_replaced_and_what_only_looks_like_one_is_not(sent, read):
         assert opened.get("/keys", {}) == [read]
 
 
+@pytest.mark.parametrize(("spare", "is_taken"), [(0, True), (-1, False)])
+def test_the_bytes_of_a_body_are_counted(spare, is_taken, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.api.answers.CHUNK", 7)
+    monkeypatch.setattr("airflow_provider_openrouter.api.answers.LARGEST_BODY", 999 + spare)
+    body = '{"data": [' + " " * (999 - 12) + "]}"
+    if is_taken:
+        with Server(lambda request: Answer(body=body)) as server:
+            assert get(server) == []
+    else:
+        assert str(failure(Answer(body=body))).endswith(
+            "/keys answered with more than 998 bytes. Check that the base URL is the API's."
+        )
+
+
 @pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "compress", "nonsense"])
 def test_an_encoding_that_was_not_asked_for_is_not_unpacked(encoding):
     packed = gzip.compress(gzip.compress(b'{"data": []}'))

@@ -494,10 +494,10 @@ def test_a_current_key_that_is_no_object_is_an_error(value):
 @pytest.mark.parametrize(
     ("count", "listed"),
     [
-        (0, r"Listed 0 keys \(workspace: default only\): 2 pages, 3 requests, 1 retry, [\d.]+ s"),
+        (0, r"Listed 0 keys \(workspace: default only\): 2 pages, 3 requests, 1 retry, \d\.\d\d s"),
         (
             1_234,
-            r"Listed 1,234 keys \(workspace: default only\): \d+ pages, \d+ requests, 0 retries, [\d.]+ s",
+            r"Listed 1,234 keys \(workspace: default only\): \d+ pages, \d+ requests, 0 retries, \d\.\d\d s",
         ),
     ],
 )
@@ -582,6 +582,7 @@ def test_nonsense_is_refused(options, named):
     with pytest.raises(OpenRouterRequestError, match=named) as caught:
         OpenRouterClient(TOKEN, **options)
     assert not caught.value.transient
+    assert [caught.value.about] == [*options]
 
 
 def test_a_base_url_with_a_password_is_refused_unshown():
@@ -624,6 +625,7 @@ def test_a_slash_at_the_end_of_the_base_url_does_no_harm():
     with Server(Account(3)) as server:
         assert len(client(server, base_url=server.base_url + "/").list_keys()) == 3
     assert server.requests[0].path == "/keys"
+    assert OpenRouterClient(TOKEN, base_url="https://openrouter.ai/X//").base_url == "https://openrouter.ai/X"
 
 
 # -- advice
