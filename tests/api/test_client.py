@@ -94,13 +94,14 @@ def test_a_listing_costs_few_more_requests_than_its_pages(count, page_size, late
 
 
 @pytest.mark.parametrize(("count", "requests"), [(25, 2), (640, 8)])
-def test_a_known_account_of_seven_pages_is_one_round_trip(count, requests):
+@pytest.mark.parametrize("workspace_id", [None, "workspace-0"])
+def test_a_known_account_of_seven_pages_is_one_round_trip(workspace_id, count, requests):
     account = Account(count)
     all_are_here = threading.Barrier(requests, timeout=20)
     with Server(account) as server:
-        last = client(server).get_key_listing()
+        last = client(server).get_key_listing(workspace_id=workspace_id)
         server.answer = lambda request: all_are_here.wait() >= 0 and account(request)
-        listing = client(server).get_key_listing(previous=last)
+        listing = client(server).get_key_listing(workspace_id=workspace_id, previous=last)
     assert listing.keys == last.keys
 
 

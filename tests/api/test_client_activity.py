@@ -175,6 +175,7 @@ def test_the_activity_of_a_day_may_be_by_workspace(options, grouped_by, query, n
 @pytest.mark.parametrize(
     "ask",
     [
+        lambda asking, stopped: asking.get_key_listing(stopped=stopped),
         lambda asking, stopped: asking.list_workspaces(stopped=stopped),
         lambda asking, stopped: asking.list_activity(stopped=stopped),
         lambda asking, stopped: asking.list_activity_of_keys(["a"], stopped=stopped),

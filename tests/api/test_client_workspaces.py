@@ -124,6 +124,7 @@ def test_known_workspaces_are_asked_for_at_the_same_time():
         first = len(server.requests) - 1
         again = list_all(server, previous=last)
     assert offsets == ["0", "4"]
+    assert server.requests[-1].query["include_disabled"] == "false"
     assert (again.keys, again.workspace_names) == (last.keys, last.workspace_names)
 
 

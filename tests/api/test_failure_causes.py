@@ -92,13 +92,16 @@ CAUSES = [
         None,
     ),
     *((status, code, f"{KEYS} answered {code}", LATER, None) for code in (500, 503)),
-    (
-        status,
-        302,
-        f"{KEYS} answered 302, a redirect to elsewhere.example",
-        f"{SAID}. It is not followed, because the key would go there too. Set the base URL to the API's own "
-        "address.",
-        "base_url",
+    *(
+        (
+            status,
+            code,
+            f"{KEYS} answered {code}, a redirect to elsewhere.example",
+            f"{SAID}. It is not followed, because the key would go there too. Set the base URL to the API's own "
+            "address.",
+            "base_url",
+        )
+        for code in (300, 302)
     ),
     (status, 204, f"{KEYS} answered 204, not 200", f"{SAID}. Check that the base URL is the API's.", "base_url"),
     (
@@ -246,6 +249,7 @@ PAGE = (
     ("headers", "code", "said", "about"),
     [
         ({}, 403, PAGE.format(""), "base_url"),
+        ({"X-RateLimit-Reset": "9999999999"}, 403, PAGE.format(""), "base_url"),
         ({"Retry-After": "7"}, 404, PAGE.format(". It asks to wait 7 s"), "base_url"),
         ({}, 407, f"with a page of HTML, not with the API's JSON.{PROXY}", None),
     ],

@@ -96,7 +96,7 @@ def test_a_page_of_html_is_temporary_and_blames_no_key(page, status):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_html_leaves_temporary_what_is_so_anyway(page):
-    for status, kind in ((429, OpenRouterRateLimitError), (502, OpenRouterServerError)):
+    for status, kind in ((429, OpenRouterRateLimitError), (500, OpenRouterServerError)):
         raised = failure(replace(PAGES[page], status=status))
         assert type(raised) is kind
         assert "HTML" not in str(raised)
@@ -174,7 +174,8 @@ def test_a_redirect_without_a_host_is_an_error_too(location):
     assert "redirect to itself" in str(failure(Answer(302, headers={"Location": location})))
 
 
-def test_a_redirect_moves_no_cursor_in_the_log():
+def test_a_redirect_fills_no_log_and_moves_no_cursor_in_it():
+    assert f"redirect to {'a' * 200}." in str(failure(Answer(302, headers={"Location": f"//{'a' * 300}"})))
     assert "redirect to cexample.com." in str(failure(Answer(302, headers={"Location": "//\x1bcexample.com"})))
 
 
