@@ -245,7 +245,7 @@ def _said(text: str, hide: Callable[[str], str]) -> str:
         said = "" if "<" in text else text
     for name in ("error", "message"):
         if isinstance(said, dict):
-            said = said.get(name, "")
+            said = said.get(name)
     words = plain(hide(said), longest=200) if isinstance(said, str) else ""
     return f" ({words})" if words else ""
 

@@ -388,6 +388,7 @@ def test_a_workspace_without_a_name_is_listed(name):
         again = client(server).get_key_listing(workspace_id="workspace-1", previous=listing)
     assert {key["workspace_id"] for key in listing.keys} == {"workspace-1"}
     assert again.hashes == listing.hashes
+    assert bool(listing.workspace_names["workspace-1"]) is bool(name)
 
 
 @settings(deadline=None, database=None, max_examples=15)

@@ -275,7 +275,7 @@ def test_a_wait_is_named_if_it_does_not_read_as_0(asked, said):
         response = requests.Response()
         response.status_code = code
         response.headers["Retry-After"] = asked
-        error = status_error("It", response, b"", str)
+        error = status_error("It", response, b"<p>Down", str)
         assert str(error) == f"It answered {code}{rest.format(said)}"
         assert error.retry_after == float(asked)
 
