@@ -21,9 +21,8 @@ def check_base_url(base_url: str, *, allow_http: bool) -> None:
     """
     try:
         url = urlsplit(base_url)
-        _ = url.port  # which raises if it is not a number, or too large
         (url.hostname or "").encode("idna")
-        requests.Request("GET", base_url).prepare()
+        requests.Request(url=base_url).prepare()
         without_spaces = base_url.split() == [base_url]  # older versions of requests accept white space
         well_formed = url.scheme in ("http", "https") and without_spaces
     except ValueError:  # requests raises subclasses of it

@@ -181,7 +181,7 @@ def connection_error(
         )
     if isinstance(reason, ssl.SSLCertVerificationError):
         whose = "the proxy" if isinstance(error, requests.exceptions.ProxyError) else _host(where)
-        words = reason.verify_message.rstrip(".")
+        words = reason.verify_message.removesuffix(".")
         return OpenRouterConnectionError(
             f"Could not verify the certificate of {whose}: {words}. If your own proxy "
             "signs it, set REQUESTS_CA_BUNDLE to the proxy's certificate.",
@@ -245,7 +245,7 @@ def _said(text: str, hide: Callable[[str], str]) -> str:
         said = "" if "<" in text else text
     for name in ("error", "message"):
         if isinstance(said, dict):
-            said = said.get(name, "")
+            said = said.get(name)
     words = plain(hide(said), longest=200) if isinstance(said, str) else ""
     return f" ({words})" if words else ""
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import email.utils
-import math
-from datetime import UTC, datetime
+import time
+from datetime import UTC
 
 import requests
 
@@ -23,7 +23,7 @@ def retry_after(response: requests.Response, *, rate_limited: bool) -> float | N
 
     :param rate_limited: whether the error is a rate limit.
     """
-    now = _date(response.headers.get("Date", "")) or datetime.now(UTC).timestamp()
+    now = _date(response.headers.get("Date", "")) or time.time()
     asked = _after(response.headers.get("Retry-After", ""), now)
     if not asked and rate_limited:
         asked = _until_reset(response.headers.get("X-RateLimit-Reset", ""), now) or asked
@@ -34,26 +34,24 @@ def _after(value: str, now: float) -> float | None:
     """Return the seconds of a ``Retry-After``, which is a number or an HTTP date."""
     seconds = _number(value)
     if seconds is not None:
-        return seconds if seconds >= 0 else None
+        return seconds if seconds >= 0 else None  # NaN is not
     date = _date(value)
     return None if date is None else max(0.0, date - now)
 
 
 def _until_reset(value: str, now: float) -> float | None:
-    """Return the seconds until an epoch, in seconds or milliseconds, or None if it is over."""
+    """Return the seconds until an epoch, which is in seconds or milliseconds; 0 if it is over."""
     epoch = _number(value)
     if epoch is None:
         return None
-    left = (epoch / 1000 if epoch > MILLISECONDS else epoch) - now
-    return left if left > 0 else None
+    return max(0.0, (epoch / 1000 if epoch > MILLISECONDS else epoch) - now)
 
 
 def _number(value: str) -> float | None:
     try:
-        number = float(value)
+        return float(value)
     except ValueError:
         return None
-    return None if math.isnan(number) else number
 
 
 def _date(value: str) -> float | None:

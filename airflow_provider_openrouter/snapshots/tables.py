@@ -7,7 +7,7 @@ import logging
 import pandas as pd
 from airflow.providers.common.compat.sdk import AirflowException
 from sqlalchemy.engine import Engine
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from airflow_provider_openrouter.snapshots.dialects import dialect_of
 from airflow_provider_openrouter.snapshots.dialects.base import shown_name
@@ -57,7 +57,7 @@ def replace_partition(
             found_in = dialect.schema_of(connection, target)
             is_written = True
     except (SQLAlchemyError, ValueError, dialect.errors(engine)) as error:
-        if is_written and getattr(error, "connection_invalidated", False):
+        if is_written and isinstance(error, DBAPIError) and error.connection_invalidated:
             raise AirflowException(
                 f"The connection broke while table {shown_name(target)} was committed. It is not known whether "
                 f"it was changed. Run the task again, which sets it right. "

@@ -27,12 +27,15 @@ from airflow_provider_openrouter.exceptions import (
         b"\x1f\x8b",
         "9" * 5_000,
     ],
-    ids=lambda body: repr(body[:12]),
+    ids=lambda body: repr(body[:12]).replace("\\", ""),  # mutmut finds no id with backslashes
 )
 def test_an_answer_that_is_not_json_is_an_error(body):
     raised = failure(Answer(200, body))
     assert type(raised) is OpenRouterResponseError
-    assert "not JSON" in str(raised)
+    assert str(raised).endswith(
+        "/keys answered 200 with something that is not JSON. Check that the base URL is the API's, and that no "
+        "proxy or login page answers instead."
+    )
     assert raised.about == "base_url"
     assert raised.transient
 
@@ -41,7 +44,9 @@ def test_an_answer_that_is_not_json_is_an_error(body):
 def test_json_without_data_is_an_error(body):
     raised = failure(Answer(200, body))
     assert type(raised) is OpenRouterResponseError
-    assert "no 'data'" in str(raised)
+    assert str(raised).endswith(
+        "/keys answered 200 with JSON that has no 'data'. Check that the base URL is the API's."
+    )
     assert raised.about == "base_url"
     assert not raised.transient
 
@@ -95,6 +100,15 @@ def test_an_error_in_a_200_without_a_status_is_temporary(error):
     assert "answered 200 with an error (It went wrong.)." in str(raised)
 
 
+def test_an_error_in_a_200_without_a_status_has_advice():
+    raised = failure(Answer(200, b'{"error": "It went \xff wrong."}'))
+    assert str(raised).endswith(
+        "/keys answered 200 with an error (It went \N{REPLACEMENT CHARACTER} wrong.). Try again later; if it "
+        "lasts, check that the base URL is the API's."
+    )
+    assert raised.about == "base_url"
+
+
 @pytest.mark.parametrize("error", [[], 0, False, ""])
 def test_an_empty_error_beside_the_data_is_none(error):
     with Server(lambda request: Answer(200, {"data": ["whole"], "error": error})) as server:
@@ -129,9 +143,9 @@ def test_a_body_that_is_not_the_gzip_it_says_is_an_error():
     ],
 )
 def test_half_a_surrogate_pair_becomes_valid_utf8(text, read):
-    with Server(lambda request: Answer(body='{"data": ["' + text + '", 0.1]}')) as server:
+    with Server(lambda request: Answer(body='{"data": ["' + text + '", 0.1, 1e999]}')) as server:
         answer = get(server)
-    assert answer == [read, 0.1]
+    assert answer == [read, 0.1, "1e999"]
     assert str(answer).encode()
 
 
@@ -144,12 +158,28 @@ def test_a_nul_is_replaced_and_what_only_looks_like_one_is_not(sent, read):
         assert opened.get("/keys", {}) == [read]
 
 
+@pytest.mark.parametrize(("spare", "is_taken"), [(0, True), (-1, False)])
+def test_the_bytes_of_a_body_are_counted(spare, is_taken, monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.api.answers.CHUNK", 7)
+    monkeypatch.setattr("airflow_provider_openrouter.api.answers.LARGEST_BODY", 999 + spare)
+    body = '{"data": [' + " " * (999 - 12) + "]}"
+    if is_taken:
+        with Server(lambda request: Answer(body=body)) as server:
+            assert get(server) == []
+    else:
+        assert str(failure(Answer(body=body))).endswith(
+            "/keys answered with more than 998 bytes. Check that the base URL is the API's."
+        )
+
+
 @pytest.mark.parametrize("encoding", ["gzip, gzip", "br", "zstd", "compress", "nonsense"])
 def test_an_encoding_that_was_not_asked_for_is_not_unpacked(encoding):
     packed = gzip.compress(gzip.compress(b'{"data": []}'))
     raised = failure(Answer(body=packed, headers={"Content-Encoding": encoding}))
     assert type(raised) is OpenRouterResponseError
-    assert "unsupported encoding" in str(raised)
+    assert str(raised).endswith(
+        "/keys answered in an unsupported encoding. Check that the base URL is the API's."
+    )
     assert raised.about == "base_url"
 
 

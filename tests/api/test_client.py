@@ -94,13 +94,14 @@ def test_a_listing_costs_few_more_requests_than_its_pages(count, page_size, late
 
 
 @pytest.mark.parametrize(("count", "requests"), [(25, 2), (640, 8)])
-def test_a_known_account_of_seven_pages_is_one_round_trip(count, requests):
+@pytest.mark.parametrize("workspace_id", [None, "workspace-0"])
+def test_a_known_account_of_seven_pages_is_one_round_trip(workspace_id, count, requests):
     account = Account(count)
     all_are_here = threading.Barrier(requests, timeout=20)
     with Server(account) as server:
-        last = client(server).get_key_listing()
+        last = client(server).get_key_listing(workspace_id=workspace_id)
         server.answer = lambda request: all_are_here.wait() >= 0 and account(request)
-        listing = client(server).get_key_listing(previous=last)
+        listing = client(server).get_key_listing(workspace_id=workspace_id, previous=last)
     assert listing.keys == last.keys
 
 
@@ -387,6 +388,7 @@ def test_a_workspace_without_a_name_is_listed(name):
         again = client(server).get_key_listing(workspace_id="workspace-1", previous=listing)
     assert {key["workspace_id"] for key in listing.keys} == {"workspace-1"}
     assert again.hashes == listing.hashes
+    assert bool(listing.workspace_names["workspace-1"]) is bool(name)
 
 
 @settings(deadline=None, database=None, max_examples=15)
@@ -458,15 +460,24 @@ def test_what_arrives_is_kept():
 def test_a_record_without_a_hash_is_an_error(record):
     with (
         Server(lambda request: data([{"hash": "a"}, record])) as server,
-        pytest.raises(OpenRouterResponseError, match="without 'hash'"),
+        pytest.raises(OpenRouterResponseError) as caught,
     ):
         client(server).list_keys()
+    assert str(caught.value) == (
+        "/keys answered a record without 'hash', which identifies it. Nothing was listed, so that no record is "
+        "lost. Report it to OpenRouter."
+    )
 
 
 @pytest.mark.parametrize("value", [None, {}, "keys", 0])
 def test_data_that_is_no_list_is_an_error(value):
-    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match="no list"):
+    said = r"^/keys answered no list under 'data'\. Check that the base URL is the API's\.$"
+    with (
+        Server(lambda request: data(value)) as server,
+        pytest.raises(OpenRouterResponseError, match=said) as caught,
+    ):
         client(server).list_keys()
+    assert caught.value.about == "base_url"
 
 
 def test_the_current_key_is_returned_as_it_is():
@@ -477,17 +488,18 @@ def test_the_current_key_is_returned_as_it_is():
 
 @pytest.mark.parametrize("value", [None, [], "key"])
 def test_a_current_key_that_is_no_object_is_an_error(value):
-    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match="no object"):
+    said = r"^/key answered no object under 'data'\. Check that the base URL is the API's\.$"
+    with Server(lambda request: data(value)) as server, pytest.raises(OpenRouterResponseError, match=said):
         client(server).get_current_key()
 
 
 @pytest.mark.parametrize(
     ("count", "listed"),
     [
-        (0, r"Listed 0 keys \(workspace: default only\): 2 pages, 3 requests, 1 retry, [\d.]+ s"),
+        (0, r"Listed 0 keys \(workspace: default only\): 2 pages, 3 requests, 1 retry, \d\.\d\d s"),
         (
             1_234,
-            r"Listed 1,234 keys \(workspace: default only\): \d+ pages, \d+ requests, 0 retries, [\d.]+ s",
+            r"Listed 1,234 keys \(workspace: default only\): \d+ pages, \d+ requests, 0 retries, \d\.\d\d s",
         ),
     ],
 )
@@ -530,7 +542,7 @@ def test_the_key_is_in_no_log_and_no_repr(caplog):
     assert TOKEN not in caplog.text
     assert all(TOKEN not in repr(record.args) for record in caplog.records)
     assert TOKEN not in f"{asking!r} {asking} {BearerAuth(TOKEN)!r}"
-    assert server.base_url in repr(asking)
+    assert repr(asking) == f"<OpenRouterClient {server.base_url}>"
 
 
 # -- what makes no sense
@@ -539,7 +551,7 @@ def test_the_key_is_in_no_log_and_no_repr(caplog):
 @pytest.mark.parametrize(
     ("options", "named"),
     [
-        *(({"timeout": value}, "timeout") for value in (0, -1, float("inf"), float("nan"))),
+        *(({"timeout": value}, r"^timeout must be .*, not ") for value in (0, -1, float("inf"), float("nan"))),
         ({"max_retries": -1}, "max_retries"),
         *(({"timeout": value}, "timeout") for value in (0.09, 86_401, "30", None, True)),
         *(({"max_retries": value}, "max_retries") for value in (101, 2.5, "5", None, True)),
@@ -572,20 +584,36 @@ def test_nonsense_is_refused(options, named):
     with pytest.raises(OpenRouterRequestError, match=named) as caught:
         OpenRouterClient(TOKEN, **options)
     assert not caught.value.transient
+    assert [caught.value.about] == [*options]
 
 
 def test_a_base_url_with_a_password_is_refused_unshown():
-    with pytest.raises(OpenRouterRequestError, match="must have no user") as caught:
+    with pytest.raises(OpenRouterRequestError) as caught:
         OpenRouterClient(TOKEN, base_url="https://user:hidden@openrouter.ai")
-    assert "hidden" not in str(caught.value)
+    assert str(caught.value) == (
+        "The base URL must look like https://host[:port]/path. It must have no user, password, query or "
+        "fragment. OpenRouter's own is https://openrouter.ai/api/v1."
+    )
+    assert caught.value.about == "base_url"
+    with pytest.raises(OpenRouterRequestError) as caught:
+        OpenRouterClient(TOKEN, base_url=f"https://openrouter.ai/{TOKEN.upper()}")
+    assert str(caught.value) == (
+        "The base URL contains a key, which is not shown here. Enter the key as the management key instead."
+    )
+    assert caught.value.about == "base_url"
 
 
 @pytest.mark.parametrize(
     "host", ["openrouter.ai", "127.0.0.1.example.com", "10.0.0.1", "localhost.example.com", "[::2]", "0.0.0.0"]
 )
 def test_http_is_refused_but_to_this_machine(host):
-    with pytest.raises(OpenRouterRequestError, match="allow_http"):
+    with pytest.raises(OpenRouterRequestError) as caught:
         OpenRouterClient(TOKEN, base_url=f"http://{host}/api/v1")
+    assert str(caught.value) == (
+        f"http://{host.strip('[]')} would carry the management key unencrypted. Use https, or set allow_http if "
+        "the network between is your own."
+    )
+    assert caught.value.about == "allow_http"
     OpenRouterClient(TOKEN, base_url=f"http://{host}/api/v1", allow_http=True)
     OpenRouterClient(TOKEN, base_url=f"https://{host}/api/v1")
 
@@ -599,6 +627,7 @@ def test_a_slash_at_the_end_of_the_base_url_does_no_harm():
     with Server(Account(3)) as server:
         assert len(client(server, base_url=server.base_url + "/").list_keys()) == 3
     assert server.requests[0].path == "/keys"
+    assert OpenRouterClient(TOKEN, base_url="https://openrouter.ai/X//").base_url == "https://openrouter.ai/X"
 
 
 # -- advice

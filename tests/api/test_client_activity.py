@@ -1,12 +1,14 @@
 """Activity and members are read: what is refused, what is asked for, and what is returned."""
 
 import logging
+from concurrent.futures import CancelledError
 from datetime import UTC, datetime, timedelta
-from threading import Lock
+from threading import Barrier, Event, Lock
 
 import pytest
 from support.servers import RETRY_AT_ONCE, TOKEN, Account, Answer, Server, data, error
 
+from airflow_provider_openrouter.activity import Activity
 from airflow_provider_openrouter.api import OpenRouterClient
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
@@ -19,6 +21,7 @@ from airflow_provider_openrouter.exceptions import (
 
 TODAY = datetime.now(UTC).date()
 YESTERDAY = TODAY - timedelta(days=1)
+UUID = "4d9a7c1e-0000-4000-8000-000000000000"
 
 
 def client(server: Server, **options) -> OpenRouterClient:
@@ -41,6 +44,7 @@ def row(model: str = "a/b", usage: float = 1.0, **fields):
         ({"group_by": "workspace"}, {"group_by": "workspace"}),
         ({"api_key_hash": "0e6f", "user_id": "user_1"}, {"api_key_hash": "0e6f", "user_id": "user_1"}),
         ({"workspace_id": "Workspace 1"}, {"workspace_id": "workspace-1"}),
+        ({"workspace_id": UUID}, {"workspace_id": UUID}),
         ({"workspace_id": "*"}, {}),
     ],
 )
@@ -50,6 +54,7 @@ def test_arguments_become_the_query(arguments, query):
         assert client(server).list_activity(**arguments) == []
     assert server.requests[-1].path == "/activity"
     assert server.requests[-1].query == query
+    assert (server.requests[0].path == "/workspaces") is (arguments.get("workspace_id") == "Workspace 1")
 
 
 @pytest.mark.parametrize(
@@ -88,18 +93,24 @@ def test_rows_are_returned_as_they_were_sent():
 
 @pytest.mark.parametrize("answer", [{}, None, "rows", [1], [row(), None]])
 def test_what_is_no_list_of_rows_is_an_error(answer):
-    with (
-        Server(lambda request: data(answer)) as server,
-        pytest.raises(OpenRouterResponseError, match="no list of objects"),
-    ):
+    with Server(lambda request: data(answer)) as server, pytest.raises(OpenRouterResponseError) as caught:
         client(server).list_activity()
+    assert str(caught.value) == (
+        "/activity answered no list of objects under 'data'. Check that the base URL is the API's."
+    )
+    assert caught.value.about == "base_url"
 
 
 def test_rows_of_another_day_are_an_error():
-    rows = [row(), row(date=f"{TODAY - timedelta(days=2)} 00:00:00")]
-    expected = f"although those of {YESTERDAY} were asked for"
-    with Server(lambda request: data(rows)) as server, pytest.raises(OpenRouterResponseError, match=expected):
+    before = YESTERDAY - timedelta(days=1)
+    rows = [row(), row(date=f"{before} 00:00:00")]
+    with Server(lambda request: data(rows)) as server, pytest.raises(OpenRouterResponseError) as caught:
         client(server).list_activity(date=YESTERDAY)
+    assert str(caught.value) == (
+        f"/activity answered rows of {before}, although those of {YESTERDAY} were asked for. Set the base URL to "
+        "OpenRouter's own API, which knows 'date'."
+    )
+    assert caught.value.about == "base_url"
 
 
 @pytest.mark.parametrize(
@@ -129,6 +140,53 @@ def test_temporary_errors_are_retried():
     answers = iter([error(500), error(429, headers=RETRY_AT_ONCE), data([row()])])
     with Server(lambda request: next(answers)) as server:
         assert client(server, max_retries=2).list_activity() == [row()]
+
+
+@pytest.mark.parametrize(
+    ("options", "grouped_by", "query", "names"),
+    [
+        ({}, "workspace", {"group_by": "workspace"}, {f"workspace-{at}": f"Workspace {at}" for at in range(2)}),
+        ({"by_workspace": False}, "account", {}, {}),
+    ],
+)
+def test_the_activity_of_a_day_may_be_by_workspace(options, grouped_by, query, names):
+    account, arrived = Account(workspaces=2), []
+
+    def answer(request):
+        arrived.append(datetime.now(UTC))
+        return data([row()]) if request.path == "/activity" else account(request)
+
+    with Server(answer) as server:
+        activity = client(server).get_activity(YESTERDAY, **options)
+        with pytest.raises(OpenRouterRequestError, match="last 30 completed"):
+            client(server).get_activity(TODAY)
+    assert activity == Activity(
+        day=YESTERDAY,
+        grouped_by=grouped_by,
+        observed_at=activity.observed_at,
+        rows_of={None: [row()]},
+        workspace_names=names,
+    )
+    assert activity.observed_at.utcoffset() == timedelta(0)
+    assert activity.observed_at <= arrived[0]
+    assert server.requests[-1].query == {"date": str(YESTERDAY)} | query
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda asking, stopped: asking.get_key_listing(stopped=stopped),
+        lambda asking, stopped: asking.list_workspaces(stopped=stopped),
+        lambda asking, stopped: asking.list_activity(stopped=stopped),
+        lambda asking, stopped: asking.list_activity_of_keys(["a"], stopped=stopped),
+    ],
+)
+def test_what_is_stopped_before_it_begins_sends_nothing(ask):
+    stopped = Event()
+    stopped.set()
+    with Server(lambda request: data([])) as server, pytest.raises(CancelledError):
+        ask(client(server), stopped)
+    assert server.requests == []
 
 
 # -- members
@@ -185,14 +243,26 @@ def test_each_key_is_asked_for_once_and_side_by_side():
     account = Spenders(300)
     with Server(account) as server:
         activity = by_key(server, max_concurrency=4)
-    asked = [request.query["api_key_hash"] for request in server.requests if "api_key_hash" in request.query]
-    assert sorted(asked) == sorted(account.hashes)
-    assert activity.rows_of == {None: []} | {hash_: [row()] for hash_ in account.hashes}
-    assert activity.key_names["hash-7"] == "Key 7"
+    asked = [request.query for request in server.requests if request.path == "/activity"]
+    query = {"date": str(YESTERDAY), "group_by": "workspace"}
+    assert asked[0] == query
+    assert sorted(asked[1:], key=str) == sorted(
+        (query | {"api_key_hash": each} for each in account.hashes), key=str
+    )
+    assert activity == Activity(
+        day=YESTERDAY,
+        grouped_by="key",
+        observed_at=activity.observed_at,
+        rows_of={None: []} | {hash_: [row()] for hash_ in account.hashes},
+        key_names={key["hash"]: key["name"] for key in account.keys},
+        workspace_names={"workspace-0": "Workspace 0"},
+    )
+    assert activity.observed_at.utcoffset() == timedelta(0)
     assert 2 <= server.connections <= 8
 
 
-def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
+def test_what_a_key_deleted_meanwhile_spent_is_left_over(monkeypatch, caplog):
+    monkeypatch.setattr("airflow_provider_openrouter.api.records.SECONDS_BETWEEN_PROGRESS", 0.0)
     caplog.set_level(logging.INFO)
     account = Spenders(5)
     with Server(account) as server:
@@ -202,8 +272,23 @@ def test_what_a_key_deleted_meanwhile_spent_is_left_over(caplog):
         activity = asker.get_activity_by_key(YESTERDAY, listing)
     [left] = activity.rows_of[None]
     assert (left["usage"], left["requests"], left["model"]) == (1.0, 1, "a/b")
+    assert activity.key_names.keys() | {None} == activity.rows_of.keys()
     assert len(activity.rows_of) == 5
-    assert "Deleted meanwhile: 1 key" in caplog.text
+    assert "Deleted meanwhile: 1 key, whose activity no key accounts for." in caplog.text
+    assert "Listing: 5 records so far, 5 pages" in caplog.text
+    assert f"Listed 1 row of activity of {YESTERDAY}, spent by 4 keys: 5 pages, 6 requests, " in caplog.text
+
+
+def test_the_next_key_is_asked_for_at_the_same_time():
+    both = Barrier(2, timeout=2)
+
+    def answer(request):
+        both.wait()
+        return data([row()])
+
+    with Server(answer) as server:
+        rows_of = client(server, max_concurrency=2).list_activity_of_keys(["a", "b"])
+    assert rows_of == {"a": [row()], "b": [row()]}
 
 
 def test_the_rows_of_keys_are_those_of_all_days():
@@ -251,6 +336,21 @@ def test_a_limited_server_is_asked_as_slowly_as_it_takes(monkeypatch):
         activity = by_key(server, max_retries=5)
     assert len(activity.rows_of) == 301
     assert len(server.requests) < 2 * 300
+
+
+def test_the_waits_for_two_keys_add_up(monkeypatch):
+    monkeypatch.setattr("airflow_provider_openrouter.api.retries.LONGEST_WAIT_IN_ALL", 0.005)
+    refused = []
+
+    def answer(request):
+        if request.query in refused:
+            return data([row()])
+        refused.append(request.query)
+        return error(429, headers={"Retry-After": "0.003"})
+
+    with Server(answer) as server, pytest.raises(OpenRouterRateLimitError):
+        client(server, max_retries=5, max_concurrency=1).list_activity_of_keys(["a", "b"])
+    assert len(server.requests) == 3
 
 
 @pytest.mark.parametrize("status", [400, 401, 500])

@@ -49,10 +49,15 @@ def test_credits_are_returned_as_they_were_sent():
 
 
 def test_a_reading_of_credits_has_its_time():
-    before = datetime.now(UTC)
-    with Server(account(PAID)) as server:
+    before, arrived = datetime.now(UTC), []
+
+    def answer(request: Request) -> Answer:
+        arrived.append(datetime.now(UTC))
+        return data(PAID)
+
+    with Server(answer) as server:
         reading = client(server).read_credits()
-    assert before <= reading.observed_at <= datetime.now(UTC)
+    assert before <= reading.observed_at <= arrived[0]
     assert str(reading.balance) == "74.75"
 
 

@@ -1,7 +1,9 @@
 """All workspaces of an account are listed, while some are deleted and created."""
 
 import random
+import re
 from datetime import UTC, datetime
+from threading import Barrier
 
 import pytest
 from support.servers import TOKEN, Account, Server, error
@@ -83,8 +85,13 @@ def test_one_workspace_that_is_deleted_is_an_error():
 def test_workspaces_deleted_without_end_are_a_temporary_error():
     account = Account(0, workspaces=100, gone=404)
     account.between = lambda number: number % 2 and account.delete_workspace(-1)
-    with Server(account) as server, pytest.raises(OpenRouterResponseError, match="deleted faster") as caught:
+    with Server(account) as server, pytest.raises(OpenRouterResponseError) as caught:
         list_all(server)
+    assert re.fullmatch(
+        r"Workspaces are deleted faster than they can be listed: \d+ listings met one that was gone\. "
+        r"Run it again when fewer are being deleted\.",
+        str(caught.value),
+    )
     assert caught.value.transient
     assert len(server.requests) < 300
 
@@ -100,6 +107,25 @@ def test_the_time_is_that_of_the_listing_that_was_kept():
     account.between = change
     with Server(account) as server:
         assert list_all(server).observed_at >= deleted[0]
+
+
+def test_known_workspaces_are_asked_for_at_the_same_time():
+    account, both = Account(3, workspaces=5), Barrier(2, timeout=2)
+
+    def answer(request):
+        if request.path == "/workspaces" and request.number > first:
+            both.wait()
+        return account(request)
+
+    first = 100
+    with Server(answer) as server:
+        last = list_all(server)
+        offsets = [request.query["offset"] for request in server.requests if request.path == "/workspaces"]
+        first = len(server.requests) - 1
+        again = list_all(server, previous=last)
+    assert offsets == ["0", "4"]
+    assert server.requests[-1].query["include_disabled"] == "false"
+    assert (again.keys, again.workspace_names) == (last.keys, last.workspace_names)
 
 
 @pytest.mark.parametrize("seed", range(25))

@@ -1,18 +1,12 @@
 import logging
 import re
-import socket
-import ssl
 import traceback
 from dataclasses import replace
-from http.client import IncompleteRead, RemoteDisconnected
 
 import pytest
-import requests
 from support.servers import BREAKS, RETRY_AT_ONCE, TOKEN, Answer, Server, error
 from support.transports import GOOD, failure, get, in_turn, transport
-from urllib3.exceptions import DecodeError, LocationParseError, ProtocolError
 
-from airflow_provider_openrouter.api.failures import connection_error, status_error
 from airflow_provider_openrouter.exceptions import (
     OpenRouterAuthError,
     OpenRouterConnectionError,
@@ -102,7 +96,7 @@ def test_a_page_of_html_is_temporary_and_blames_no_key(page, status):
 
 @pytest.mark.parametrize("page", PAGES)
 def test_a_page_of_html_leaves_temporary_what_is_so_anyway(page):
-    for status, kind in ((429, OpenRouterRateLimitError), (502, OpenRouterServerError)):
+    for status, kind in ((429, OpenRouterRateLimitError), (500, OpenRouterServerError)):
         raised = failure(replace(PAGES[page], status=status))
         assert type(raised) is kind
         assert "HTML" not in str(raised)
@@ -180,7 +174,8 @@ def test_a_redirect_without_a_host_is_an_error_too(location):
     assert "redirect to itself" in str(failure(Answer(302, headers={"Location": location})))
 
 
-def test_a_redirect_moves_no_cursor_in_the_log():
+def test_a_redirect_fills_no_log_and_moves_no_cursor_in_it():
+    assert f"redirect to {'a' * 200}." in str(failure(Answer(302, headers={"Location": f"//{'a' * 300}"})))
     assert "redirect to cexample.com." in str(failure(Answer(302, headers={"Location": "//\x1bcexample.com"})))
 
 
@@ -208,7 +203,7 @@ def test_a_head_that_breaks_off_is_an_error():
         Answer(raw=b"SSH-2.0-OpenSSH\r\n"),
         Answer(raw=b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nnonsense\r\n"),
     ],
-    ids=lambda answer: f"{answer.raw or answer.cut}",
+    ids=lambda answer: answer.raw.decode()[:8] if answer.raw else str(answer.cut),
 )
 def test_an_answer_that_breaks_off_is_no_answer(answer):
     raised = failure(answer)
@@ -260,94 +255,3 @@ def test_an_error_holds_no_request_that_holds_the_key():
     assert raised.__cause__ is None
     assert raised.__suppress_context__
     assert TOKEN not in "".join(traceback.TracebackException.from_exception(raised).format())
-
-
-def expired() -> ssl.SSLCertVerificationError:
-    error = ssl.SSLCertVerificationError()
-    error.verify_message = "certificate has expired"
-    return error
-
-
-KEYS = "https://openrouter.ai/api/v1/keys"
-
-
-def status(code: int, location: str = "https://elsewhere.example/keys") -> OpenRouterError:
-    response = requests.Response()
-    response.status_code = code
-    response.headers["Location"] = location
-    return status_error(KEYS, response, b'{"error": "' + b"x" * 300 + b'"}', lambda text: text)
-
-
-def unreachable(error: BaseException) -> OpenRouterError:
-    return connection_error(KEYS, 30.0, error, str)
-
-
-CAUSES = [
-    (status(401), f"{KEYS} answered 401", "management_key"),
-    (status(403), f"{KEYS} answered 403", "management_key"),
-    (status(429), f"{KEYS} answered 429, too many requests", "max_concurrency"),
-    (status(402), f"{KEYS} answered 402", None),
-    (status(404), f"{KEYS} answered 404", "base_url"),
-    (status(407), f"{KEYS} answered 407", None),
-    (status(408), f"{KEYS} answered 408", None),
-    (status(409), f"{KEYS} answered 409", None),
-    (status(503), f"{KEYS} answered 503", None),
-    (status(302), f"{KEYS} answered 302, a redirect to elsewhere.example", "base_url"),
-    (status(204), f"{KEYS} answered 204, not 200", "base_url"),
-    (unreachable(OSError("Could not find a bundle")), "Could not find a bundle. Check REQUESTS_CA_BUNDLE", None),
-    (unreachable(TimeoutError()), f"{KEYS} gave no complete answer within 30 s.", "timeout"),
-    (unreachable(expired()), "Could not verify the certificate of openrouter.ai: certificate has expired.", None),
-    *(
-        (unreachable(requests.ConnectionError(reason)), f"Could not reach {KEYS}: {words}.", "base_url")
-        for reason, words in (
-            (ConnectionRefusedError(111, "Connection refused"), "connection refused"),
-            (socket.gaierror(-2, "Name or service not known"), "name or service not known"),
-            (OSError("[SSL] odd"), "[SSL] odd"),
-            (OSError(), "OSError"),
-        )
-    ),
-    (
-        unreachable(requests.ConnectionError(OSError("Tunnel connection failed: 407 Who are you?"))),
-        f"Could not reach {KEYS}: tunnel",
-        None,
-    ),
-    (unreachable(LocationParseError("x")), f"Could not reach {KEYS}: LocationParseError.", "base_url"),
-    *(
-        (unreachable(requests.ConnectionError(reason)), f"{KEYS} broke off the connection: ", "base_url")
-        for reason in (
-            ConnectionResetError(104, "reset by peer"),
-            BrokenPipeError(),
-            RemoteDisconnected("closed"),
-        )
-    ),
-    (
-        unreachable(ProtocolError("broken", IncompleteRead(b""))),
-        f"{KEYS} sent a broken answer: IncompleteRead.",
-        "base_url",
-    ),
-    (unreachable(DecodeError("gzip")), f"{KEYS} sent a body that cannot be unpacked.", "base_url"),
-]
-
-
-@pytest.mark.parametrize(("error", "cause", "about"), CAUSES, ids=lambda value: str(value)[:40])
-def test_an_error_starts_with_its_cause(error, cause, about):
-    assert str(error).startswith(cause)
-    assert len(cause) <= 80
-    assert error.about == about
-
-
-@pytest.mark.parametrize(("error", "cause", "about"), CAUSES, ids=lambda value: str(value)[:40])
-def test_an_error_says_nothing_of_airflow(error, cause, about):
-    assert not re.search("(?i)airflow|the connection's|in the connection|password", str(error))
-    assert str(error).endswith(".")
-
-
-def test_a_tunnel_that_wants_a_password_is_the_proxys():
-    refused = unreachable(requests.ConnectionError(OSError("Tunnel connection failed: 407 Who are you?")))
-    assert "The proxy says so, not OpenRouter." in str(refused)
-    assert not refused.transient
-
-
-def test_a_url_that_makes_no_sense_is_permanent():
-    assert not unreachable(LocationParseError("x")).transient
-    assert unreachable(ConnectionRefusedError(111, "Connection refused")).transient

@@ -63,8 +63,10 @@ EPOCH = 1_772_107_200  # is that noon
         (NOON | {"X-RateLimit-Reset": f"{EPOCH + 40}", "Retry-After": "soon"}, 40),
         (NOON | {"X-RateLimit-Reset": f"{EPOCH}", "Retry-After": "0"}, 0),
         (NOON | {"Retry-After": "Thu, 26 Feb 2026 12:00:40 GMT"}, 40),
+        (NOON | {"Retry-After": "Thu, 26 Feb 2026 21:00:40 +0900"}, 40),
         (NOON | {"Retry-After": "Thu, 26 Feb 2026 11:59:00 GMT"}, 0),
         (NOON | {"X-RateLimit-Reset": "9" * 400}, LONGEST),
+        (NOON | {"X-RateLimit-Reset": "1e11"}, LONGEST),  # seconds, as milliseconds are more
         *(
             (NOON | {"X-RateLimit-Reset": value}, None)
             for value in (f"{EPOCH}", f"{EPOCH - 40}", "40", "0", "-1", "nan", "-inf", "soon", "", "0x7f")

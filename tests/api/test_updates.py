@@ -92,11 +92,16 @@ def test_what_makes_no_sense_is_refused_before_any_request(arguments, words):
 def test_without_allow_updates_nothing_is_sent(given):
     with Server(lambda request: error(500)) as server:
         client = OpenRouterClient(TOKEN, base_url=server.base_url, **given)
-        with pytest.raises(OpenRouterRequestError, match=r"^Keys may not be changed"):
+        with pytest.raises(OpenRouterRequestError, match=r"^Keys may not be changed") as caught:
             client.update_key("hash", limit=50)
+    assert caught.value.about == "allow_updates"
     assert not server.requests
 
 
 def test_a_key_that_is_no_key_is_an_error_of_the_server():
-    with Server(lambda request: data("a")) as server, pytest.raises(OpenRouterResponseError):
+    with Server(lambda request: data("a")) as server, pytest.raises(OpenRouterResponseError) as caught:
         client_of(server).get_key("hash")
+    assert str(caught.value) == (
+        "/keys/hash did not answer with this key under 'data'. Check that the base URL is the API's."
+    )
+    assert caught.value.about == "base_url"

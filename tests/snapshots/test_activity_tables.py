@@ -37,6 +37,17 @@ def test_an_older_table_gets_its_missing_columns(database):
     assert rows["vendor/model"]["extra_fields"] == '{"new": 1}'
 
 
+def test_a_key_of_the_users_own_that_collides_is_named(database):
+    columns = "date DATE, source VARCHAR(99), grouped_by VARCHAR(99)"
+    database.do(f"CREATE TABLE activity ({columns}, PRIMARY KEY (date, source, grouped_by))")
+    with pytest.raises(AirflowException) as caught:
+        database.write_activity(day_of(row(), row("other")))
+    assert str(caught.value).startswith(
+        "Could not write to table activity; nothing was changed. Its primary key must have none of these "
+        "columns. Database error: "
+    )
+
+
 def test_a_table_of_keys_is_left_as_it_was(database):
     database.write([{"hash": "f01d"}])
     before = database.rows()

@@ -171,7 +171,10 @@ def broken_at(statement, database, **how):
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
 def test_a_connection_lost_at_commit_is_not_called_unchanged(arrives, database):
     said = broken_at(b"COMMIT", database, arrives=arrives)
-    assert said.startswith("The connection broke while table keys was committed. It is not known")
+    assert said.startswith(
+        "The connection broke while table keys was committed. It is not known whether it was changed. Run the "
+        "task again, which sets it right. Database error: "
+    )
     assert ("keys" in database.tables) == arrives
     database.write(keys(1, 2))
     assert len(database.rows()) == 2
