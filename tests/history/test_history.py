@@ -30,7 +30,7 @@ def test_a_table_of_any_name_is_read(table_dialect, request, tmp_path_factory, m
         connection.execute(target.insert(), ROWS)
         create_activity(connection, 'What "we" spend', ACTIVITY)
     engine.dispose()
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(sa.make_url(url)))
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", connection_to(sa.engine.make_url(url)))
 
     def run(sql, **arguments):
         return SQLExecuteQueryOperator(task_id="ask", conn_id="warehouse", sql=sql, **arguments).execute({})

@@ -78,7 +78,7 @@ class Table:
     """A history in a table. Its database or session is in a time zone that is not UTC."""
 
     def __init__(self, url, rows, old=False, activity=()):
-        self.url = sa.make_url(url)
+        self.url = sa.engine.make_url(url)
         self.engine = engine_of(self.url)
         self.dialect = self.engine.dialect.name
         names = [name for name in KINDS if name not in NEWER] if old else list(KINDS)
@@ -216,7 +216,7 @@ def make_database(dialect, request, tmp_path_factory):
     if dialect == "sqlite":
         return f"sqlite:///{tmp_path_factory.mktemp('history')}/history.db"
     name = f"history_{uuid4().hex}"
-    url = sa.make_url(request.getfixturevalue({"postgresql": "postgresql", "mysql": "mariadb"}[dialect]))
+    url = sa.engine.make_url(request.getfixturevalue({"postgresql": "postgresql", "mysql": "mariadb"}[dialect]))
     engine = sa.create_engine(url)
     with engine.begin() as connection:
         connection.exec_driver_sql(f"CREATE SCHEMA {name}")

@@ -1,5 +1,6 @@
 """What differs between the lines of Airflow that the tests run on."""
 
+import re
 from importlib.metadata import version
 from typing import Any
 
@@ -51,6 +52,7 @@ __all__ = [
     "needs_people",
     "needs_psycopg_3",
     "needs_state_store",
+    "plain",
     "without_what_airflow_masks",
 ]
 
@@ -72,6 +74,11 @@ needs_psycopg_3 = pytest.mark.airflow(">=3.0", "psycopg 3", psycopg=">=3", sqlal
 def without_what_airflow_masks(shown: str) -> str:
     """Drop the lines in which Airflow 3.0 logs what it should mask, which it does only in dag.test()."""
     return "\n".join(line for line in shown.splitlines() if not AIRFLOW_3_0 or "MaskSecret(value=" not in line)
+
+
+def plain(shown: str) -> str:
+    """Return text without the colours and line breaks with which Airflow 3.0 shows errors."""
+    return " ".join(re.sub(r"\x1b\[[\d;]*m", "", shown).split())
 
 
 def exchange(message: Any) -> Any:
