@@ -280,7 +280,7 @@ def test_what_a_key_deleted_meanwhile_spent_is_left_over(monkeypatch, caplog):
 
 
 def test_the_next_key_is_asked_for_at_the_same_time():
-    both = Barrier(2, timeout=2)
+    both = Barrier(2, timeout=20)
 
     def answer(request):
         both.wait()

@@ -110,7 +110,7 @@ def test_the_time_is_that_of_the_listing_that_was_kept():
 
 
 def test_known_workspaces_are_asked_for_at_the_same_time():
-    account, both = Account(3, workspaces=5), Barrier(2, timeout=2)
+    account, both = Account(3, workspaces=5), Barrier(2, timeout=20)
 
     def answer(request):
         if request.path == "/workspaces" and request.number > first:
