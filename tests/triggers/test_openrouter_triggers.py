@@ -89,8 +89,8 @@ def connect(connect_to):
 
 
 def timeouts(fault: Answer) -> dict[str, float]:
-    """Return the connection's timeout where it is waited for."""
-    return {"timeout": 0.3} if fault is HANGS else {}
+    """Return a timeout for the connection where it is waited for, long enough for a busy machine to respond."""
+    return {"timeout": 2} if fault is HANGS else {}
 
 
 def trigger(**arguments) -> OpenRouterKeyLimitTrigger:
