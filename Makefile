@@ -52,7 +52,7 @@ test-cluster: .venv/ready ## run the example DAGs on a cluster and kill parts of
 
 test-mutants: .venv/ready ## change the code in small ways, and list the changes that no test notices
 	$(INSTALL) -e '.[dev,mutants]'
-	$(BIN)/mutmut run --max-children=2 $(ONLY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/mutmut run --max-children=2 $(ONLY)
 	$(BIN)/python scripts/mutants.py
 
 test-load: .venv/ready ## let 1,200 deferred sensors wait in one triggerer
