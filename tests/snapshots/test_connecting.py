@@ -11,6 +11,7 @@ import pytest
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, BaseHook
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from support.tasks import Context
 
@@ -162,12 +163,27 @@ def test_a_read_only_file_of_sqlite_stays_as_it_is(connection, monkeypatch, tmp_
     assert path.read_bytes() == before
 
 
+def test_sqlite_is_opened_for_each_connection_and_hides_values(monkeypatch, tmp_path):
+    path = tmp_path / "keys.db"
+    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+    engine = get_engine("warehouse")
+    assert engine.url == make_url(f"sqlite:///{path}")
+    assert isinstance(engine.pool, NullPool)
+    with engine.connect() as opened, pytest.raises(DBAPIError, match="no such table: nowhere") as caught:
+        opened.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("never-to-be-shown",))
+    assert "never-to-be-shown" not in str(caught.value)
+
+
 # -- what is refused before the first request
 
 REFUSED = {
     "settings for SQLAlchemy": ({"sqlalchemy_query": {"sslmode": "require"}}, "has settings in sqlalchemy_query"),
     "a driver that cannot copy": ({"sqlalchemy_scheme": "postgresql+asyncpg"}, "names the driver 'asyncpg'"),
-    "Redshift": ({"redshift": True}, "leads to Amazon Redshift, which is not supported: write a file"),
+    "Redshift": (
+        {"redshift": True},
+        "leads to Amazon Redshift, which is not supported: write a file with OpenRouterListKeysOperator and load "
+        "it, as docs/warehouses.md shows.$",
+    ),
 }
 
 

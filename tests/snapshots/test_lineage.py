@@ -16,7 +16,13 @@ from airflow_provider_openrouter.keys import FIELDS
 from airflow_provider_openrouter.operators.openrouter import OpenRouterListKeysOperator
 from airflow_provider_openrouter.sandbox import Sandbox
 from airflow_provider_openrouter.snapshots import kinds
-from airflow_provider_openrouter.snapshots.lineage import Target, file_target, lineage, table_target
+from airflow_provider_openrouter.snapshots.lineage import (
+    Target,
+    file_target,
+    lineage,
+    lineage_of_change,
+    table_target,
+)
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 FILE_COLUMNS = kinds.KEYS.columns
@@ -36,6 +42,7 @@ DATABASE_PASSWORD = "a-database-password-that-must-not-be-shown"
         ("s3://bucket/keys/all.parquet", "s3://bucket", "keys/all.parquet"),
         ("s3://aws_conn@bucket/date=2026-11-03T06/all.parquet", "s3://bucket", "date=2026-11-03T06/all.parquet"),
         ("gs://google_conn@bucket/keys.jsonl", "gs://bucket", "keys.jsonl"),
+        ("s3://bucket//keys/of://all/", "s3://bucket", "keys/of://all/"),
         ("abfss://container/keys.parquet", "abfss://container", "keys.parquet"),
     ],
 )  # fmt: skip
@@ -100,6 +107,15 @@ def test_a_target_is_reported_with_columns_rows_and_size():
     assert columns_of(written) == FILE_COLUMNS
     statistics = written.outputFacets["outputStatistics"]
     assert (statistics.rowCount, statistics.size) == (3, 1234)
+
+
+@pytest.mark.parametrize("changed", [True, False])
+def test_a_change_reads_the_keys_and_writes_them_if_it_is_one(changed):
+    reported = lineage_of_change("https://openrouter.ai/XX/v1", changed=changed)
+    [keys] = reported.inputs
+    assert (keys.namespace, keys.name) == ("https://openrouter.ai", "XX/v1/keys")
+    assert columns_of(keys) == FIELDS
+    assert reported.outputs == ([keys] if changed else [])
 
 
 @pytest.mark.parametrize(

@@ -91,9 +91,9 @@ def granularities(database, table="keys", **where):
     return {(row["snapshot"], row["granularity"]) for row in database.rows(table, **where)}
 
 
-def columns_of(database, table="keys"):
+def columns_of(database, table="keys", schema=None):
     """The columns as sets of name, type and whether they may be null."""
-    columns = inspect(database.engine).get_columns(table)
+    columns = inspect(database.engine).get_columns(table, schema)
     return {(column["name"], str(column["type"]), column["nullable"]) for column in columns}
 
 
@@ -225,21 +225,31 @@ def test_what_a_user_added_to_the_table_stays(database):
         database.do("UPDATE keys SET team = '('")
 
 
-def test_a_table_that_others_refer_to_stays_as_it_is(database):
-    old_table(database)
-    old_rows(database, MIDNIGHT)
+@pytest.mark.parametrize("schema", [None, "ware house"])
+def test_a_table_that_others_refer_to_stays_as_it_is(schema, database, tmp_path):
+    place = ""
+    if schema:
+        support.databases.make_schema(database, schema, tmp_path)
+        place = f"{database.quote(schema)}."
+    old_table(database, f"{place}keys")
+    old_rows(database, MIDNIGHT, table=f"{place}keys")
     names = ", ".join(OLD_IDENTITY)
     time = TYPES[database.name]["time"]
+    referred = "keys" if database.name == "sqlite" else f"{place}keys"
     database.do(
-        f"CREATE TABLE notes (snapshot {time}, source TEXT, workspace_scope TEXT, hash TEXT, "
-        f"FOREIGN KEY ({names}) REFERENCES keys ({names}) ON DELETE CASCADE)",
-        f"INSERT INTO notes SELECT {names} FROM keys",
+        f"CREATE TABLE {place}notes (snapshot {time}, source TEXT, workspace_scope TEXT, hash TEXT, "
+        f"FOREIGN KEY ({names}) REFERENCES {referred} ({names}) ON DELETE CASCADE)",
+        f"INSERT INTO {place}notes SELECT {names} FROM {place}keys",
     )
-    before, columns = database.rows(), columns_of(database)
-    with pytest.raises(AirflowException, match="nothing was changed"):
-        database.write(keys(1))
-    assert (database.rows(), columns_of(database)) == (before, columns)
-    assert len(database.rows("notes")) == 1
+    before, columns = database.rows(schema=schema), columns_of(database, schema=schema)
+    why = {
+        "sqlite": "A foreign key of another table refers to it.",
+        "postgresql": "because other objects depend on it.",
+    }[database.name]
+    with pytest.raises(AirflowException, match=f"nothing was changed.*{why}$"):
+        database.write(keys(1), schema=schema)
+    assert (database.rows(schema=schema), columns_of(database, schema=schema)) == (before, columns)
+    assert len(database.rows("notes", schema)) == 1
 
 
 def test_a_constraint_of_another_name_is_found_by_its_columns(database):

@@ -87,8 +87,8 @@ def test_a_key_is_used_if_it_spent_or_has_a_time_of_use(fields, used):
 
 
 def test_sums_carry_no_dust_of_floating_point():
-    summary = summary_of(key("1", usage=0.1), key("2", usage=0.2))
-    assert summary["usage"] == 0.3
+    summary = summary_of(key("1", usage=0.1, usage_daily=0.1234567), key("2", usage=0.2))
+    assert (summary["usage"], summary["usage_daily"]) == (0.3, 0.123457)
 
 
 def test_text_is_read_as_the_frame_reads_it():
@@ -106,7 +106,8 @@ def test_names_of_workspaces_are_in_the_summary_where_known():
     keys = [key(f"{number}", float(number), workspace_id=f"w-{number}") for number in (1, 2, 3)]
     summary = summary_of(*keys, workspace_id="*", workspace_names=names)
     assert summary["workspace"] == "all workspaces"
-    assert [row.get("workspace_name") for row in summary["lowest"]] == ["Billing", "Search", None]
+    of_lowest = [(row.get("workspace_id"), row.get("workspace_name")) for row in summary["lowest"]]
+    assert of_lowest == [("w-1", "Billing"), ("w-2", "Search"), (None, None)]
     of_one = summary_of(keys[0], workspace_id="Billing", workspace_names={"w-1": "Billing"})
     assert of_one["workspace"] == "Billing (w-1)"
 
@@ -138,6 +139,7 @@ def test_a_report_is_a_table_of_the_lowest_active_keys():
             key("key-2", 1, disabled=True),
             key("key-3", -0.5, name="a|b", workspace_id="1f", limit=None),
             key("key-4", None),
+            key("key-5", 2, name=None, label="sk-5"),
             workspace_names={"1f": "Ops"},
         )
     )
@@ -145,6 +147,7 @@ def test_a_report_is_a_table_of_the_lowest_active_keys():
         "| Key | Label | Workspace | Left | Limit | Resets |",
         "| --- | --- | --- | --- | --- | --- |",
         "| a\\|b |  | Ops | -$0.50 |  | never |",
+        "|  | sk-5 |  | $2.00 | $100.00 | never |",
         "| key-1 | sk-1 |  | $4,000.00 | $10,000.00 | monthly |",
     ]
 

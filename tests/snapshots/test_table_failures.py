@@ -75,6 +75,7 @@ def test_a_failure_in_the_last_batch_changes_nothing(column, last, log, database
     with pytest.raises(AirflowException) as caught:
         database.write(sent)
     assert str(caught.value).startswith("Could not write to table keys; nothing was changed. ")
+    assert ("Its primary key must be" in str(caught.value)) == column.endswith("UNIQUE")
     assert_shows_no_value(caught.value, log)
     assert database.rows() == before
     assert database.reflect().columns.keys() == columns
