@@ -253,7 +253,16 @@ def test_an_unknown_field_that_is_always_null_is_missing_text():
         [-(2**63) - 1, 1, None],
         [2**53 + 1, 0.5, None],
     ],
-    ids=["objects", "lists", "text and number", "flag and number", "three", "too great", "too small", "too exact"],
+    ids=[
+        "objects",
+        "lists",
+        "text and number",
+        "flag and number",
+        "three",
+        "too great",
+        "too small",
+        "too exact",
+    ],
 )
 def test_any_other_unknown_field_becomes_json_text(values):
     column = frame_of(*(KEY | {"rank": value} for value in values))["rank"]
