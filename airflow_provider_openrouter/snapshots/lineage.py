@@ -47,7 +47,7 @@ def table_target(url: URL, *, schema: str | None, table: str) -> Target:
     """
     backend = url.get_backend_name()
     scheme = NAMESPACES.get(backend, backend)
-    host = f"{url.host}:{url.port or PORTS.get(backend, '')}".rstrip(":") if url.host else ""
+    host = f"{url.host}:{url.port or PORTS[backend]}" if url.host else ""
     names = (f'"{name}"' if "." in name else name for name in (schema, table) if name)
     return Target(f"{scheme}://{host}", ".".join(filter(None, (url.database, *names))))
 

@@ -5,6 +5,8 @@ import socket
 import sqlite3
 import threading
 from contextlib import closing, contextmanager
+from importlib import import_module
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,10 +15,12 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
+from support.lines import needs_psycopg_3
 from support.tasks import Context
 
 from airflow_provider_openrouter.snapshots.database import get_engine
 from airflow_provider_openrouter.snapshots.dialects.base import first_connection
+from airflow_provider_openrouter.snapshots.dialects.libpq import connect_as, driver_of
 from airflow_provider_openrouter.transfers.openrouter_to_sql import OpenRouterKeysToSqlOperator
 
 pytestmark = pytest.mark.usefixtures("outside_the_task_runner")
@@ -86,6 +90,24 @@ def without_tls(socket_path):
         listener.shutdown(socket.SHUT_RDWR)
 
 
+@contextmanager
+def password_is_asked_for(role, password, server):
+    """Let a role of the server log in with its password alone."""
+    engine = create_engine(server, poolclass=NullPool).execution_options(isolation_level="AUTOCOMMIT")
+    with engine.connect() as opened:
+        opened.exec_driver_sql(f"CREATE ROLE {role} LOGIN PASSWORD '{password}'")
+        rules = Path(opened.exec_driver_sql("SHOW hba_file").scalar())
+        before = rules.read_text()
+        try:
+            rules.write_text(f"local all {role} scram-sha-256\n{before}")
+            opened.exec_driver_sql("SELECT pg_reload_conf()")
+            yield
+        finally:
+            rules.write_text(before)
+            opened.exec_driver_sql("SELECT pg_reload_conf()")
+            opened.exec_driver_sql(f"DROP ROLE {role}")
+
+
 # -- what is honoured
 
 
@@ -95,6 +117,11 @@ def test_a_connection_is_made_with_the_driver_it_names(driver, warehouse):
     with closing(BaseHook.get_hook("warehouse").get_conn()) as opened:
         hooks_own = type(opened).__module__.partition(".")[0]
     assert get_engine("warehouse").driver == ("psycopg2" if driver else hooks_own)
+
+
+def test_a_scheme_without_a_driver_leaves_it_to_the_hook(warehouse):
+    warehouse({"sqlalchemy_scheme": "postgresql"})
+    assert get_engine("warehouse").name == "postgresql"
 
 
 @either_driver
@@ -163,22 +190,54 @@ def test_a_read_only_file_of_sqlite_stays_as_it_is(connection, monkeypatch, tmp_
     assert path.read_bytes() == before
 
 
-def test_sqlite_is_opened_for_each_connection_and_hides_values(monkeypatch, tmp_path):
-    path = tmp_path / "keys.db"
-    monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": "sqlite", "host": str(path)}))
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_an_engine_opens_each_connection_anew_and_hides_values(kind, warehouse, monkeypatch, tmp_path):
+    warehouse({})
+    if kind == "sqlite":
+        path = tmp_path / "keys.db"
+        monkeypatch.setenv("AIRFLOW_CONN_WAREHOUSE", json.dumps({"conn_type": kind, "host": str(path)}))
     engine = get_engine("warehouse")
-    assert engine.url == make_url(f"sqlite:///{path}")
+    if kind == "sqlite":
+        assert engine.url == make_url(f"sqlite:///{path}")
     assert isinstance(engine.pool, NullPool)
-    with engine.connect() as opened, pytest.raises(DBAPIError, match="no such table: nowhere") as caught:
-        opened.exec_driver_sql("INSERT INTO nowhere VALUES (?)", ("never-to-be-shown",))
+    mark = "?" if kind == "sqlite" else "%s"
+    with engine.connect() as opened, pytest.raises(DBAPIError, match="nowhere") as caught:
+        opened.exec_driver_sql(f"INSERT INTO nowhere VALUES ({mark})", ("never-to-be-shown",))
     assert "never-to-be-shown" not in str(caught.value)
+
+
+@needs_psycopg_3
+@pytest.mark.parametrize("named", ["psycopg", "psycopg2"])
+@pytest.mark.parametrize("hooks_own", ["psycopg", "psycopg2"])
+def test_each_driver_takes_over_from_the_other(named, hooks_own, server):
+    place = {"host": server.query["host"], "user": "writer", "password": "secret", "dbname": server.database}
+    with password_is_asked_for("writer", "secret", server):
+        hook = SimpleNamespace(get_conn=lambda: import_module(hooks_own).connect(**place))
+        with closing(connect_as(hook, import_module(named))) as opened, opened.cursor() as cursor:
+            assert driver_of(opened) == named
+            cursor.execute("SELECT current_user, current_setting('application_name')")
+            assert cursor.fetchone() == ("writer", "")
+
+
+def test_a_connection_of_the_right_driver_is_kept(server):
+    with closing(import_module("psycopg2").connect(host=server.query["host"], user=server.username)) as opened:
+        hook = SimpleNamespace(get_conn=lambda: opened)
+        assert connect_as(hook, import_module("psycopg2")) is opened
 
 
 # -- what is refused before the first request
 
 REFUSED = {
-    "settings for SQLAlchemy": ({"sqlalchemy_query": {"sslmode": "require"}}, "has settings in sqlalchemy_query"),
-    "a driver that cannot copy": ({"sqlalchemy_scheme": "postgresql+asyncpg"}, "names the driver 'asyncpg'"),
+    "settings for SQLAlchemy": (
+        {"sqlalchemy_query": {"sslmode": "require"}},
+        "has settings in sqlalchemy_query, which Airflow's hook does not connect with. Move them into the extra "
+        "itself.$",
+    ),
+    "a driver that cannot copy": (
+        {"sqlalchemy_scheme": "postgresql+asyncpg"},
+        "names the driver 'asyncpg' in sqlalchemy_scheme. Name one of psycopg and psycopg2, or none.$",
+    ),
+    "Redshift without servers": ({"redshift-serverless": True}, "leads to Amazon Redshift, which is not"),
     "Redshift": (
         {"redshift": True},
         "leads to Amazon Redshift, which is not supported: write a file with OpenRouterListKeysOperator and load "
@@ -195,15 +254,21 @@ def test_a_setting_that_cannot_be_honoured_is_refused(extra, said, sandbox, conn
     assert sandbox.requests == []
 
 
-@pytest.mark.parametrize("version", ["PostgreSQL 8.0.2 on i686, Redshift 1.0.12103", "CockroachDB CCL v25.1.0"])
-def test_another_database_behind_its_protocol_is_refused(version, sandbox, connection, server, warehouse):
+@pytest.mark.parametrize(
+    ("version", "shown"),
+    [
+        ("PostgreSQL 8.0.2 on i686, Redshift 1.0.12103", "PostgreSQL 8.0.2 on i686, Redshift 1.0.12103"),
+        (f"CockroachDB CCL {'v' * 60}", f"CockroachDB CCL {'v' * 44}"),
+    ],
+)
+def test_another_database_behind_its_protocol_is_refused(version, shown, sandbox, connection, server, warehouse):
     with create_engine(server, poolclass=NullPool).begin() as opened:
         opened.exec_driver_sql("CREATE SCHEMA other")
         opened.exec_driver_sql(f"CREATE FUNCTION other.version() RETURNS text LANGUAGE sql RETURN '{version}'")
     try:
         warehouse({"options": "-c search_path=other,pg_catalog"})
         with pytest.raises(
-            AirflowFailException, match=f"^Connection 'warehouse' leads to '{version}', which is not"
+            AirflowFailException, match=f"^Connection 'warehouse' leads to '{shown}', which is not"
         ):
             write()
     finally:

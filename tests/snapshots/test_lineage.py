@@ -70,6 +70,11 @@ def test_a_table_is_named_without_login_and_password(url, schema, target):
     assert table_target(make_url(url), schema=schema, table="keys") == Target(*target)
 
 
+def test_a_name_with_a_dot_is_quoted():
+    target = table_target(make_url("postgresql://db/sales"), schema="ware.house", table="keys.of.all")
+    assert target == Target("postgres://db:5432", 'sales."ware.house"."keys.of.all"')
+
+
 @pytest.mark.parametrize("port", [None, 5432, 6543])
 def test_a_postgresql_table_is_named_as_airflow_names_it(port):
     connection = Connection(

@@ -161,6 +161,8 @@ def test_an_older_table_in_another_schema_is_upgraded(database, tmp_path):
     old_rows(database, MIDNIGHT, table=name)
     if database.name == "sqlite":
         database.do('CREATE INDEX "ware house".by_name ON keys (name)')
+    else:
+        database.do(f"ALTER TABLE {name} RENAME CONSTRAINT keys_pkey TO its_own")
     for _ in range(2):
         database.write(keys(1), schema="ware house")
     assert primary_key(database, schema="ware house") == IDENTITY

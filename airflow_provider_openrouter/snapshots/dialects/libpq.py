@@ -59,7 +59,6 @@ def connect_as(hook: Any, driver: Any) -> Any:
         opened.prepare_threshold = None  # a pooler may give each transaction another session
     else:
         opened.cursor_factory = None
-    opened.autocommit = False
     return opened
 
 
