@@ -293,3 +293,15 @@ def test_a_first_query_that_fails_is_a_failure_to_connect():
         first_connection(connection, lambda: sqlite3.connect(":memory:")) as opened,
     ):
         opened.execute("SELECT * FROM nowhere")
+
+
+@pytest.mark.parametrize(("said", "shown"), [("", "OSError"), ("no\nroute", "no"), ("x" * 501, "x" * 500)])
+def test_of_a_failure_to_connect_one_short_line_is_shown(said, shown):
+    def connect():
+        raise OSError(said)
+
+    with (
+        pytest.raises(AirflowException, match=f"^Could not connect to the database of 'warehouse': {shown}$"),
+        first_connection(SimpleNamespace(conn_id="warehouse"), connect),
+    ):
+        pytest.fail("connected")

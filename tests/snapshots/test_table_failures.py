@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 from support.databases import Database, keys
 from support.listings import OBSERVED_AT
 
+from airflow_provider_openrouter.snapshots.dialects import DIALECTS
 from airflow_provider_openrouter.snapshots.dialects.sqlite import ROWS_A_BATCH
 
 database = support.databases.database
@@ -127,6 +128,11 @@ def test_nothing_that_is_written_is_logged(log, database):
         database.write(sent)
     assert "DELETE FROM keys" in log.text
     assert MARK not in log.text
+
+
+@pytest.mark.parametrize("dialect", DIALECTS.values(), ids=DIALECTS)
+def test_a_value_that_a_driver_does_not_take_is_not_quoted(dialect):
+    assert dialect.reason(UnicodeError(MARK)) == "UnicodeError"
 
 
 class BreaksAt(threading.Thread):

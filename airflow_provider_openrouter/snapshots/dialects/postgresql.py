@@ -158,7 +158,7 @@ class PostgreSQL(Dialect):
         cause, state = cause_of(error), _sql_state(error)
         if not state.startswith("22"):
             return super().reason(error)
-        column = re.search(r", line \d+, column (\w+)", getattr(cause.diag, "context", None) or "")
+        column = re.search(r", line \d+, column (\w+)", cause.diag.context or "")
         where = f" in column {column[1]}" if column and column[1] in COLUMNS else ""
         return f"{type(cause).__name__} {state}{where}"
 
