@@ -13,7 +13,7 @@ from mutmut.stats import status_by_exit_code
 from mutmut.utils.format_utils import orig_function_and_class_names_from_key
 
 PACKAGE = Path("airflow_provider_openrouter")
-SQL = re.compile(r"\b(ALTER|AS|BEGIN|CREATE|DROP|FROM|INSERT|NOT NULL|ORDER BY|PRAGMA|SELECT|WHERE)\b")
+SQL = re.compile(r"\b(ALTER|AND|AS|BEGIN|CREATE|DROP|FROM|INSERT|NOT NULL|ORDER BY|PRAGMA|SELECT|WHERE)\b")
 EXPLAINED = re.compile(r"^- `(?P<function>[\w.]+)`: `(?P<codes>.+?)`\.", re.MULTILINE | re.DOTALL)
 UNABLE = 255
 """

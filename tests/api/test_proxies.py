@@ -128,7 +128,10 @@ def test_names_are_looked_up_here_without_an_h_or_a(scheme, asked, use, monkeypa
 @pytest.mark.parametrize("scheme", ["http", "socks4a", "socks5h"])
 def test_a_proxy_may_be_an_address_of_ipv6(scheme, server, use, monkeypatch):
     def getaddrinfo(host, *args, **options):
-        return look_up({"2001:db8::1": "127.0.0.1"}.get(host, host), *args, **options)
+        if host != "2001:db8::1":
+            return look_up(host, *args, **options)
+        [(*kind, address)] = look_up("127.0.0.1", *args, **options)
+        return [(*kind, address if scheme == "http" else (*address, 0, 0))]  # of IPv6 there are four parts
 
     look_up = socket.getaddrinfo
     with Proxy(server.host) as proxy:

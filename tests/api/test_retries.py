@@ -62,6 +62,12 @@ def test_waits_side_by_side_count_once():
         assert 0.9 < opened.retries.waited < time.monotonic() - began
 
 
+def test_waits_one_after_the_other_add_up(retries):
+    down = OpenRouterServerError("down", status_code=503, retry_after=0.1)
+    assert retries.run(raising(down, down))
+    assert retries.waited == pytest.approx(0.2, abs=0.01)
+
+
 def test_retries_are_bounded_in_time():
     again = error(503, headers={"Retry-After": "1"})
     with Server(lambda request: again) as server, transport(server.base_url, max_retries=9) as opened:

@@ -151,6 +151,9 @@ def test_the_window_never_closes_wholly():
         for _ in range(5):
             window.close_by_half()
         assert window.page(0, ()) == [{"offset": 0}]
+        for _ in range(5):
+            window.close_by_half()
+        assert opened(window, pages) == 1
 
 
 def test_a_page_that_fails_fails_when_its_turn_comes():

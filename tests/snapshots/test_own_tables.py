@@ -22,7 +22,9 @@ def database(request, postgresql):
     with database_of(postgresql) as url:
         database = Database(url.set(drivername=f"postgresql+{request.param}"))
         database.do(
-            "CREATE TYPE period AS ENUM ('day', 'hour')", "CREATE DOMAIN label AS TEXT CHECK (value <> '-')"
+            "CREATE TYPE period AS ENUM ('day', 'hour')",
+            "CREATE DOMAIN label AS TEXT CHECK (value <> '-')",
+            'CREATE DOMAIN "100%%" AS TEXT',
         )
         yield database
 
@@ -59,6 +61,7 @@ HOLDS = {
     "json": [("extra_fields", '{"rank": 1}')],
     "period": [("granularity", "day")],
     "label": [("source", "team"), ("name", "key 1")],
+    '"100%%"': [("source", "team"), ("name", "key 1")],
 }
 
 

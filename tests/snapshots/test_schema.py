@@ -178,10 +178,13 @@ def test_an_older_table_in_another_schema_is_upgraded(database, tmp_path):
 def test_a_key_whose_columns_were_added_before_is_changed_later(database):
     old_table(database)
     old_rows(database, MIDNIGHT)
-    database.write(keys(1), create_table=False)
+    first_hour = {"moment": OBSERVED_AT.replace(hour=0), "granularity": "hour"}
+    for partition in ({"source": "other"} | first_hour, {}):
+        database.write(keys(1), create_table=False, **partition)
     assert primary_key(database) == OLD_IDENTITY
     database.write(keys(1), create_table=True)
     assert primary_key(database) == IDENTITY
+    assert granularities(database, source="other") == {(datetime(2026, 11, 3), "hour")}
     assert not database.reflect().c.granularity.nullable
     assert granularities(database, name="old") == {(MIDNIGHT, "day")}
 
