@@ -5,7 +5,7 @@ import logging
 
 import pytest
 import support.databases
-from airflow.providers.common.compat.sdk import AirflowException
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from support.databases import keys, make_schema
 
 database = support.databases.database
@@ -83,6 +83,19 @@ def test_a_table_of_an_unfit_name_is_refused_or_found_again(table, database):
     database.write(keys(1), table=table)
     (name,) = database.tables
     assert len(database.rows(table=name)) == 1
+
+
+@pytest.mark.parametrize("database", ["postgresql"], indirect=True)
+def test_postgresql_takes_names_of_63_bytes_and_no_more(database):
+    longest = "é" * 31 + "x"
+    database.write(keys(1), table=longest)
+    assert database.tables == [longest]
+    with pytest.raises(AirflowFailException) as caught:
+        database.write(keys(1), table="é" * 32)
+    assert str(caught.value) == (
+        f"A name is longer than the 63 bytes that PostgreSQL allows: '{'é' * 32}'. Use a shorter one."
+    )
+    assert database.tables == [longest]
 
 
 def test_a_name_stays_within_its_line_of_the_log(database, caplog):
