@@ -1,13 +1,13 @@
 """Writers at once, and writers that are killed: each leaves a whole partition."""
 
 import random
-import threading
-import time
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import pytest
 import support.databases
-from support.databases import KILLED, Database, at_once, keys, killable_writer
+from support.databases import KILLED, Database, at_once, keys, killable_writer, make_schema
+from support.polling import eventually
 
 from airflow_provider_openrouter.snapshots import kinds
 from airflow_provider_openrouter.snapshots.dialects.sqlite import ROWS_A_BATCH
@@ -48,31 +48,27 @@ def test_a_partition_written_by_three_at_once_is_there_once(table, database):
     assert len(rows) == len({row["hash"] for row in rows}) == 300
 
 
+def turns(connection):
+    """Return of each writer that has begun whether it is its turn."""
+    query = "SELECT granted FROM pg_locks WHERE locktype = 'advisory'"
+    return sorted(connection.exec_driver_sql(query).scalars())
+
+
+@pytest.mark.parametrize(
+    ("schemas", "expected"), [((None, "public"), [False, True]), ((None, "other"), [True, True])], ids=str
+)
 @pytest.mark.parametrize("database", ["postgresql"], indirect=True)
-def test_writers_with_and_without_the_schema_take_turns(database):
-    database.write(keys(1))
-    writers = [
-        threading.Thread(target=database.write, args=(keys(2),), kwargs={"schema": name}) for name in SCHEMAS
-    ]
-    try:
-        with database.engine.begin() as connection:
-            connection.exec_driver_sql("LOCK TABLE keys IN EXCLUSIVE MODE")  # so that no writer comes to an end
-            for writer in writers:
-                writer.start()
-            locks = []
-            for _ in range(400):
-                query = "SELECT granted FROM pg_locks WHERE locktype = 'advisory'"
-                locks = sorted(connection.exec_driver_sql(query).scalars())
-                if len(locks) == 2:
-                    break
-                time.sleep(0.02)
-    finally:
-        for writer in writers:
-            writer.join()
-    assert locks == [False, True]
-
-
-SCHEMAS = (None, "public")
+def test_who_writes_to_the_same_table_takes_turns(schemas, expected, database, tmp_path):
+    make_schema(database, "other", tmp_path)
+    for schema in schemas:
+        database.write(keys(1), schema=schema)
+    with ThreadPoolExecutor(2) as writers, database.engine.begin() as connection:
+        for schema in schemas:  # so that no writer comes to an end
+            connection.exec_driver_sql(f"LOCK TABLE {schema or 'public'}.keys IN EXCLUSIVE MODE")
+        for schema in schemas:
+            writers.submit(database.write, keys(2), schema=schema)
+        assert eventually(lambda: len(turns(connection)) == 2)
+        assert turns(connection) == expected
 
 
 @pytest.mark.xdist_group("killed writers")

@@ -115,7 +115,7 @@ class PostgreSQL(Dialect):
         """Wait for a lock of the transaction."""
         schema = self.schema_of(connection, target)
         name = hashlib.sha256(f"airflow-provider-openrouter {schema}.{target.name}".encode()).digest()
-        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name[:8], "big", signed=True))))
+        connection.execute(select(func.pg_advisory_xact_lock(int.from_bytes(name[:8], signed=True))))
 
     def change_key(self, connection: Connection, target: Table) -> None:
         """Change the constraint, whatever its name is."""
