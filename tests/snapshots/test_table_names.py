@@ -104,3 +104,10 @@ def test_a_name_stays_within_its_line_of_the_log(database, caplog):
     shown = [record.getMessage() for record in caplog.records if "one two" in record.getMessage()]
     assert len(shown) == 2
     assert all(line.isprintable() for line in shown)
+
+
+@pytest.mark.parametrize("database", ["sqlite"], indirect=True)
+def test_a_long_name_is_cut_in_the_log(database, caplog):
+    caplog.set_level(logging.INFO)
+    database.write(keys(1), table="x" * 201)
+    assert f"Created table {'x' * 200}" in caplog.messages

@@ -176,7 +176,7 @@ def arrow_rows(target: Table, frame: pd.DataFrame) -> pa.Table:
 
     from airflow_provider_openrouter.snapshots.columns import arrow_schema
 
-    return pa.Table.from_pandas(frame, arrow_schema(kind_of(target).columns), preserve_index=False)
+    return pa.Table.from_pandas(frame, arrow_schema(kind_of(target).columns))
 
 
 def quoted_name(database: Engine | Connection, table: str, schema: str | None) -> str:
