@@ -90,8 +90,6 @@ def _partition_columns(partition: BasePartition, rows: int) -> dict[str, Any]:
 
 def _known_columns(listing: KeyListing) -> dict[str, Any]:
     columns = known_columns(listing.keys, FIELDS)
-    rows = len(listing.keys)
-    names = map(listing.workspace_name, listing.keys) if listing.workspace_names else [None] * rows
-    columns["workspace_name"] = typed(list(names), "string")
-    columns["observed_at"] = constant(listing.observed_at, "timestamp", rows)
+    columns["workspace_name"] = typed(list(map(listing.workspace_name, listing.keys)), "string")
+    columns["observed_at"] = constant(listing.observed_at, "timestamp", len(listing.keys))
     return columns

@@ -2,11 +2,15 @@
 
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 import support.databases
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+from sqlalchemy.dialects import mysql, postgresql, sqlite
 from support.databases import keys, make_schema
+
+from airflow_provider_openrouter.snapshots.dialects.base import quoted_name
 
 database = support.databases.database
 HOSTILE = {
@@ -96,6 +100,19 @@ def test_postgresql_takes_names_of_63_bytes_and_no_more(database):
         f"A name is longer than the 63 bytes that PostgreSQL allows: '{'é' * 32}'. Use a shorter one."
     )
     assert database.tables == [longest]
+
+
+@pytest.mark.parametrize(
+    ("dialect", "quoted"),
+    [
+        (sqlite.dialect(), '"100%% %s"'),
+        (mysql.dialect(paramstyle="format"), "`100%% %s`"),
+        (postgresql.dialect(paramstyle="pyformat"), '"100%% %s"'),
+    ],
+    ids=["sqlite", "mysql", "postgresql"],
+)
+def test_percent_signs_stand_in_sql_as_they_are(dialect, quoted):
+    assert quoted_name(SimpleNamespace(dialect=dialect), "100%% %s", None) == quoted
 
 
 def test_a_name_stays_within_its_line_of_the_log(database, caplog):
