@@ -98,7 +98,7 @@ def extra_fields(records: Iterable[dict[str, Any]], known: Iterable[str]) -> Any
 def constant(value: Any, kind: str, rows: int) -> Any:
     """Return the column of a value that is the same in every row."""
     if kind == "timestamp":
-        return _times(np.full(rows, np.datetime64(_naive(value), "us")))
+        return _times(np.full(rows, np.datetime64(_naive(value))))
     return typed([value] * rows, kind)
 
 

@@ -207,7 +207,7 @@ def test_many_unreadable_values_are_one_warning_that_counts_them(shape, caplog):
     shape(
         KEY | {"created_at": "soon", "usage": "much"},
         KEY | {"created_at": "later", "expires_at": None},
-        KEY,
+        KEY | {"created_at": None},
     )
     (record,) = caplog.records
     assert record.getMessage() == (

@@ -1,15 +1,18 @@
 """Tables of before there was a granularity: upgraded in one transaction, with all that is in them."""
 
 from datetime import datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 import support.databases
 from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from sqlalchemy import inspect
+from sqlalchemy.dialects import mysql
 from support.databases import KILLED, Database, at_once, keys, killable_writer
 from support.listings import OBSERVED_AT
 
 from airflow_provider_openrouter.snapshots import kinds
+from airflow_provider_openrouter.snapshots.schema import table_of
 
 FILE_COLUMNS = kinds.KEYS.columns
 IDENTITY = kinds.KEYS.identity
@@ -95,6 +98,16 @@ def columns_of(database, table="keys", schema=None):
     """The columns as sets of name, type and whether they may be null."""
     columns = inspect(database.engine).get_columns(table, schema)
     return {(column["name"], str(column["type"]), column["nullable"]) for column in columns}
+
+
+# -- a new table
+
+
+def test_in_mysql_only_text_of_the_key_has_a_length():
+    database = SimpleNamespace(dialect=mysql.dialect(paramstyle="format"))
+    columns = table_of(kinds.KEYS, "keys", None, database).columns
+    limited = {column.name for column in columns if getattr(column.type, "length", None)}
+    assert limited == {"granularity", "source", "workspace_scope", "hash"}
 
 
 # -- a table that we created
