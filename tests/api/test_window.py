@@ -1,5 +1,5 @@
 import time
-from threading import Barrier, Event, Lock, get_ident
+from threading import Barrier, Event, Lock, Timer, current_thread, get_ident
 
 import pytest
 
@@ -111,6 +111,35 @@ def test_a_page_beside_one_that_was_dropped_counts_to_the_limit():
         window.page(2, ())
         ends.set()
     assert threads[2] not in (get_ident(), threads[1])
+
+
+def test_what_has_not_begun_at_the_end_never_begins():
+    begun: list[int] = []
+    ends = Event()
+
+    def fetch(offset: int) -> list[dict[str, int]]:
+        begun.append(offset)
+        if offset % 2:
+            assert ends.wait(20)
+        time.sleep(0.01)
+        return []
+
+    with Window(3) as window:
+        window.turn_to(fetch)
+        window.page(0, (1, 3))
+        window.turn_to(fetch)
+        window.page(2, (5, 7))  # one thread is left for the three
+        Timer(0.2, ends.set).start()
+    assert 5 in begun
+    assert 7 not in begun
+
+
+def test_its_threads_say_what_they_do():
+    names: list[str] = []
+    with Window(2) as window:
+        window.turn_to(lambda offset: names.append(current_thread().name) or [])
+        window.page(0, (1,))
+    assert {name.rpartition("_")[0] for name in names} == {"openrouter-page"}
 
 
 def test_many_pages_are_fetched_at_once_where_waiting_is_long():

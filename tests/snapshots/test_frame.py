@@ -3,6 +3,7 @@
 import io
 import json
 import logging
+import time
 from datetime import UTC, datetime, timedelta, timezone
 
 import pandas as pd
@@ -213,6 +214,16 @@ def test_many_unreadable_values_are_one_warning_that_counts_them(shape, caplog):
     assert record.getMessage() == (
         "Could not read 3 values, which are missing in the frame: usage (1), created_at (2)"
     )
+
+
+def test_times_are_in_utc_wherever_the_machine_is(monkeypatch):
+    monkeypatch.setenv("TZ", "Asia/Kathmandu")
+    time.tzset()
+    try:
+        assert only(frame_of(KEY), "observed_at") == OBSERVED_AT
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 # -- unknown fields
