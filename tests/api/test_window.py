@@ -2,6 +2,7 @@ import time
 from threading import Barrier, Event, Lock, Timer, current_thread, get_ident
 
 import pytest
+from support.polling import eventually
 
 from airflow_provider_openrouter.api.window import Window
 from airflow_provider_openrouter.exceptions import OpenRouterResponseError
@@ -129,8 +130,8 @@ def test_what_has_not_begun_at_the_end_never_begins():
         window.page(0, (1, 3))
         window.turn_to(fetch)
         window.page(2, (5, 7))  # one thread is left for the three
+        assert eventually(lambda: 5 in begun)
         Timer(0.2, ends.set).start()
-    assert 5 in begun
     assert 7 not in begun
 
 
