@@ -148,7 +148,7 @@ def _as_promised(values: list[Any], kind: str) -> Any:
         return None if (np.abs(numbers) >= AMOUNT_BOUND).any() else numbers
     if kind == "timestamp" and types:
         try:
-            times = pa.array(values, pa.string()).cast(pa.timestamp("us", "UTC"))
+            times = pa.array(values).cast(pa.timestamp("us", "UTC"))
         except pa.ArrowInvalid:
             return None
         moments = times.to_numpy(zero_copy_only=False)

@@ -255,3 +255,9 @@ def test_an_error_holds_no_request_that_holds_the_key():
     assert raised.__cause__ is None
     assert raised.__suppress_context__
     assert TOKEN not in "".join(traceback.TracebackException.from_exception(raised).format())
+
+
+@pytest.mark.parametrize(("status", "asked"), [(429, 40), (503, None)])
+def test_a_reset_is_the_end_of_a_rate_limit_alone(status, asked):
+    headers = {"X-RateLimit-Reset": "1772000040", "Date": "Wed, 25 Feb 2026 06:13:20 GMT"}
+    assert failure(error(status, headers=headers)).retry_after == asked

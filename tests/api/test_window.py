@@ -54,8 +54,8 @@ def opened(window: Window, pages: Pages) -> int:
     return sum(offset >= 1_000 for offset in pages.asked)
 
 
-def worked(wait: float) -> tuple[set[int], int]:
-    """Fetch pages that are 0.5 ms of work each; return the threads that did it, and how many went at once."""
+def worked(wait: float, work_a_page: float = 0.0005, pages: int = 100) -> tuple[set[int], int]:
+    """Fetch pages of some seconds of work each; return the threads that did it, and how many went at once."""
     threads: set[int] = set()
     asked: list[int] = []
 
@@ -63,14 +63,14 @@ def worked(wait: float) -> tuple[set[int], int]:
         threads.add(get_ident())
         asked.append(offset)
         began = time.thread_time()
-        while time.thread_time() - began < 0.0005:
+        while time.thread_time() - began < work_a_page:
             pass
         time.sleep(wait)
         return []
 
     with Window(8) as window:
         window.turn_to(work)
-        for offset in range(1 if wait else 100):  # on a busy machine, what was disturbed least counts
+        for offset in range(pages):  # on a busy machine, what was disturbed least counts
             window.page(offset, ())
         taken = len(asked)
         window.page(1_000, range(1_001, 2_000))
@@ -144,7 +144,11 @@ def test_its_threads_say_what_they_do():
 
 
 def test_many_pages_are_fetched_at_once_where_waiting_is_long():
-    assert worked(0.5)[1] == 8
+    assert worked(0.5, pages=1)[1] == 8
+
+
+def test_as_many_pages_go_at_once_as_one_wait_is_worth():
+    assert 3 <= worked(0.009, 0.003, pages=30)[1] <= 5
 
 
 def test_the_window_closes_by_half():
