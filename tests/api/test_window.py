@@ -131,7 +131,7 @@ def test_what_has_not_begun_at_the_end_never_begins():
         window.turn_to(fetch)
         window.page(2, (5, 7))  # one thread is left for the three
         assert eventually(lambda: 5 in begun)
-        Timer(0.2, ends.set).start()
+        Timer(0.5, ends.set).start()
     assert 7 not in begun
 
 

@@ -395,9 +395,7 @@ def test_a_transient_error_is_one_warning_and_the_wait_goes_on(mode, when, fault
     listings = [*[FULL] * (when == "later"), TRANSIENT[fault], LOW]
     server = serve(*listings, **{"timeout": 3} if fault == "a server that hangs" else {})
     assert hashes(wait(mode)) == ["low"]
-    said = warnings(log())
-    assert len(said) == 1
-    [line] = said
+    (line,) = warnings(log())
     assert "The wait goes on." in line
     assert "OpenRouterKeyLimit" in line or "{base.py:" in line  # Airflow 3.0 names the file
     assert f"{server.base_url}/keys" in line

@@ -65,10 +65,10 @@ def test_who_writes_to_the_same_table_takes_turns(schemas, expected, database, t
     with ThreadPoolExecutor(2) as writers, database.engine.begin() as connection:
         for schema in schemas:  # so that no writer comes to an end
             connection.exec_driver_sql(f"LOCK TABLE {schema or 'public'}.keys IN EXCLUSIVE MODE")
-        for schema in schemas:
-            writers.submit(database.write, keys(2), schema=schema)
+        writes = [writers.submit(database.write, keys(2), schema=schema) for schema in schemas]
         assert eventually(lambda: len(turns(connection)) == 2)
         assert turns(connection) == expected
+    assert [write.result() for write in writes] == ["public", schemas[1]]
 
 
 @pytest.mark.xdist_group("killed writers")
