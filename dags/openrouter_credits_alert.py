@@ -20,8 +20,9 @@ import logging
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow.providers.common.compat.notifier import BaseNotifier
 from airflow.providers.common.compat.sdk import AirflowSkipException
-from airflow.sdk import DAG, Asset, AssetWatcher, BaseNotifier, task
+from airflow.sdk import DAG, Asset, AssetWatcher, task
 
 from airflow_provider_openrouter.triggers.openrouter import OpenRouterCreditsEventTrigger
 

@@ -17,7 +17,8 @@ import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.sdk import DAG, BaseNotifier, Param
+from airflow.providers.common.compat.notifier import BaseNotifier
+from airflow.sdk import DAG, Param
 
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 

@@ -6,7 +6,7 @@ from importlib import import_module
 
 import pytest
 from airflow.sdk import DAG, BaseOperator
-from support.lines import DagSerialization, needs_people
+from support.lines import DagSerialization, needs_links_of_mapped_tasks, needs_people
 
 from airflow_provider_openrouter.connection import KEYS_PAGE
 from airflow_provider_openrouter.get_provider_info import get_provider_info
@@ -93,6 +93,7 @@ def test_every_operator_sensor_and_transfer_is_tested():
     assert TASKS.keys() >= KINDS
 
 
+@needs_links_of_mapped_tasks
 @pytest.mark.parametrize(
     "kind",
     [pytest.param(kind, marks=MARKS.get(kind, ()), id=kind.__name__) for kind in TASKS],

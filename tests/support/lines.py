@@ -47,6 +47,7 @@ __all__ = [
     "needs_async_tasks",
     "needs_dag_test",
     "needs_frames_in_xcom",
+    "needs_links_of_mapped_tasks",
     "needs_newer_requests",
     "needs_page",
     "needs_people",
@@ -60,6 +61,7 @@ AIRFLOW_3_0 = version("apache-airflow").startswith("3.0.")
 BEFORE_AIRFLOW_3_2 = version("apache-airflow") in SpecifierSet("<3.2")
 BEFORE_AIRFLOW_3_3 = version("apache-airflow") in SpecifierSet("<3.3")
 
+needs_links_of_mapped_tasks = pytest.mark.airflow(">=3.0.1", "links of mapped tasks")
 needs_dag_test = pytest.mark.airflow(">=3.0.2", "dag.test()")
 needs_answers_in_dag_test = pytest.mark.airflow(">=3.3", "answers in dag.test()")
 needs_async_tasks = pytest.mark.airflow(">=3.2", "async tasks")
