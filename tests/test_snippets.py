@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from support.lines import needs_answers_in_dag_test, needs_async_tasks, needs_frames_in_xcom
+from support.lines import needs_answers_in_dag_test, needs_async_tasks, needs_dag_test, needs_frames_in_xcom
 from support.snippets import snippets
 
 TESTS = Path(__file__).parent
@@ -35,7 +35,12 @@ def results(tmp_path_factory):
     return json.loads((home / "results.json").read_text())
 
 
-NEEDS = {"OpenRouterRaiseLimitOperator": needs_answers_in_dag_test, "async def": needs_async_tasks}
+NEEDS = {
+    "with DAG(": needs_dag_test,
+    "lake": needs_dag_test,  # which a DAG writes
+    "OpenRouterRaiseLimitOperator": needs_answers_in_dag_test,
+    "async def": needs_async_tasks,
+}
 CASES = [
     pytest.param(name, marks=[mark for part, mark in NEEDS.items() if part in text])
     for name, text in snippets().items()
