@@ -1,7 +1,6 @@
 """Airflow for the tests: each process has its own home, set before Airflow is imported."""
 
 import atexit
-import functools
 import gc
 import json
 import logging
@@ -10,7 +9,6 @@ import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Generator, Iterator
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -18,8 +16,8 @@ from typing import Any
 import pytest
 import tenacity
 from coverage import Coverage
-from packaging.specifiers import SpecifierSet
 from postgresql import running_postgresql
+from support.versions import exists
 
 HOME = Path(tempfile.mkdtemp(prefix="airflow-provider-openrouter-"))
 DAGS = Path(__file__).parent.parent / "dags"
@@ -66,9 +64,9 @@ def pytest_xdist_auto_num_workers() -> int:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Deselect tests of what this Airflow lacks, so that they are counted: no test is skipped."""
     absent = {
-        item.nodeid: next(mark.args[1] for mark in item.iter_markers("airflow") if not _exists(mark))
+        item.nodeid: next(mark.args[1] for mark in item.iter_markers("airflow") if not exists(mark))
         for item in items
-        if not all(map(_exists, item.iter_markers("airflow")))
+        if not all(map(exists, item.iter_markers("airflow")))
     }
     if hasattr(config, "workeroutput"):
         config.workeroutput["absent"] = absent
@@ -121,20 +119,6 @@ def pytest_testnodedown(node: Any) -> None:
     """Count in the summary what xdist's workers deselected, which xdist does not; all deselect the same."""
     if node.gateway.id == "gw0":
         _deselect(node.config, getattr(node, "workeroutput", {}).get("absent", {}))
-
-
-def _exists(mark: pytest.Mark) -> bool:
-    versions = {"apache-airflow": mark.args[0], **mark.kwargs}
-    alone = versions.pop("or_pandas", None)
-    return all(map(_is_installed, versions, versions.values())) or bool(alone and _is_installed("pandas", alone))
-
-
-@functools.cache
-def _is_installed(distribution: str, versions: str) -> bool:
-    try:
-        return version(distribution) in SpecifierSet(versions)
-    except PackageNotFoundError:
-        return False
 
 
 @pytest.fixture
