@@ -2,6 +2,7 @@ import gzip
 import logging
 import os
 import socket
+import threading
 import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -265,6 +266,8 @@ def test_looking_up_a_host_is_left_behind_when_given_up(slow_resolver):
         stopped.set()
         assert isinstance(listing.exception(timeout=20), CancelledError)
     assert listing_threads() == ["openrouter-look-up"]
+    [left] = [thread for thread in threading.enumerate() if thread.name == "openrouter-look-up"]
+    assert left.daemon  # so that no process waits for it
 
 
 @pytest.mark.parametrize("status", [102, 103, 199])
