@@ -14,7 +14,7 @@ from support.versions import exists
 TESTS = Path(__file__).parent
 PATHS = (str(TESTS), str(TESTS.parent / "scripts"), os.environ.get("PYTHONPATH"))
 
-pytestmark = [pytest.mark.xdist_group("snippets"), needs_frames_in_xcom]
+pytestmark = [pytest.mark.xdist_group("snippets"), pytest.mark.timeout(600), needs_frames_in_xcom]
 
 NEEDS = {
     "with DAG(": needs_dag_test,
@@ -43,7 +43,7 @@ def results(tmp_path_factory):
         env={**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, PATHS))},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=540,
     )
     assert (home / "results.json").exists(), program.stderr
     return json.loads((home / "results.json").read_text())
