@@ -229,6 +229,20 @@ def test_connecting_is_part_of_the_deadline():
         in_time(get, base_url, timeout=0.5)
 
 
+def test_a_request_waits_for_no_acknowledgement(monkeypatch):
+    at_once = []
+
+    class Connecting(socket.socket):
+        def connect(self, address):
+            at_once.append(self.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+            super().connect(address)
+
+    monkeypatch.setattr(socket, "socket", Connecting)
+    with Server(in_turn(GOOD)) as server:
+        get(server)
+    assert at_once == [1]
+
+
 def test_connecting_ends_when_given_up():
     now = Event()
     now.set()
