@@ -128,6 +128,7 @@ def test_what_has_not_begun_at_the_end_never_begins():
     with Window(3) as window:
         window.turn_to(fetch)
         window.page(0, (1, 3))
+        assert eventually(lambda: {1, 3} <= set(begun))
         window.turn_to(fetch)
         window.page(2, (5, 7))  # one thread is left for the three
         assert eventually(lambda: 5 in begun)
