@@ -2,8 +2,9 @@
 Print how long it takes to see the page OpenRouter in Chromium, beside Airflow's own list of DAGs.
 
 A whole Airflow runs with the example DAGs and a sandbox that takes LATENCY for each response. A look is from
-opening an address until the first row can be seen, in a browser that was never there. Before the first reading
-the API server has read nothing yet; for a later look it has. Memory is what the API server grows by.
+opening an address until the first row can be seen, in a browser that was never there; its request is the one for
+the keys, to the API server. At the first look the API server has read nothing yet; at a later one it has. Memory
+is what the API server grows by.
 """
 
 from __future__ import annotations
@@ -46,6 +47,11 @@ SEEN = """(row) => {
     requestAnimationFrame(look);
 }"""
 """Notes after how many milliseconds the first row could be seen."""
+LOOKED = """() => {
+    const [request] = performance.getEntriesByType("resource").filter(({name}) => name.endsWith("/api/keys"));
+    return {seconds: seen / 1000, request: request?.duration / 1000, MB: request?.transferSize / 1e6};
+}"""
+"""Returns when the first row could be seen, how long the request for the keys took, and how much came."""
 MOVED = """async (steps) => {
     const drawn = () => new Promise((next) => requestAnimationFrame(() => requestAnimationFrame(next)));
     const search = document.querySelector("input[type=search]");
@@ -74,20 +80,24 @@ class Slow(Sandbox):
         return super().answer(target, authorization)
 
 
-def look(browser: playwright.Browser, airflow: Airflow, address: str, row: str) -> float:
-    """Return the seconds from opening an address to the first row that can be seen."""
+def look(browser: playwright.Browser, airflow: Airflow, address: str, row: str) -> dict[str, float]:
+    """Open an address, wait until the first row can be seen, and return the figures of this look."""
     with empty_page(browser, airflow.url, width=1280, height=900) as page:
         page.add_init_script(f"({SEEN})({json.dumps(row)})")
         page.goto(address, wait_until="commit")
         page.locator(row).first.wait_for()
-        milliseconds: float = page.evaluate("seen")
-        return milliseconds / 1000
+        figures: dict[str, float] = page.evaluate(LOOKED)
+        return figures
 
 
 def memory(airflow: Airflow) -> float:
     """Return the memory of the API server in MB."""
     servers = [each for each in airflow.processes() if "api" in " ".join(each.cmdline()[:4])]
     return sum(each.memory_info().rss for each in servers if isinstance(each, psutil.Process)) / 1e6
+
+
+def median(looks: list[dict[str, float]], figure: str) -> float:
+    return statistics.median(each[figure] for each in looks)
 
 
 @contextmanager
@@ -102,27 +112,28 @@ def running(keys: int) -> Iterator[Airflow]:
 
 def measure(browser: playwright.Browser, keys: int) -> None:
     with running(keys) as airflow:
-        dag = "a[href*='/dags/openrouter']"
-        dags = [look(browser, airflow, "/dags", dag) for _ in range(LOOKS)]
+        dags = [look(browser, airflow, "/dags", "a[href*='/dags/openrouter']") for _ in range(LOOKS)]
         before = memory(airflow)
         first = look(browser, airflow, "/openrouter/", ROW)
         grown = memory(airflow) - before
         again = [look(browser, airflow, "/openrouter/", ROW) for _ in range(LOOKS)]
-        print(f"| {keys:,} keys: first reading | {first:.2f} s | {first / statistics.median(dags):.2f} |")
-        print(f"| {keys:,} keys: a later look | {statistics.median(again):.2f} s "
-              f"| {statistics.median(again) / statistics.median(dags):.2f} |")  # fmt: skip
-        print(f"| the {len(DAGS)} DAGs in Airflow's own list | {statistics.median(dags):.2f} s | 1.00 |")
-        print(f"| {keys:,} keys: memory of the API server | + {grown:.0f} MB | |")
+        listed = median(dags, "seconds")
+        print(f"\n| {keys:,} keys | seconds | / Airflow's list | of it the request | MB sent |")
+        print("|---|--:|--:|--:|--:|")
+        for name, looks in ("the first look", [first]), ("a later look", again):
+            seconds, request, sent = (median(looks, figure) for figure in ("seconds", "request", "MB"))
+            print(f"| {name} | {seconds:.2f} | {seconds / listed:.2f} | {request:.2f} | {sent:.2f} |")
+        print(f"| the {len(DAGS)} DAGs in Airflow's own list | {listed:.2f} | 1.00 | | |")
+        print(f"\nThe API server grew by {grown:.0f} MB.")
         with empty_page(browser, airflow.url, width=1280, height=900) as page:
             page.goto("/openrouter/")
             page.locator(ROW).first.wait_for()
             for name, took in page.evaluate(MOVED, MOVES).items():
-                median = statistics.median(took)
-                print(f"| {keys:,} keys: a {name} | {median:.0f} ms, {max(took):.0f} ms at most | |")
+                print(f"A {name} is drawn in {statistics.median(took):.0f} ms, {max(took):.0f} ms at most.")
 
 
 def main() -> None:
-    print(json.dumps({"machine": machine(), "latency": LATENCY}), flush=True)
+    print(f"{machine()}; {LATENCY * 1000:.0f} ms per response; medians of {LOOKS} looks", flush=True)
     with running_chromium() as browser:
         for keys in COUNTS:
             measure(browser, keys)
