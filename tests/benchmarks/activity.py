@@ -16,11 +16,15 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from listing import serving
 from machine import machine
-from postgresql import running_postgresql
 from writing import memory
+
+sys.path.append(str(Path(__file__).parents[2] / "scripts"))
+
+from postgresql import running_postgresql
 
 NOW = datetime.now(UTC)
 DAY = (NOW - timedelta(days=1)).date()
