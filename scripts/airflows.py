@@ -36,6 +36,8 @@ class Airflow:
 
     commands: dict[str, list[str]]
     """The Airflow command of each component, by the component's name."""
+    scheduler: str = "scheduler"
+    """The name of the component that schedules."""
 
     def __init__(
         self,
@@ -173,6 +175,33 @@ class Airflow:
             time.sleep(0.2)
         outputs = (f"--- {path.name}\n{read_log(path)[-8_000:]}" for path in sorted(self.home.glob("*.log")))
         raise AssertionError("\n".join([f"Waited {seconds} s for {what}, but it did not happen.", *outputs]))
+
+    def wait_for_waits(self, dag_id: str, task_id: str, *, instances: int = 1, seconds: float = 120) -> None:
+        """
+        Wait until so many instances of a task wait, and the scheduler has read that their workers are done.
+
+        Until it has, Airflow fails a task that goes on: it takes that for the news of one that has ended. See
+        https://github.com/apache/airflow/issues/72716.
+        """
+        find = (
+            "select run_id, try_number, map_index from task_instance "
+            "where dag_id = :dag_id and task_id = :task_id and state in ('deferred', 'awaiting_input')"
+        )
+
+        def wait() -> bool:
+            waiting = self.query(find, dag_id=dag_id, task_id=task_id)
+            log = self.scheduler_log()
+            return len(waiting) == instances and all(
+                "state success for task instance "
+                f"TaskInstanceKey({dag_id=}, {task_id=}, {run_id=}, {try_number=}, {map_index=})" in log
+                for run_id, try_number, map_index in waiting
+            )
+
+        self.wait_for(wait, f"{task_id} of {dag_id} to wait", seconds=seconds)
+
+    def scheduler_log(self) -> str:
+        """Return what the scheduler has printed."""
+        return read_log(self.home / f"{self.scheduler}.log")
 
     def logs(self) -> str:
         """Return the logs of all components and tasks."""

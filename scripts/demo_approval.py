@@ -18,9 +18,6 @@ ROOT = Path(__file__).parent.parent
 HOME = ROOT / ".demo" / "approval"
 DAG_ID = "openrouter_key_raise_limit"
 NEW_LIMIT = 50
-WAITING = ("awaiting_input", "deferred")
-READING = 5
-"""Seconds that a person takes to read the form."""
 
 
 def say(line: str) -> None:
@@ -70,11 +67,9 @@ def main() -> None:
         with Standalone(HOME, [ROOT / "dags" / f"{DAG_ID}.py"], environment) as airflow:
             person = Person(airflow)
             [action] = airflow.wait_for(person.required_actions, "somebody to be asked")
-            airflow.wait_for(lambda: airflow.task_states(DAG_ID)["ask"] in WAITING, "the task to wait")
+            airflow.wait_for_waits(DAG_ID, "ask")
             say(f"Airflow asks: {action['subject']}")
             print(f"{action['body']}\nOptions: {', '.join(action['options'])}")
-            # Airflow 3.3.2 fails a task that is answered before its scheduler has seen that it waits.
-            time.sleep(READING)
             person.answer(action, "Raise", limit=NEW_LIMIT)
             say(f"A person answers: Raise, to ${NEW_LIMIT}")
             airflow.wait_for(lambda: "success" in airflow.run_states(DAG_ID), "the run to end")

@@ -40,7 +40,7 @@ def connection_form(page: playwright.Page, airflow: Standalone) -> None:
 
 
 def waiting_sensor(page: playwright.Page, airflow: Standalone) -> None:
-    airflow.wait_for_deferral("openrouter_key_limit_alert", "wait_for_low_key")
+    airflow.wait_for_waits("openrouter_key_limit_alert", "wait_for_low_key")
     open_task(page, airflow, "openrouter_key_limit_alert", "wait_for_low_key")
     page.get_by_text("keys watched").nth(2).wait_for()
 
@@ -60,7 +60,7 @@ def alert(page: playwright.Page, airflow: Standalone) -> None:
 
 
 def approval(page: playwright.Page, airflow: Standalone) -> None:
-    airflow.wait_for(lambda: airflow.task_states(RAISING).get("ask") == "awaiting_input", "the task to ask")
+    airflow.wait_for_waits(RAISING, "ask")
     open_required_action(page, "Raise the limit of key billing-eu")
     page.get_by_label("New limit (USD)").wait_for()
 

@@ -104,7 +104,7 @@ def test_a_connection_test_says_what_kind_of_key_it_is(connection_id, page, sand
 
 def test_a_deferred_sensors_log_shows_each_poll_and_the_end(page, airflow, sandbox, expect):
     dag_id, task_id = "openrouter_key_limit_alert", "wait_for_low_key"
-    airflow.wait_for_deferral(dag_id, task_id)
+    airflow.wait_for_waits(dag_id, task_id)
     open_task(page, airflow, dag_id, task_id)
     expect(page.get_by_text("Deferred", exact=True)).to_be_visible()
     checks = page.get_by_text("19 keys watched (3 more not measurable), 0 below 10% of the limit")

@@ -5,7 +5,7 @@ import re
 import pytest
 from airflows import read_log
 from pages import empty_page, open_openrouter, running_chromium
-from scenes import PATIENCE, ends, reaches, tries, worker_of
+from scenes import PATIENCE, ends, tries, worker_of
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -82,7 +82,7 @@ def test_a_worker_killed_after_an_approval_raises_the_limit_once(cluster, accoun
     cluster.wait_for(lambda: account.kept_waiting > waiting, "the key to be raised", seconds=PATIENCE)
     kill_and_restart(cluster, account, {worker_of(cluster, "asks", "ask")})
 
-    reaches(cluster, "asks", "ask", ["awaiting_input", "success"])
+    cluster.wait_for_waits("asks", "ask", seconds=PATIENCE)
     answer(cluster, page, "asked-twice", 60)
     ends(cluster, "asks", runs=2)
     assert cluster.xcom("asks", "ask")["changed"] is False
@@ -123,9 +123,8 @@ def kill_and_restart(cluster, account, workers):
 
 def asks(cluster, account, hash_):
     """Let a run ask about a key, and wait until it waits."""
-    before = cluster.run_states("asks")
     cluster.trigger("asks", key=account.get_key(hash_))
-    reaches(cluster, "asks", "ask", sorted([*before, "awaiting_input"]))
+    cluster.wait_for_waits("asks", "ask", seconds=PATIENCE)
 
 
 def answer(cluster, page, name, amount):

@@ -70,7 +70,7 @@ def test_the_alert_outlives_the_triggerer(airflow, sandboxes, metrics):
     source, shorter = re.subn("poke_interval=15", "poke_interval=2", (ROOT / f"dags/{dag_id}.py").read_text())
     assert shorter == 1
     airflow.add({dag_id: source})
-    airflow.wait_for_deferral(dag_id, "wait_for_low_key")
+    airflow.wait_for_waits(dag_id, "wait_for_low_key")
     worker = len(sandbox.requests)
     airflow.wait_for(lambda: len(sandbox.requests) > worker, "the triggerer's first listing")
     [(run_id,)] = airflow.query("select run_id from dag_run where dag_id = :dag_id", dag_id=dag_id)
@@ -274,7 +274,7 @@ def test_a_hostile_key_stops_neither_its_waits_nor_others(airflow, sandboxes, tm
     hostile = sandbox.create_key(**HOSTILE_KEY, limit_remaining=5.0, disabled=False, expires_at=None)
     airflow.add({"hostile": HOSTILE_DAGS.format(path=str(file))})
     for dag_id in ("unrelated", "sensor"):
-        airflow.wait_for_deferral(dag_id, "wait")
+        airflow.wait_for_waits(dag_id, "wait")
     asked = len(sandbox.requests)
     airflow.wait_for(lambda: len(sandbox.requests) > asked + 4, "polls of the triggerer")
 

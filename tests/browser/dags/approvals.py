@@ -1,4 +1,4 @@
-"""Asks a person about low keys: about some until there is an answer, about another for a second only."""
+"""Asks a person about low keys: about some until there is an answer, about another for a short time only."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,8 +7,11 @@ from airflow.sdk import DAG
 from airflow_provider_openrouter.operators.openrouter import OpenRouterRaiseLimitOperator
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 
+SHORT = timedelta(seconds=20)
+"""Longer than Airflow takes to note that a task waits: until then it fails a task that goes on."""
+
 with DAG("approvals", schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC)):
-    for name, response_timeout in (("asked", None), ("forgotten", timedelta(seconds=1))):
+    for name, response_timeout in (("asked", None), ("forgotten", SHORT)):
         low_keys = OpenRouterKeyLimitSensor(
             task_id=f"find_{name}",
             threshold="20%",
