@@ -187,12 +187,16 @@ class WaitSensor(BaseSensorOperator):
             self.log.warning(
                 "exponential_backoff and max_wait are ignored: a deferred sensor polls every poke_interval."
             )
-        hold = self._pauses.not_before - time.monotonic()
+        now = time.monotonic()
         if self._execution_timeout is None:
             timeout = timedelta(seconds=self.timeout)
         else:
-            spent = timedelta(seconds=time.monotonic() - began)
-            timeout = max(timedelta(0), self._execution_timeout - spent)
+            timeout = max(timedelta(0), self._execution_timeout - timedelta(seconds=now - began))
+        # When a trigger would poll next, and not at once: Airflow can fail a task that goes on within seconds of
+        # its deferral. See https://github.com/apache/airflow/issues/72716.
+        next_poll = max(
+            self._pauses.began + self.poke_interval, now + self.poke_interval / 2, self._pauses.not_before
+        )
         self.defer(
             trigger=self.trigger_class(
                 **rule.arguments,
@@ -200,7 +204,7 @@ class WaitSensor(BaseSensorOperator):
                 openrouter_conn_id=source.openrouter_conn_id,
                 poll_interval=self.poke_interval,
                 has_listed=self._patience.has_listed,
-                first_poll_at=(datetime.now(UTC) + timedelta(seconds=hold)).isoformat() if hold > 0 else None,
+                first_poll_at=(datetime.now(UTC) + timedelta(seconds=next_poll - now)).isoformat(),
             ),
             method_name="execute_complete",
             timeout=timeout,

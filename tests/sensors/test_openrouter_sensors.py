@@ -1,5 +1,6 @@
 """The sensor that waits for a key to run low: the same in every mode, with every fault, first or later."""
 
+import asyncio
 import json
 import logging
 import math
@@ -658,6 +659,15 @@ def test_a_wait_that_does_not_defer_does_not_warn_of_back_off(serve, log):
 # -- when the server, or the key, needs time
 
 
+@in_every_mode
+@pytest.mark.parametrize(("first", "took"), [(FULL, 0.0), (error(500), 0.0), (error(500, delay=0.5), 0.5)])
+def test_the_second_poll_comes_an_interval_after_the_first(mode, first, took, serve):
+    server, began = serve(first, LOW), time.monotonic()
+    wait(mode, poke_interval=0.5)
+    _, second = (request.arrived for request in server.requests if not request.offset)
+    assert second - began >= 0.5 + took / 2  # a poll that took long is followed by a rest
+
+
 @pytest.mark.parametrize("status", [429, 503])
 @in_every_mode
 @at_the_first_poke_and_later
@@ -705,11 +715,18 @@ def test_a_deferred_wait_whose_first_poke_failed_has_not_listed(serve):
 def test_a_key_that_stays_refused_ends_a_wait_of_a_long_interval(mode, serve, monkeypatch):
     monkeypatch.setattr("airflow_provider_openrouter.watch.pauses.LONGEST_PAUSE", 0.1)
     serve(FULL, error(401))
-    slept, asleep = [], time.sleep
-    monkeypatch.setattr(time, "sleep", lambda seconds: (slept.append(seconds), asleep(min(seconds, 0.3))))
+    slept, asleep, dozing = [], time.sleep, asyncio.sleep
+
+    def shortened(seconds):
+        slept.append(seconds)
+        return min(seconds, 0.3)
+
+    monkeypatch.setattr(time, "sleep", lambda seconds: asleep(shortened(seconds)))
+    monkeypatch.setattr(asyncio, "sleep", lambda seconds: dozing(shortened(seconds)))
     with pytest.raises(OpenRouterAuthError):
         wait(mode, poke_interval=86_400, timeout=999_999)
-    assert [seconds for seconds in slept if seconds > 1] == [86_400] * (mode == "poke")  # after the success alone
+    [long] = [seconds for seconds in slept if seconds > 1]  # after the success alone
+    assert long == pytest.approx(86_400, abs=60)
 
 
 @in_every_mode
@@ -767,7 +784,7 @@ def test_a_key_low_within_the_execution_timeout_is_found(serve):
 
 def test_it_defers_with_plain_json_its_timeout_and_no_secret(serve):
     serve(FULL, LOW)
-    context = Context()
+    context, began = Context(), datetime.now(UTC)
     wait(
         "deferrable",
         context,
@@ -783,6 +800,8 @@ def test_it_defers_with_plain_json_its_timeout_and_no_secret(serve):
     assert (deferred.timeout, deferred.method_name) == (timedelta(minutes=3), "execute_complete")
     assert not deferred.kwargs
     assert json.loads(row) == deferred.trigger.serialize()[1]
+    first_poll_at = json.loads(row)["first_poll_at"]
+    assert began + timedelta(seconds=0.25) <= datetime.fromisoformat(first_poll_at) <= datetime.now(UTC)
     assert json.loads(row) == {
         "threshold": 5.0,
         "key_hashes": ["low", "other"],
@@ -793,7 +812,7 @@ def test_it_defers_with_plain_json_its_timeout_and_no_secret(serve):
         "poll_interval": 0.25,
         "workspace_id": None,
         "has_listed": True,
-        "first_poll_at": None,
+        "first_poll_at": first_poll_at,
     }
 
 
