@@ -180,22 +180,22 @@ class Airflow:
         """
         Wait until so many instances of a task wait, and the scheduler has read that their workers are done.
 
-        Until it has, Airflow fails a task that goes on: it takes that for the news of one that has ended. See
-        https://github.com/apache/airflow/issues/72716.
+        Until it has, Airflow can fail a task that resumes: the scheduler takes what it then reads for the end of
+        the task. See https://github.com/apache/airflow/issues/72716.
         """
         find = (
-            "select run_id, try_number, map_index from task_instance "
+            "select run_id, map_index, try_number from task_instance "
             "where dag_id = :dag_id and task_id = :task_id and state in ('deferred', 'awaiting_input')"
         )
 
+        def is_read(run_id: str, map_index: int, try_number: int) -> bool:
+            instance = f": {dag_id=!s}, {task_id=!s}, {run_id=!s}, {map_index=!s}, "
+            lines = [line for line in self.scheduler_log().splitlines() if "TaskInstance Finished" in line]
+            return any(instance in line and f" {try_number=}," in line for line in lines)
+
         def wait() -> bool:
             waiting = self.query(find, dag_id=dag_id, task_id=task_id)
-            log = self.scheduler_log()
-            return len(waiting) == instances and all(
-                "state success for task instance "
-                f"TaskInstanceKey({dag_id=}, {task_id=}, {run_id=}, {try_number=}, {map_index=})" in log
-                for run_id, try_number, map_index in waiting
-            )
+            return len(waiting) == instances and all(is_read(*each) for each in waiting)
 
         self.wait_for(wait, f"{task_id} of {dag_id} to wait", seconds=seconds)
 

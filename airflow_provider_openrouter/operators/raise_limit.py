@@ -73,7 +73,7 @@ class OpenRouterRaiseLimitOperator(UpdatingOperator, HITLOperator):  # type: ign
     :param max_limit: USD above which no limit is set, whatever is entered. (templated)
     :param openrouter_conn_id: the connection to OpenRouter. (templated)
     :param response_timeout: how long to wait for an answer before *Leave* is taken; None for ever. At least 15
-        seconds: Airflow can fail a task that goes on sooner (https://github.com/apache/airflow/issues/72716).
+        seconds: Airflow can fail a task that resumes sooner (https://github.com/apache/airflow/issues/72716).
     :raises OpenRouterRequestError: if an argument makes no sense, the connection does not allow updates, the
         amount entered is above the cap or not above the present limit, or the server refuses the change.
     :raises OpenRouterError: if reading or changing the key fails.

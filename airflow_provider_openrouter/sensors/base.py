@@ -34,6 +34,12 @@ if TYPE_CHECKING:
 
 DEFERRABLE = conf.getboolean("operators", "default_deferrable", fallback=False)
 """Whether sensors are deferrable unless told otherwise."""
+SETTLING = 10.0
+"""
+Seconds from a deferral to the first poll in the triggerer, unless the interval is shorter. Airflow can fail a
+task that resumes before the scheduler has read that its worker is done. That took up to six seconds on a busy
+machine; see https://github.com/apache/airflow/issues/72716.
+"""
 
 
 class WaitSensor(BaseSensorOperator):
@@ -192,11 +198,7 @@ class WaitSensor(BaseSensorOperator):
             timeout = timedelta(seconds=self.timeout)
         else:
             timeout = max(timedelta(0), self._execution_timeout - timedelta(seconds=now - began))
-        # When a trigger would poll next, and not at once: Airflow can fail a task that goes on within seconds of
-        # its deferral. See https://github.com/apache/airflow/issues/72716.
-        next_poll = max(
-            self._pauses.began + self.poke_interval, now + self.poke_interval / 2, self._pauses.not_before
-        )
+        hold = max(min(self.poke_interval, SETTLING), self._pauses.not_before - now)
         self.defer(
             trigger=self.trigger_class(
                 **rule.arguments,
@@ -204,7 +206,7 @@ class WaitSensor(BaseSensorOperator):
                 openrouter_conn_id=source.openrouter_conn_id,
                 poll_interval=self.poke_interval,
                 has_listed=self._patience.has_listed,
-                first_poll_at=(datetime.now(UTC) + timedelta(seconds=next_poll - now)).isoformat(),
+                first_poll_at=(datetime.now(UTC) + timedelta(seconds=hold)).isoformat(),
             ),
             method_name="execute_complete",
             timeout=timeout,

@@ -17,9 +17,9 @@ class OpenRouterKeyLimitTrigger(WaitTrigger):
     """
     Waits until less than the threshold remains of any watched key, and yields one event.
 
-    It polls at once, and then every ``poll_interval`` seconds; triggers of the same connection, workspace and
-    ``include_disabled`` share their polls. After a temporary error the wait goes on, with a warning; if the
-    server asks to wait, there is no poll before that.
+    It polls at ``first_poll_at``, or at once, and then every ``poll_interval`` seconds. Triggers of the same
+    connection, workspace and ``include_disabled`` share their polls. After a temporary error the wait goes on,
+    with a warning; if the server asks to wait, there is no poll before that.
 
     A refused key (401, 403), or a connection that cannot be read, ends the wait if it has not listed before. If
     it has, OpenRouter may have an outage, or the key may be about to be replaced: the wait goes on for an hour of

@@ -5,7 +5,7 @@ import json
 import hunt
 import pandas as pd
 import pytest
-from scenes import ends, hashes, measured, reaches
+from scenes import PATIENCE, ends, hashes, measured
 
 pytestmark = pytest.mark.timeout(900)
 
@@ -37,7 +37,7 @@ def test_the_warehouse_dag_fills_the_lake_and_the_warehouse(cluster, warehouse):
 
 
 def test_a_low_key_ends_the_wait_and_starts_the_dag_of_its_event(cluster, accounts, record_property):
-    reaches(cluster, "openrouter_key_limit_alert", "wait_for_low_key", ["deferred"])
+    cluster.wait_for_waits("openrouter_key_limit_alert", "wait_for_low_key", seconds=PATIENCE)
     assert cluster.run_states("openrouter_key_low_event") == []
 
     with measured(record_property, "seconds from crossing to run, checked every 15 s"):

@@ -8,7 +8,7 @@ from airflow_provider_openrouter.operators.openrouter import OpenRouterRaiseLimi
 from airflow_provider_openrouter.sensors.openrouter import OpenRouterKeyLimitSensor
 
 SHORT = timedelta(seconds=20)
-"""Longer than Airflow takes to note that a task waits: until then it fails a task that goes on."""
+"""Longer than Airflow takes to read that a task waits: before that it can fail a task that resumes."""
 
 with DAG("approvals", schedule="@once", start_date=datetime(2026, 1, 1, tzinfo=UTC)):
     for name, response_timeout in (("asked", None), ("forgotten", SHORT)):
