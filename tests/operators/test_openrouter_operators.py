@@ -282,7 +282,8 @@ def test_the_summary_counts_and_adds_up(sandbox, connection):
     before = datetime.now(UTC)
     summary = summary_of()
     assert before <= datetime.fromisoformat(summary.pop("observed_at")) <= datetime.now(UTC)
-    active = [key for key in keys if not key["disabled"] and not key["expires_at"] and key["limit"] is not None]
+    expired = [key for key in keys if key["expires_at"] and datetime.fromisoformat(key["expires_at"]) <= before]
+    limited = [key for key in keys if key["limit"] is not None and not key["disabled"] and key not in expired]
     assert summary == {
         "workspace": "default only",
         "keys": 25,
@@ -296,7 +297,7 @@ def test_the_summary_counts_and_adds_up(sandbox, connection):
         },
         "lowest": [
             {name: key[name] for name in ("name", "label", "limit_remaining", "limit")}
-            for key in sorted(active, key=lambda key: key["limit_remaining"])[:5]
+            for key in sorted(limited, key=lambda key: key["limit_remaining"])[:5]
         ],
     }
 
